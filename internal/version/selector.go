@@ -1,0 +1,100 @@
+package version
+
+import "cmp"
+
+const selectorForm = "a minor release such as 4.20 or a release such as 4.20.16"
+
+// Selector names OpenShift releases: a minor such as "4.20", which is every 4.20.z, or one release such as
+// "4.20.16". Values are comparable with ==; the zero value selects nothing.
+type Selector struct {
+	release OCP  // of a minor only the first two numbers count
+	minor   bool // the whole minor
+}
+
+// ParseSelector reads a selector.
+func ParseSelector(s string) (Selector, error) {
+	var part [2]uint32
+	if n, why := numbers(s, part[:]); why == "" && n == 2 && part[0] > 0 {
+		return Selector{release: OCP{part: [3]uint32{part[0], part[1]}}, minor: true}, nil
+	}
+	release, err := ParseOCP(s)
+	if err != nil {
+		why := "it is neither"
+		if n, w := numbers(s, make([]uint32, 3)); w != "" {
+			why = w
+		} else if n == 1 {
+			why = "it is a major version only"
+		}
+		return Selector{}, invalid(s, "an OpenShift selector", why, selectorForm)
+	}
+	return Selector{release: release}, nil
+}
+
+// String returns the selector as it was parsed, and "" for the zero value.
+func (s Selector) String() string {
+	if s.minor {
+		return s.release.Minor()
+	}
+	return s.release.String()
+}
+
+// IsZero tells whether s is the zero value.
+func (s Selector) IsZero() bool { return s == Selector{} }
+
+// IsMinor tells whether s selects a whole minor.
+func (s Selector) IsMinor() bool { return s.minor }
+
+// Minor returns the minor release of what s selects: "4.20" for both 4.20 and 4.20.16.
+func (s Selector) Minor() string { return s.release.Minor() }
+
+// Match tells whether s selects v. A minor selects all its releases, pre-releases too; a release only itself.
+func (s Selector) Match(v OCP) bool {
+	if s.IsZero() {
+		return false
+	}
+	if s.minor {
+		return s.release.part[0] == v.part[0] && s.release.part[1] == v.part[1]
+	}
+	return s.release == v
+}
+
+// Intersect returns the selector of the releases that both s and o select; ok is false where there are none.
+func (s Selector) Intersect(o Selector) (both Selector, ok bool) {
+	switch {
+	case s.IsZero() || o.IsZero():
+		return Selector{}, false
+	case s.minor && o.minor:
+		return s, s == o
+	case s.minor:
+		return o, s.Match(o.release)
+	default:
+		return s, o.Match(s.release)
+	}
+}
+
+// Compare orders selectors by what they select, a minor before its releases. It is 0 only for s == o.
+func (s Selector) Compare(o Selector) int {
+	byMinor := cmp.Or(cmp.Compare(s.release.part[0], o.release.part[0]), cmp.Compare(s.release.part[1], o.release.part[1]))
+	switch {
+	case byMinor != 0 || s.minor && o.minor:
+		return byMinor
+	case s.minor:
+		return -1
+	case o.minor:
+		return 1
+	}
+	return s.release.Compare(o.release)
+}
+
+// MarshalText writes the selector; the zero value is empty text.
+func (s Selector) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes, as strictly as ParseSelector.
+func (s *Selector) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 {
+		*s = Selector{}
+		return nil
+	}
+	*s, err = ParseSelector(string(text))
+	return err
+}
