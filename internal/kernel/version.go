@@ -75,7 +75,7 @@ func (v Version) IsZero() bool { return v.name == "" }
 
 // Tag returns the name in the form that KMM gives to $KERNEL_VERSION in image names: every character that
 // a tag cannot hold becomes "_", so that "+rt" is "_rt".
-// https://github.com/rh-ecosystem-edge/kernel-module-management/blob/main/internal/kernel/kernel.go
+// https://github.com/kubernetes-sigs/kernel-module-management/blob/main/internal/kernel/kernel.go
 //
 // Two kernels may have one tag form; whoever publishes several has to look for that.
 func (v Version) Tag() string { return noTag.ReplaceAllString(v.name, "_") }
