@@ -39,10 +39,10 @@ func numbers(s string, out []uint32) (n int, why string) {
 			return 0, fmt.Sprintf("it has more than %d numbers", len(out))
 		case part == "":
 			return 0, "a number is missing beside a dot"
-		case len(part) > 1 && part[0] == '0':
-			return 0, fmt.Sprintf("the number %q has a leading zero", part)
 		case len(part) > maxDigits:
 			return 0, fmt.Sprintf("a number has more than %d digits", maxDigits)
+		case len(part) > 1 && part[0] == '0':
+			return 0, fmt.Sprintf("the number %q has a leading zero", part)
 		}
 		v, err := strconv.ParseUint(part, 10, 32)
 		if err != nil {

@@ -24,24 +24,32 @@ type OCP struct {
 
 // ParseOCP reads a full OpenShift version. The result is safe in file names and tags.
 func ParseOCP(s string) (OCP, error) {
-	var v OCP
-	core, pre, hasPre := strings.Cut(s, "-")
-	n, why := numbers(core, v.part[:])
-	switch {
-	case len(s) > maxOCP:
-		why = fmt.Sprintf("it is longer than %d characters", maxOCP)
-	case why == "" && n < len(v.part):
-		why = fmt.Sprintf("it has %d of the 3 numbers", n)
-	case why == "" && v.part[0] == 0:
-		why = "there is no OpenShift 0"
-	case why == "" && hasPre:
-		why = checkPre(pre)
-	}
+	v, why := parseOCP(s)
 	if why != "" {
 		return OCP{}, invalid(s, "an OpenShift version", why, ocpForm)
 	}
-	v.pre = pre
 	return v, nil
+}
+
+// parseOCP is ParseOCP with only the reason for an error, "" if there is none.
+func parseOCP(s string) (v OCP, why string) {
+	if len(s) > maxOCP {
+		return OCP{}, fmt.Sprintf("it is longer than %d characters", maxOCP)
+	}
+	core, pre, hasPre := strings.Cut(s, "-")
+	n, why := numbers(core, v.part[:])
+	switch {
+	case why != "":
+		return OCP{}, why
+	case v.part[0] == 0:
+		return OCP{}, "there is no OpenShift 0"
+	case n < len(v.part):
+		return OCP{}, fmt.Sprintf("it has %d of the 3 numbers", n)
+	case hasPre:
+		why = checkPre(pre)
+	}
+	v.pre = pre
+	return v, why
 }
 
 // checkPre tells what is wrong with a pre-release part, "" if nothing is.

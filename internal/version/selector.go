@@ -17,18 +17,15 @@ func ParseSelector(s string) (Selector, error) {
 	if n, why := numbers(s, part[:]); why == "" && n == 2 && part[0] > 0 {
 		return Selector{release: OCP{part: [3]uint32{part[0], part[1]}}, minor: true}, nil
 	}
-	release, err := ParseOCP(s)
-	if err != nil {
-		why := "it is neither"
-		if n, w := numbers(s, make([]uint32, 3)); w != "" {
-			why = w
-		} else if n == 1 {
-			why = "it is a major version only"
-		}
+	release, why := parseOCP(s)
+	if why != "" {
 		return Selector{}, invalid(s, "an OpenShift selector", why, selectorForm)
 	}
 	return Selector{release: release}, nil
 }
+
+// Only returns the selector of one release.
+func Only(v OCP) Selector { return Selector{release: v} }
 
 // String returns the selector as it was parsed, and "" for the zero value.
 func (s Selector) String() string {
@@ -61,15 +58,14 @@ func (s Selector) Match(v OCP) bool {
 // Intersect returns the selector of the releases that both s and o select; ok is false where there are none.
 func (s Selector) Intersect(o Selector) (both Selector, ok bool) {
 	switch {
-	case s.IsZero() || o.IsZero():
-		return Selector{}, false
-	case s.minor && o.minor:
-		return s, s == o
-	case s.minor:
-		return o, s.Match(o.release)
-	default:
-		return s, o.Match(s.release)
+	case s == o:
+		return s, !s.IsZero()
+	case s.minor && s.Match(o.release) && !o.minor:
+		return o, true
+	case o.minor && o.Match(s.release) && !s.minor:
+		return s, true
 	}
+	return Selector{}, false
 }
 
 // Compare orders selectors by what they select, a minor before its releases. It is 0 only for s == o.
