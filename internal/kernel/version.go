@@ -23,7 +23,7 @@ const form = "what `uname -r` prints, such as 5.14.0-570.96.1.el9_6.x86_64"
 var (
 	startForm = regexp.MustCompile(`^[0-9]+\.[0-9]+`)
 	foreign   = regexp.MustCompile(`[^A-Za-z0-9._+~-]`)
-	endForm   = regexp.MustCompile(`[A-Za-z0-9+]$`)
+	endForm   = regexp.MustCompile(`[A-Za-z0-9_+]$`)
 	noTag     = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 )
 
@@ -32,7 +32,7 @@ var (
 type Version struct{ name string }
 
 // Parse reads a kernel's name: at most 64 of the characters A-Z a-z 0-9 . _ + ~ -, starting with
-// two dotted numbers, ending in a letter, a digit or a plus, and without two dots in a row. Names of RHEL,
+// two dotted numbers, ending in one of A-Z a-z 0-9 _ +, and without two dots in a row. Names of RHEL,
 // CentOS Stream, Debian and their real-time, 64k-page and debug flavours all have this form. The error
 // quotes the name, so it is safe to print.
 func Parse(s string) (Version, error) {
