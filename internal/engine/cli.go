@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync/atomic"
+	"time"
+
+	"neuron-kmod/internal/command"
+	"neuron-kmod/internal/hint"
+)
+
+const (
+	// runLabel marks a run's containers.
+	runLabel = "neuron-kmod.run"
+	// localPrefix begins the name of everything of a run: containers, and images in the engine's store.
+	localPrefix = "neuron-kmod-"
+	// cleanupTime bounds one removal, which also runs after its caller was cancelled.
+	cleanupTime = time.Minute
+)
+
+// Options say which engine to use and for which run.
+type Options struct {
+	Program  string // "podman" or "docker", or the path of a program of that name
+	StateDir string // folder that all runs of this user share; made if absent
+	TempDir  string // the run's own folder, for scripts and archives; "" is the system's
+	RunID    string // the run's workspace ID: marks what belongs to the run
+	// AuthFile holds registry credentials in config.json form; "" leaves them to the engine. Docker reads
+	// only a file of that very name.
+	AuthFile  string
+	Platform  string        // of the images to pull, "linux/amd64"; "" is the machine's
+	RetryWait time.Duration // before a failed pull's first retry, doubled for each further one; 0 is 2 s
+	Log       *slog.Logger  // nil discards
+}
+
+// CLI is an engine behind a command line. It is safe for concurrent use.
+type CLI struct {
+	Options
+	dialect dialect
+	serial  atomic.Int64 // numbers containers and builds within the run
+}
+
+var _ Engine = (*CLI)(nil)
+
+// validRunID is the form of a workspace's ID: it ends up in names of containers and images.
+var validRunID = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
+
+// New returns the engine that o asks for. It runs nothing; Check does.
+func New(o Options) (*CLI, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.RetryWait == 0 {
+		o.RetryWait = 2 * time.Second
+	}
+	if !validRunID.MatchString(o.RunID) {
+		return nil, fmt.Errorf("container engine: run ID %q: want lower case letters and digits", o.RunID)
+	}
+	if o.StateDir == "" {
+		return nil, fmt.Errorf("container engine: no folder for its state")
+	}
+	c := &CLI{Options: o}
+	switch filepath.Base(o.Program) {
+	case "podman":
+		c.dialect = podman{}
+	case "docker":
+		if o.AuthFile != "" && filepath.Base(o.AuthFile) != "config.json" {
+			return nil, fmt.Errorf("container engine: docker reads credentials only from a file called config.json, not %s", o.AuthFile)
+		}
+		c.dialect = &docker{program: o.Program, uid: os.Getuid(), gid: os.Getgid()}
+	default:
+		return nil, hint.Wrap(fmt.Errorf("container engine %q is not known", o.Program), "use podman or docker")
+	}
+	return c, nil
+}
+
+// command is one call of the engine's program.
+func (c *CLI) command(args ...string) command.Cmd {
+	return command.Cmd{Name: c.Program, Args: args}
+}
+
+// localName is a name that nothing else of this machine has, for a container or an image of this run.
+func (c *CLI) localName(what string) string {
+	return fmt.Sprintf("%s%s-%d-%s", localPrefix, c.RunID, c.serial.Add(1), what)
+}

@@ -1,0 +1,107 @@
+// Package engine runs a job in a container and builds images with an engine of its user's: podman, or
+// docker through the same command line. It knows nothing of kernels, drivers or what a script does.
+//
+// A job has named input folders and one output folder, never bind mounts, so that an engine which has to
+// stream them somewhere else fits behind the same interface. What an engine leaves behind is the engine's
+// to remove: containers, the images it pulled, and what a killed run left of both.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Engine runs jobs, and holds the images they need.
+type Engine interface {
+	// Check tells whether the engine is there and works.
+	Check(ctx context.Context) (Info, error)
+	// Acquire makes image available and keeps it until the lease is released. It pulls what is absent.
+	Acquire(ctx context.Context, image string, progress func(done, total int64)) (*Lease, error)
+	// Run runs a job to its end.
+	Run(ctx context.Context, job Job) error
+	// Build builds an image into an archive.
+	Build(ctx context.Context, spec BuildSpec) error
+	// Sweep removes what runs that were killed have left.
+	Sweep(ctx context.Context) error
+}
+
+// Info describes a working engine.
+type Info struct {
+	Name     string // "podman" or "docker"
+	Version  string // as the engine says it, "4.3.1"
+	Rootless bool   // it runs without root's rights
+	Storage  string // the folder that holds images and containers, "" if the engine does not say
+}
+
+// Job is a script to run in a container of its own, without network and without privileges.
+type Job struct {
+	Name   string            // for people, in the container's name: letters, digits, dots, dashes and underscores
+	Image  string            // a reference that a Lease holds
+	Script string            // the text of a shell script; /bin/sh of the image runs it
+	Args   []string          // the script's arguments
+	Inputs map[string]string // name -> absolute path of a folder, seen read-only at /input/<name>
+	Output string            // absolute path of a folder, seen at /output: the one place that outlives the job
+	Env    map[string]string // added to the image's; never a secret: it is visible in the process table
+	Limits Limits
+	Log    io.Writer // what the script writes to stdout and stderr, in order; nil discards
+}
+
+// Limits bounds a job. A zero field is no bound.
+type Limits struct {
+	Time time.Duration // wall time
+	CPUs int           // cores; needs the cpu cgroup controller, which rootless engines may lack
+}
+
+// BuildSpec is an image to build.
+type BuildSpec struct {
+	Context       string            // absolute path of the folder that COPY reads
+	Containerfile string            // absolute path of the Containerfile
+	Args          map[string]string // build arguments; never a secret
+	Labels        map[string]string // added to the image's
+	Platform      string            // "linux/amd64"
+	Timestamp     *time.Time        // time of everything that the build makes; nil is now
+	Out           string            // absolute path of the OCI archive to write; must not exist
+	Log           io.Writer         // what the engine says; nil discards
+
+	// Bases holds every image that a FROM line names, by that name after its ARGs are filled in. A nil
+	// image is leased for the build, which pulls it if it is absent; any other is lent to the engine, so
+	// that nothing is pulled and the build has the very image that its caller has checked.
+	Bases map[string]v1.Image
+}
+
+// ErrTimeout is wrapped by the error of a job that Limits.Time ended.
+var ErrTimeout = errors.New("the time limit is over")
+
+// ExitError is a job whose script ended with a status other than 0.
+type ExitError struct {
+	Code int    // 137 and the like: 128 + the signal that ended it
+	Tail string // the last 8 KiB of what it wrote
+}
+
+func (e *ExitError) Error() string { return fmt.Sprintf("the script ended with status %d", e.Code) }
+
+// PullError is an image that could not be pulled.
+type PullError struct {
+	Image        string
+	NotFound     bool // the registry answers, and does not have it
+	Unauthorized bool // the registry wants credentials, or others
+	Err          error
+}
+
+func (e *PullError) Error() string {
+	switch {
+	case e.NotFound:
+		return fmt.Sprintf("pull %s: the registry does not have it: %v", e.Image, e.Err)
+	case e.Unauthorized:
+		return fmt.Sprintf("pull %s: the registry refuses access: %v", e.Image, e.Err)
+	default:
+		return fmt.Sprintf("pull %s: %v", e.Image, e.Err)
+	}
+}
+
+func (e *PullError) Unwrap() error { return e.Err }
