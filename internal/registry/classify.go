@@ -1,0 +1,122 @@
+package registry
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"neuron-kmod/internal/hint"
+)
+
+// errNotFound is Is404's sign where no registry has answered: a tag of a layout that is not there.
+var errNotFound = errors.New("there is no such tag")
+
+// Is404 tells whether err says that what was asked for is not there.
+func Is404(err error) bool {
+	return errors.Is(err, errNotFound) || status(err) == http.StatusNotFound
+}
+
+// IsDenied tells whether err says that the registry refuses this request, whoever asks or because of who asks.
+func IsDenied(err error) bool {
+	switch status(err) {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed:
+		return true
+	}
+	return false
+}
+
+// status returns the HTTP status that err carries, 0 if none.
+func status(err error) int {
+	if e, ok := errors.AsType[*transport.Error](err); ok {
+		return e.StatusCode
+	}
+	return 0
+}
+
+// Classify returns err with advice for a person, if it is an error of the network, of a registry or of a folder that
+// a person can mend and that has no advice yet. Signed URLs that registries redirect to are credentials, so queries
+// are taken out of the text. nil stays nil.
+func Classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		e.URL = withoutQuery(e.URL)
+	}
+	if hint.Of(err) != "" {
+		return err
+	}
+	return hint.Wrap(err, advice(err))
+}
+
+func withoutQuery(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "(an address that does not parse)"
+	}
+	u.RawQuery, u.Fragment = "", ""
+	return u.Redacted()
+}
+
+// advice returns what a person can do about err, "" if nothing is known.
+func advice(err error) string {
+	if e, ok := errors.AsType[*transport.Error](err); ok {
+		return statusAdvice(e)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "if the registry has a certificate of a private CA, give the CA's with --ca-file or SSL_CERT_FILE"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "the registry's certificate is not valid for this name or time: check the name, the clock and the certificate"
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Sprintf("check the name %q, the name server and the proxy settings (HTTPS_PROXY, NO_PROXY)", e.Name)
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: check the host and port, and that the registry runs"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, os.ErrDeadlineExceeded):
+		return "there is no way to the host: check the network, the firewall and the proxy settings (HTTPS_PROXY, NO_PROXY)"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
+		return "the folder cannot be written: choose another one or change its permissions"
+	case errors.Is(err, syscall.ENOSPC):
+		return "the disk is full: make room or choose a folder on another disk"
+	}
+	return ""
+}
+
+// statusAdvice returns the advice for what a registry answered.
+func statusAdvice(e *transport.Error) string {
+	host, writing := "the registry", false
+	if e.Request != nil {
+		host = e.Request.URL.Host
+		writing = e.Request.Method != http.MethodGet && e.Request.Method != http.MethodHead
+	}
+	switch e.StatusCode {
+	case http.StatusUnauthorized:
+		return fmt.Sprintf("credentials for %s are missing or wrong: log in (podman login %s) or name the auth file in REGISTRY_AUTH_FILE", host, host)
+	case http.StatusForbidden:
+		if writing {
+			return fmt.Sprintf("these credentials for %s may not push here: use an account that may, or another target", host)
+		}
+		return fmt.Sprintf("these credentials for %s may not read this: use an account that may", host)
+	case http.StatusMethodNotAllowed:
+		return fmt.Sprintf("%s does not allow this; where it is a read-only mirror, choose another target", host)
+	case http.StatusNotFound:
+		return fmt.Sprintf("check the name; %s has nothing there that these credentials may see", host)
+	case http.StatusTooManyRequests:
+		return fmt.Sprintf("%s limits how often it may be asked: log in, wait, or lower --jobs", host)
+	}
+	if e.StatusCode >= 500 {
+		return fmt.Sprintf("%s is in trouble; run again later, what is done stays done", host)
+	}
+	return ""
+}

@@ -1,0 +1,211 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Client talks to registries. It asks each repository once how to authenticate and keeps the answer, so that many
+// small requests stay many small requests. It may be used from several goroutines.
+type Client struct {
+	keys     authn.Keychain
+	rt       http.RoundTripper
+	log      *slog.Logger
+	readBack []time.Duration // pauses before the tag is looked at after publishing
+	restart  []time.Duration // pauses before a push that broke is started over
+
+	mu       sync.Mutex
+	sessions map[string]*session
+}
+
+// NewClient returns a client. kc finds credentials (nil means none); rt sends the requests and repeats those that
+// can be repeated, as package transport does; log may be nil.
+func NewClient(kc authn.Keychain, rt http.RoundTripper, log *slog.Logger) *Client {
+	if kc == nil {
+		kc = authn.NewMultiKeychain()
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Client{
+		keys: kc,
+		rt:   bounded{rt},
+		log:  log,
+		// Some registries show a new tag with a delay of a second or two.
+		readBack: []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second},
+		restart:  []time.Duration{time.Second, 4 * time.Second, 10 * time.Second},
+		sessions: map[string]*session{},
+	}
+}
+
+// Options returns the options with which go-containerregistry's own functions talk to registries as this client does:
+// with its credentials and transport. Their retries are off, because the transport has them.
+func (c *Client) Options(ctx context.Context) []remote.Option {
+	return append(once(), remote.WithContext(ctx), remote.WithAuthFromKeychain(c.keys), remote.WithTransport(c.rt))
+}
+
+// once returns the options that make go-containerregistry try everything once.
+func once() []remote.Option {
+	return []remote.Option{
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+		remote.WithRetryPredicate(func(error) bool { return false }),
+		remote.WithRetryStatusCodes(),
+	}
+}
+
+// session is an authenticated way to one repository.
+type session struct {
+	mu     sync.Mutex
+	client *http.Client // nil until authentication has worked
+	puller *remote.Puller
+	rt     http.RoundTripper
+}
+
+// session returns the way to repo with the given scopes, authenticating if it is new. A failure is not remembered.
+func (c *Client) session(ctx context.Context, repo name.Repository, scopes ...string) (*session, error) {
+	slices.Sort(scopes)
+	scopes = slices.Compact(scopes)
+	key := repo.Name() + " " + strings.Join(scopes, " ")
+	c.mu.Lock()
+	s := c.sessions[key]
+	if s == nil {
+		s = &session{}
+		c.sessions[key] = s
+	}
+	c.mu.Unlock()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		return s, nil
+	}
+	auth, err := authn.Resolve(ctx, c.keys, repo)
+	if err != nil {
+		return nil, fmt.Errorf("find credentials for %s: %w", repo.RegistryStr(), err)
+	}
+	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, c.rt, scopes)
+	if err != nil {
+		return nil, err
+	}
+	puller, err := remote.NewPuller(append(once(), remote.WithTransport(rt))...)
+	if err != nil {
+		return nil, err
+	}
+	s.client, s.puller, s.rt = &http.Client{Transport: rt, CheckRedirect: keepTLS}, puller, rt
+	return s, nil
+}
+
+// pull returns the way to read repo.
+func (c *Client) pull(ctx context.Context, repo name.Repository) (*session, error) {
+	return c.session(ctx, repo, repo.Scope(transport.PullScope))
+}
+
+// keepTLS refuses a redirect from https to http and more than a few redirects.
+func keepTLS(req *http.Request, via []*http.Request) error {
+	if len(via) >= 5 {
+		return errors.New("stopped after 5 redirects")
+	}
+	if req.URL.Scheme != "https" && via[len(via)-1].URL.Scheme == "https" {
+		return fmt.Errorf("%s redirects from https to %s", via[len(via)-1].URL.Host, req.URL.Scheme)
+	}
+	return nil
+}
+
+// Image returns the image that ref names, its linux/amd64 variant if there are several, and the digest of what ref
+// names. The manifest is read and checked now; configuration and layers when they are asked for, for as
+// long as ctx lives.
+func (c *Client) Image(ctx context.Context, ref string) (v1.Image, string, error) {
+	parsed, err := name.ParseReference(ref, name.StrictValidation)
+	if err != nil {
+		return nil, "", fmt.Errorf("image %q: %w", ref, err)
+	}
+	img, digest, err := c.image(ctx, parsed)
+	if err != nil {
+		return nil, "", fmt.Errorf("read the manifest of %s: %w", ref, Classify(err))
+	}
+	return img, digest, nil
+}
+
+func (c *Client) image(ctx context.Context, ref name.Reference) (v1.Image, string, error) {
+	s, err := c.pull(ctx, ref.Context())
+	if err != nil {
+		return nil, "", err
+	}
+	desc, err := s.puller.Get(ctx, ref)
+	if err != nil {
+		return nil, "", err
+	}
+	img, err := desc.Image()
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, "", fmt.Errorf("manifest: %w", err)
+	}
+	if err := checkManifest(m); err != nil {
+		return nil, "", fmt.Errorf("manifest: %w", err)
+	}
+	return img, desc.Digest.String(), nil
+}
+
+// bounded limits the answers that are held in memory: everything but blobs. A manifest of more than 4 MiB need not
+// be accepted by any registry: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests
+type bounded struct{ next http.RoundTripper }
+
+const answerLimit = 4 << 20
+
+func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(req)
+	if err != nil || strings.Contains(req.URL.Path, "/blobs/") || resp.StatusCode != http.StatusOK || !answers(req) {
+		return resp, err
+	}
+	if resp.ContentLength > answerLimit {
+		resp.Body.Close()
+		return nil, tooLarge(req)
+	}
+	resp.Body = &limitedBody{ReadCloser: resp.Body, left: answerLimit, err: tooLarge(req)}
+	return resp, nil
+}
+
+// answers tells whether req asks for something small. Redirected blobs come from anywhere, so what is not small is
+// everything that is not known to be.
+func answers(req *http.Request) bool {
+	return strings.Contains(req.URL.Path, "/manifests/") || strings.HasSuffix(req.URL.Path, "/tags/list")
+}
+
+func tooLarge(req *http.Request) error {
+	return fmt.Errorf("%s https://%s%s: the answer is larger than %d bytes", req.Method, req.URL.Host, req.URL.Path, answerLimit)
+}
+
+// limitedBody fails with err, instead of ending, when more than left bytes come.
+type limitedBody struct {
+	io.ReadCloser
+	left int64
+	err  error
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, b.err
+	}
+	return n, err
+}
