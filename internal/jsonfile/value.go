@@ -115,3 +115,17 @@ func clip(s string) string {
 	}
 	return s
 }
+
+// ParseText returns what parse makes of the text of v. parse's error is given v's position.
+func ParseText[T any](v Value, parse func(string) (T, error)) (T, error) {
+	var zero T
+	s, err := v.Text()
+	if err != nil {
+		return zero, err
+	}
+	t, err := parse(s)
+	if err != nil {
+		return zero, v.Pos.Errorf("%v", err)
+	}
+	return t, nil
+}

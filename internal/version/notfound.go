@@ -40,18 +40,20 @@ func (d Driver) Nearest(vs []Driver) []Driver {
 	return vs
 }
 
-// Nearest returns ss sorted by how near they are to s, as Driver.Nearest does; a minor counts as near as its
-// nearest release.
+// Nearest returns ss sorted by how near they are to s, as Driver.Nearest does; the patch number counts only
+// where both s and the other have one.
 func (s Selector) Nearest(ss []Selector) []Selector {
 	ss = slices.Clone(ss)
+	from := s.release.part
 	at := func(o Selector) []uint32 {
-		if o.minor {
-			return append(slices.Clone(o.release.part[:2]), s.release.part[2])
+		part := o.release.part
+		if s.minor || o.minor {
+			part[2] = from[2]
 		}
-		return o.release.part[:]
+		return part[:]
 	}
 	slices.SortFunc(ss, func(a, b Selector) int {
-		return cmp.Or(nearer(s.release.part[:], at(a), at(b)), b.Compare(a))
+		return cmp.Or(nearer(from[:], at(a), at(b)), b.Compare(a))
 	})
 	return ss
 }

@@ -231,6 +231,11 @@ func TestNearest(t *testing.T) {
 	if diff := cmp.Diff(wantSels, near, cmp.Comparer(func(a, b version.Selector) bool { return a == b })); diff != "" {
 		t.Errorf("selectors (-want +got):\n%s", diff)
 	}
+	near = must(t, version.ParseSelector, "4.19").Nearest(sels)
+	wantSels = all(t, version.ParseSelector, "4.20.16", "4.20.9", "4.18", "4.21", "5.20")
+	if diff := cmp.Diff(wantSels, near, cmp.Comparer(func(a, b version.Selector) bool { return a == b })); diff != "" {
+		t.Errorf("selectors near a minor (-want +got):\n%s", diff)
+	}
 	if sels[0].String() != "4.18" || have[0].String() != "2.9.0.0" {
 		t.Error("Nearest changed what it was given")
 	}
