@@ -1,6 +1,6 @@
 module neuron-kmod
 
-go 1.26.0
+go 1.26.8
 
 require (
 	github.com/docker/cli v29.9.3+incompatible
