@@ -1,0 +1,260 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"neuron-kmod/internal/catalog"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/version"
+)
+
+// Resolver finds the kernels of Driver Toolkits. It returns one Resolved for
+// each reference it is given, in the same order; one failure never loses the
+// others.
+type Resolver func(ctx context.Context, toolkits []string) []Resolved
+
+// Resolved is the kernel of one Driver Toolkit, or why there is none.
+type Resolved struct {
+	Kernel kernel.Version
+	Err    error
+}
+
+// Target is the part of a registry target that a plan asks.
+type Target interface {
+	Tags(ctx context.Context) (map[string]bool, error)
+	Reference(tag string) string
+}
+
+// Input is what a plan is made from.
+type Input struct {
+	Entries []matrix.Entry   // drivers and their selectors, filtered already
+	Catalog *catalog.Catalog //
+	Arch    string           // "x86_64"
+	Kernels []kernel.Version // only these kernels; empty means all
+	Resolve Resolver         // asked only for entries without a recorded kernel
+	Target  Target           //
+}
+
+// NothingError says that the matrix and the catalogue have no release in common.
+type NothingError struct {
+	Wanted []version.Selector
+	Minors []string // what the catalogue has
+	Path   string   // of the catalogue
+}
+
+func (e *NothingError) Error() string {
+	have := "it has no release at all"
+	if len(e.Minors) > 0 {
+		have = "it has releases of " + strings.Join(e.Minors, ", ")
+	}
+	return fmt.Sprintf("%s has no release that matches %s; %s", e.Path, join(e.Wanted), have)
+}
+
+// KernelError says that no wanted release boots a kernel that was asked for.
+type KernelError struct {
+	Kernel kernel.Version
+	Have   []kernel.Version
+}
+
+func (e *KernelError) Error() string {
+	return fmt.Sprintf("no wanted release boots kernel %s; there are: %s", e.Kernel, join(e.Have))
+}
+
+func join[T fmt.Stringer](vs []T) string {
+	names := make([]string, len(vs))
+	for i, v := range vs {
+		names[i] = v.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// Make joins the input into a plan. It asks the resolver only for toolkits
+// whose kernel the catalogue does not record, and the target for one listing,
+// both at the same time. It blocks on the network. Releases that cannot be
+// resolved are in Plan.Unresolved, not in the error.
+func Make(ctx context.Context, in Input) (*Plan, error) {
+	p := &Plan{toolkits: map[string][]version.OCP{}}
+	wanted, err := p.match(in)
+	if err != nil {
+		return nil, err
+	}
+	var tags map[string]bool
+	var kernels map[string]Resolved
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		if tags, err = in.Target.Tags(gctx); err != nil {
+			return fmt.Errorf("list what is published: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		kernels = resolve(gctx, wanted, in.Resolve)
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	for _, d := range wanted {
+		p.addDriver(d, kernels)
+	}
+	if err := p.keepKernels(in.Kernels); err != nil {
+		return nil, err
+	}
+	p.setStates(in.Target, tags)
+	return p, nil
+}
+
+// wantedDriver is one driver and the catalogue entries of its releases.
+type wantedDriver struct {
+	driver  version.Driver
+	entries []catalog.Entry
+}
+
+// match finds each driver's releases in the catalogue, and notes the selectors
+// that match none.
+func (p *Plan) match(in Input) ([]wantedDriver, error) {
+	var wanted []wantedDriver
+	var all []version.Selector
+	for _, e := range in.Entries {
+		entries, _ := in.Catalog.Select(e.Selectors, in.Arch)
+		wanted = append(wanted, wantedDriver{e.Driver, entries})
+		p.Drivers = append(p.Drivers, e.Driver)
+		for _, s := range e.Selectors {
+			if !slices.Contains(all, s) {
+				all = append(all, s)
+			}
+		}
+	}
+	var matched []catalog.Entry
+	if matched, p.OtherArch = in.Catalog.Select(all, in.Arch); len(matched) == 0 {
+		return nil, hint.Wrap(&NothingError{all, in.Catalog.Minors(), in.Catalog.Path},
+			"add the releases to the catalogue, or ask for one that is in it")
+	}
+	for _, s := range all {
+		if !slices.ContainsFunc(matched, func(e catalog.Entry) bool { return s.Match(e.Version) }) {
+			p.Notes = append(p.Notes, fmt.Sprintf("the matrix asks for %s, but %s has no such release", s, in.Catalog.Path))
+		}
+	}
+	return wanted, nil
+}
+
+// resolve returns the kernel of each toolkit of the wanted releases that the
+// catalogue does not record.
+func resolve(ctx context.Context, wanted []wantedDriver, ask Resolver) map[string]Resolved {
+	var toolkits []string
+	seen := map[string]bool{}
+	for _, w := range wanted {
+		for _, e := range w.entries {
+			if e.Kernel == (kernel.Version{}) && !seen[e.DTK] {
+				seen[e.DTK] = true
+				toolkits = append(toolkits, e.DTK)
+			}
+		}
+	}
+	out := make(map[string]Resolved, len(toolkits))
+	if len(toolkits) == 0 {
+		return out
+	}
+	for i, r := range ask(ctx, toolkits) {
+		out[toolkits[i]] = r
+	}
+	return out
+}
+
+// addDriver adds the builds of one driver, ascending by kernel.
+func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved) {
+	byKernel := map[kernel.Version]*Build{}
+	newestFirst := slices.Clone(w.entries)
+	slices.SortStableFunc(newestFirst, func(a, b catalog.Entry) int { return b.Version.Compare(a.Version) })
+	for _, e := range newestFirst {
+		if !slices.Contains(p.toolkits[e.DTK], e.Version) {
+			p.toolkits[e.DTK] = append(p.toolkits[e.DTK], e.Version)
+		}
+		k := e.Kernel
+		if k == (kernel.Version{}) {
+			r := kernels[e.DTK]
+			if r.Err == nil && r.Kernel == (kernel.Version{}) {
+				r.Err = errors.New("its kernel was not resolved")
+			}
+			if r.Err != nil {
+				p.AddUnresolved(Unresolved{e.Version, e.DTK, r.Err.Error()})
+				continue
+			}
+			k = r.Kernel
+		}
+		b := byKernel[k]
+		if b == nil {
+			b = &Build{Driver: w.driver, Kernel: k}
+			byKernel[k] = b
+		}
+		if !slices.Contains(b.Releases, e.Version) {
+			b.Releases = append(b.Releases, e.Version)
+		}
+		if !slices.Contains(b.Toolkits, e.DTK) {
+			b.Toolkits = append(b.Toolkits, e.DTK)
+		}
+	}
+	builds := make([]Build, 0, len(byKernel))
+	for _, b := range byKernel {
+		slices.SortFunc(b.Releases, version.OCP.Compare)
+		builds = append(builds, *b)
+	}
+	slices.SortFunc(builds, func(a, b Build) int { return a.Kernel.Compare(b.Kernel) })
+	p.Builds = append(p.Builds, builds...)
+}
+
+func (p *Plan) keepKernels(only []kernel.Version) error {
+	if len(only) == 0 {
+		return nil
+	}
+	have := p.Kernels()
+	for _, k := range only {
+		if !slices.Contains(have, k) {
+			return hint.Wrap(&KernelError{k, have}, "give the kernel as `uname -r` prints it, for example --kernel "+exampleKernel(have))
+		}
+	}
+	p.Builds = slices.DeleteFunc(p.Builds, func(b Build) bool { return !slices.Contains(only, b.Kernel) })
+	return nil
+}
+
+func exampleKernel(have []kernel.Version) string {
+	if len(have) == 0 {
+		return "5.14.0-570.96.1.el9_6.x86_64"
+	}
+	return have[len(have)-1].String()
+}
+
+// setStates names each build's image and says whether it is published. Two
+// kernels of one driver that KMM maps to one tag cannot both be served.
+func (p *Plan) setStates(t Target, tags map[string]bool) {
+	owner := map[string]kernel.Version{}
+	for i := range p.Builds {
+		b := &p.Builds[i]
+		tag, err := kernel.Tag(b.Driver, b.Kernel)
+		if err != nil {
+			b.State, b.Error = Failed, err.Error()
+			continue
+		}
+		b.Tag, b.Image = tag, t.Reference(tag)
+		if other, taken := owner[tag]; taken {
+			b.State, b.Error = Failed, fmt.Sprintf("kernel %s needs the same tag", other)
+			continue
+		}
+		owner[tag] = b.Kernel
+		b.State = Missing
+		if tags[tag] {
+			b.State = Published
+		}
+	}
+}

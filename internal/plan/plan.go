@@ -1,0 +1,134 @@
+// Package plan joins what is wanted (the build matrix), what exists (the
+// catalogue and the kernels of its Driver Toolkits) and what is published
+// (the tags of the target) into one list of builds: one driver for one kernel.
+//
+// It decides and renders; it pulls, compiles and publishes nothing.
+package plan
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/version"
+)
+
+// State says where a build stands.
+type State string
+
+const (
+	// Published: the target held the image before the run.
+	Published State = "published"
+	// Missing: the target does not hold the image.
+	Missing State = "missing"
+	// Built: this run compiled and published the image.
+	Built State = "built"
+	// Failed: this run tried and failed; Build.Error says why.
+	Failed State = "failed"
+	// Skipped: this run meant to build it and did not come to it.
+	Skipped State = "skipped"
+)
+
+// Build is one driver for one kernel: one image.
+type Build struct {
+	Driver   version.Driver `json:"driver"`
+	Kernel   kernel.Version `json:"kernel"`
+	Tag      string         `json:"tag"`
+	Image    string         `json:"image"`    // how to name it when pulling
+	State    State          `json:"state"`    //
+	Releases []version.OCP  `json:"releases"` // the OpenShift releases that boot this kernel, ascending
+	Toolkits []string       `json:"toolkits"` // DTK references for this kernel, of the newest release first
+	Digest   string         `json:"digest"`   // "sha256:..." of a built image, else ""
+	Size     int64          `json:"size"`     // bytes of manifest, config and layers of a built image, else 0
+	Seconds  float64        `json:"seconds"`  // wall time of this build without the DTK pull, else 0
+	Error    string         `json:"error"`    // why it failed or was skipped, else ""
+}
+
+// Unresolved is a release whose Driver Toolkit could not be used. Such a
+// release may boot a kernel that has no image, so it is never success.
+type Unresolved struct {
+	Release version.OCP `json:"release"`
+	Toolkit string      `json:"toolkit"`
+	Reason  string      `json:"reason"`
+}
+
+// Plan is the list of builds and what is known to be missing from it. The same
+// form is the report of a run.
+type Plan struct {
+	Drivers    []version.Driver `json:"driver_versions"`
+	Builds     []Build          `json:"builds"` // by driver in the matrix's order, then by kernel
+	Unresolved []Unresolved     `json:"unresolved"`
+
+	// OtherArch counts the catalogue entries of wanted releases that were left
+	// out because they are of another architecture.
+	OtherArch int `json:"-"`
+	// Notes are remarks for the person who reads the plan, such as a minor of
+	// the matrix that has no release in the catalogue.
+	Notes []string `json:"-"`
+
+	toolkits map[string][]version.OCP // DTK reference -> the releases it belongs to
+}
+
+// Count returns how many builds are in the state.
+func (p *Plan) Count(s State) int {
+	n := 0
+	for _, b := range p.Builds {
+		if b.State == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Kernels returns the distinct kernels of the builds, ascending.
+func (p *Plan) Kernels() []kernel.Version {
+	var ks []kernel.Version
+	for _, b := range p.Builds {
+		ks = append(ks, b.Kernel)
+	}
+	slices.SortFunc(ks, kernel.Version.Compare)
+	return slices.Compact(ks)
+}
+
+// Complete reports whether nothing failed, nothing was skipped and every
+// release was resolved.
+func (p *Plan) Complete() bool {
+	return len(p.Unresolved) == 0 && p.Count(Failed) == 0 && p.Count(Skipped) == 0
+}
+
+// AddUnresolved records a release once per reason and keeps the list sorted.
+func (p *Plan) AddUnresolved(u Unresolved) {
+	if slices.Contains(p.Unresolved, u) {
+		return
+	}
+	p.Unresolved = append(p.Unresolved, u)
+	slices.SortStableFunc(p.Unresolved, func(a, b Unresolved) int {
+		return cmp.Or(a.Release.Compare(b.Release), cmp.Compare(a.Toolkit, b.Toolkit))
+	})
+}
+
+// WriteJSON writes the plan as one JSON object. Lists are never null.
+func (p *Plan) WriteJSON(w io.Writer) error {
+	out := *p
+	out.Drivers = append([]version.Driver{}, p.Drivers...)
+	out.Unresolved = append([]Unresolved{}, p.Unresolved...)
+	out.Builds = make([]Build, len(p.Builds))
+	for i, b := range p.Builds {
+		b.Releases = append([]version.OCP{}, b.Releases...)
+		b.Toolkits = append([]string{}, b.Toolkits...)
+		out.Builds[i] = b
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(out); err != nil {
+		return fmt.Errorf("write the plan as JSON: %w", err)
+	}
+	return nil
+}
+
+// ReleasesOf returns the releases whose Driver Toolkit is the given one.
+func (p *Plan) ReleasesOf(toolkit string) []version.OCP { return p.toolkits[toolkit] }

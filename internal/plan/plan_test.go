@@ -1,0 +1,258 @@
+package plan
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"neuron-kmod/internal/catalog"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/matrix"
+)
+
+const (
+	k94  = "5.14.0-427.68.2.el9_4.x86_64"
+	k96  = "5.14.0-570.96.1.el9_6.x86_64"
+	k96r = "5.14.0-570.96.1.el9_6.x86_64+rt"
+)
+
+// dtk makes the reference of a stand-in toolkit from one digit.
+func dtk(n int) string {
+	return "quay.io/x/dtk@sha256:" + strings.Repeat(fmt.Sprint(n), 64)
+}
+
+func entry(release string, n int, kernel string) string {
+	e := fmt.Sprintf(`{"arch":"x86_64","dtk":%q,"version":%q`, dtk(n), release)
+	if kernel != "" {
+		e += fmt.Sprintf(`,"kernel":%q`, kernel)
+	}
+	return e + "}"
+}
+
+type fakeTarget map[string]bool
+
+func (t fakeTarget) Tags(context.Context) (map[string]bool, error) { return t, nil }
+func (t fakeTarget) Reference(tag string) string                   { return "r.example/kmod:" + tag }
+
+// input makes an input of a matrix and catalogue entries; ask answers for toolkits without a kernel.
+func input(t *testing.T, matrixJSON string, published []string, ask map[string]Resolved, entries ...string) Input {
+	t.Helper()
+	m, err := matrix.Parse("build-matrix.json", []byte(matrixJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.Parse("driver-toolkit.json", []byte("["+strings.Join(entries, ",")+"]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := fakeTarget{}
+	for _, p := range published {
+		tags[p] = true
+	}
+	return Input{
+		Entries: m.Entries, Catalog: c, Arch: "x86_64", Target: tags,
+		Resolve: func(_ context.Context, toolkits []string) []Resolved {
+			var out []Resolved
+			for _, tk := range toolkits {
+				r, known := ask[tk]
+				if !known {
+					t.Errorf("asked for the kernel of %s", tk)
+				}
+				out = append(out, r)
+			}
+			return out
+		},
+	}
+}
+
+func mustKernel(t *testing.T, s string) kernel.Version {
+	t.Helper()
+	k, err := kernel.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// lines renders the builds compactly for comparison.
+func lines(p *Plan) []string {
+	var out []string
+	for _, b := range p.Builds {
+		var rs []string
+		for _, r := range b.Releases {
+			rs = append(rs, r.String())
+		}
+		out = append(out, fmt.Sprintf("%s %s %s [%s] %d", b.Driver, b.Kernel, b.State, strings.Join(rs, " "), len(b.Toolkits)))
+	}
+	return out
+}
+
+// R4.3, R5.1, R6.2: one build per kernel, whatever the number of releases; what is published stays.
+func TestMake(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]},{"driver":"2.22.2.0","ocp_versions":["4.20.2"]}]`,
+		[]string{"2.24.7.0-" + k94},
+		map[string]Resolved{dtk(3): {Kernel: mustKernel(t, k96)}},
+		entry("4.20.1", 1, k94), entry("4.20.10", 2, k96), entry("4.20.2", 3, ""), entry("4.21.0", 4, k96r))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"2.24.7.0 " + k94 + " published [4.20.1] 1",
+		"2.24.7.0 " + k96 + " missing [4.20.2 4.20.10] 2",
+		"2.22.2.0 " + k96 + " missing [4.20.2] 1",
+	}
+	if diff := cmp.Diff(want, lines(p)); diff != "" {
+		t.Error(diff)
+	}
+	if b := p.Builds[1]; b.Tag != "2.24.7.0-"+k96 || b.Image != "r.example/kmod:"+b.Tag || b.Toolkits[0] != dtk(2) {
+		t.Errorf("build: %+v (the newest release's toolkit comes first)", b)
+	}
+	if !p.Complete() {
+		t.Error("a plan with missing images and nothing wrong is complete")
+	}
+}
+
+// R2.2: a toolkit that cannot be read costs its release, is named, and is not success.
+func TestMakeUnresolved(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil,
+		map[string]Resolved{dtk(2): {Err: errors.New("manifest unknown")}},
+		entry("4.20.1", 1, k94), entry("4.20.2", 2, ""))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Builds) != 1 || p.Complete() {
+		t.Errorf("builds %v, complete %v", lines(p), p.Complete())
+	}
+	if u := p.Unresolved; len(u) != 1 || u[0].Release.String() != "4.20.2" || u[0].Toolkit != dtk(2) || u[0].Reason != "manifest unknown" {
+		t.Errorf("unresolved: %+v", u)
+	}
+}
+
+// R2.1: the KMM tag form maps "+rt" to "_rt"; two kernels that need one tag cannot both be served.
+func TestMakeTags(t *testing.T) {
+	collision := strings.Replace(k96r, "+", "_", 1)
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil,
+		entry("4.20.1", 1, k96r), entry("4.20.2", 2, collision))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states []State
+	for _, b := range p.Builds {
+		if b.Tag != "2.24.7.0-"+collision {
+			t.Errorf("tag of %s is %s", b.Kernel, b.Tag)
+		}
+		states = append(states, b.State)
+	}
+	if p.Count(Missing) != 1 || p.Count(Failed) != 1 {
+		t.Errorf("states %v", states)
+	}
+}
+
+// R2.2: a filter or matrix that meets nothing says what there is instead.
+func TestMakeNothing(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.22"]}]`, nil, nil, entry("4.20.1", 1, k94))
+	_, err := Make(t.Context(), in)
+	var nothing *NothingError
+	if !errors.As(err, &nothing) || !strings.Contains(err.Error(), "4.22") || !strings.Contains(err.Error(), "4.20") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestMakeNotes(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20","4.22"]}]`, nil, nil, entry("4.20.1", 1, k94),
+		strings.Replace(entry("4.20.1", 2, ""), "x86_64", "aarch64", 1))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "4.22") {
+		t.Errorf("notes %q", p.Notes)
+	}
+	if p.OtherArch != 1 || !strings.Contains(p.Summary(), "1 catalogue entry of another architecture left out") {
+		t.Errorf("other architectures %d, summary %q", p.OtherArch, p.Summary())
+	}
+}
+
+func TestMakeKernelFilter(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entry("4.20.1", 1, k94), entry("4.20.2", 2, k96))
+	in.Kernels = []kernel.Version{mustKernel(t, k96)}
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"2.24.7.0 " + k96 + " missing [4.20.2] 1"}, lines(p)); diff != "" {
+		t.Error(diff)
+	}
+	in.Kernels = []kernel.Version{mustKernel(t, "6.1.0-1-amd64")}
+	_, err = Make(t.Context(), in)
+	var no *KernelError
+	if !errors.As(err, &no) || !strings.Contains(err.Error(), k94) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The JSON form is a contract: its keys are complete and its lists are never null.
+func TestWriteJSON(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entry("4.20.1", 1, k94))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if err := p.WriteJSON(&buf); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(buf.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"driver_versions": []any{"2.24.7.0"},
+		"unresolved":      []any{},
+		"builds": []any{map[string]any{
+			"driver": "2.24.7.0", "kernel": k94, "tag": "2.24.7.0-" + k94, "image": "r.example/kmod:2.24.7.0-" + k94,
+			"state": "missing", "releases": []any{"4.20.1"}, "toolkits": []any{dtk(1)},
+			"digest": "", "size": 0.0, "seconds": 0.0, "error": "",
+		}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	buf.Reset()
+	if err := (&Plan{}).WriteJSON(&buf); err != nil || strings.Contains(buf.String(), "null") {
+		t.Errorf("empty plan: %s, error %v", buf.String(), err)
+	}
+}
+
+func TestWriteTable(t *testing.T) {
+	var entries []string
+	for i := range 9 {
+		entries = append(entries, entry(fmt.Sprintf("4.20.%d", i), i, k94))
+	}
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entries...)
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if err := p.WriteTable(&buf); err != nil {
+		t.Fatal(err)
+	}
+	want := `DRIVER    KERNEL                        STATE    RELEASES
+2.24.7.0  5.14.0-427.68.2.el9_4.x86_64  missing  4.20.0, 4.20.1, 4.20.2, 4.20.3, 4.20.4, 4.20.5 and 3 more
+
+1 image for 1 kernel: 1 missing
+`
+	if diff := cmp.Diff(want, buf.String()); diff != "" {
+		t.Error(diff)
+	}
+}
