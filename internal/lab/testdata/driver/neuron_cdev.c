@@ -23,39 +23,43 @@ static struct cdev ncdev_cdev;
 
 /*{- if .TestsKernelOnly }*/
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
-static ssize_t node_id_show(const struct class *class, const struct class_attribute *attr, char *buf)
+#define node_id_const const
+#define server_id_const const
 #else
-static ssize_t node_id_show(struct class *class, struct class_attribute *attr, char *buf)
+#define node_id_const
+#define server_id_const
 #endif
 /*{- else }*/
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0) || \
-	(defined(RHEL_RELEASE_CODE) && RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 5))
-static ssize_t node_id_show(const struct class *class, const struct class_attribute *attr, char *buf)
-#else
-static ssize_t node_id_show(struct class *class, struct class_attribute *attr, char *buf)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define node_id_const const
+#elif defined(RHEL_RELEASE_CODE)
+#if RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 5)
+#define node_id_const const
+#endif
+#endif
+#ifndef node_id_const
+#define node_id_const
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define server_id_const const
+#elif defined(RHEL_RELEASE_CODE)
+#if RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 5)
+#define server_id_const const
+#endif
+#endif
+#ifndef server_id_const
+#define server_id_const
 #endif
 /*{- end }*/
+
+static ssize_t node_id_show(node_id_const struct class *class, node_id_const struct class_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%u\n", neuron_dev.hal->generation);
 }
 static CLASS_ATTR_RO(node_id);
 
-/*{- if .TestsKernelOnly }*/
-
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
-static ssize_t server_id_show(const struct class *class, const struct class_attribute *attr, char *buf)
-#else
-static ssize_t server_id_show(struct class *class, struct class_attribute *attr, char *buf)
-#endif
-/*{- else }*/
-
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0) || \
-	(defined(RHEL_RELEASE_CODE) && RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 5))
-static ssize_t server_id_show(const struct class *class, const struct class_attribute *attr, char *buf)
-#else
-static ssize_t server_id_show(struct class *class, struct class_attribute *attr, char *buf)
-#endif
-/*{- end }*/
+static ssize_t server_id_show(server_id_const struct class *class, server_id_const struct class_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%llu\n", neuron_metrics_total(&neuron_dev.metrics));
 }
