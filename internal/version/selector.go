@@ -15,7 +15,7 @@ type Selector struct {
 func ParseSelector(s string) (Selector, error) {
 	var part [2]uint32
 	if n, why := numbers(s, part[:]); why == "" && n == 2 && part[0] > 0 {
-		return Selector{release: OCP{part: [3]uint32{part[0], part[1]}}, minor: true}, nil
+		return MinorOf(OCP{part: [3]uint32{part[0], part[1]}}), nil
 	}
 	release, why := parseOCP(s)
 	if why != "" {
@@ -26,6 +26,14 @@ func ParseSelector(s string) (Selector, error) {
 
 // Only returns the selector of one release.
 func Only(v OCP) Selector { return Selector{release: v} }
+
+// MinorOf returns the selector of the minor that a release belongs to.
+func MinorOf(v OCP) Selector {
+	if v.IsZero() {
+		return Selector{}
+	}
+	return Selector{release: OCP{part: [3]uint32{v.part[0], v.part[1]}}, minor: true}
+}
 
 // String returns the selector as it was parsed, and "" for the zero value.
 func (s Selector) String() string {
