@@ -1,0 +1,126 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/errgroup"
+)
+
+// parallelPushes bounds how many images go into the registry at once.
+const parallelPushes = 4
+
+// PushToolkit puts a DTK stand-in into the registry, if it is not there, and returns its reference:
+// HOST/REPOSITORY@DIGEST.
+func (e *Env) PushToolkit(ctx context.Context, t Toolkit) (string, error) {
+	img, err := e.lab.Toolkit(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return "", err
+	}
+	if err := e.push(ctx, ToolkitRepository+"@"+digest.String(), img); err != nil {
+		return "", err
+	}
+	return e.ToolkitHost + "/" + ToolkitRepository + "@" + digest.String(), nil
+}
+
+// push puts an image into the DTK registry: past the fault injector, so that it is not counted.
+func (e *Env) push(ctx context.Context, repositoryAndRef string, img v1.Image) error {
+	ref, err := name.ParseReference(e.toolkits.Host + "/" + repositoryAndRef)
+	if err != nil {
+		return err
+	}
+	rt, err := e.lab.ca.transport()
+	if err != nil {
+		return err
+	}
+	defer rt.CloseIdleConnections()
+	options := []remote.Option{
+		remote.WithContext(ctx), remote.WithTransport(rt),
+		remote.WithAuth(&authn.Basic{Username: toolkitAccount.User, Password: toolkitAccount.Password}),
+	}
+	want, err := img.Digest()
+	if err != nil {
+		return err
+	}
+	if got, err := remote.Head(ref, options...); err == nil && got.Digest == want {
+		return nil
+	} else if err != nil && !absent(err) {
+		return fmt.Errorf("look for %s: %w", ref, err)
+	}
+	if err := remote.Write(ref, img, options...); err != nil {
+		return fmt.Errorf("push %s: %w", ref, err)
+	}
+	return nil
+}
+
+func absent(err error) bool {
+	var failed *transport.Error
+	return errors.As(err, &failed) && failed.StatusCode == http.StatusNotFound
+}
+
+func (e *Env) pushBaseImages(ctx context.Context) error {
+	images, err := e.lab.busybox.baseImages()
+	if err != nil {
+		return err
+	}
+	for tag, img := range images {
+		if err := e.push(ctx, BaseRepository+":"+tag, img); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// catalogEntries puts the releases' DTKs into the registry and returns their entries. The first one goes
+// alone: it brings the layer that all share.
+func (e *Env) catalogEntries(ctx context.Context, releases []Release) ([]catalogEntry, error) {
+	entries := make([]catalogEntry, len(releases))
+	g, groupCtx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelPushes)
+	for i, release := range releases {
+		add := func(ctx context.Context) (err error) {
+			entries[i], err = e.catalogEntry(ctx, release)
+			return err
+		}
+		if i == 0 {
+			if err := add(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		g.Go(func() error { return add(groupCtx) })
+	}
+	return entries, g.Wait()
+}
+
+func (e *Env) catalogEntry(ctx context.Context, r Release) (catalogEntry, error) {
+	entry := catalogEntry{Arch: r.Arch, Version: r.Version}
+	if entry.Arch == "" {
+		entry.Arch = "x86_64"
+	}
+	if r.Known {
+		entry.Kernel = r.Toolkit.Kernel
+	}
+	if r.Gone || entry.Arch != "x86_64" {
+		sum := sha256.Sum256([]byte("no image for " + r.Version + entry.Arch))
+		entry.DTK = e.ToolkitHost + "/" + ToolkitRepository + "@sha256:" + hex.EncodeToString(sum[:])
+		return entry, nil
+	}
+	r.Toolkit.Release = r.Version
+	dtk, err := e.PushToolkit(ctx, r.Toolkit)
+	entry.DTK = dtk
+	return entry, err
+}
