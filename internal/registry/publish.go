@@ -19,6 +19,9 @@ import (
 // Publish implements Target: blobs, then the manifest by its digest, then the tag. A run that is killed in between
 // leaves nothing that a tag leads to, and the next one finds the blobs that arrived.
 func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error) {
+	if err := checkTag(tag); err != nil {
+		return Published{}, err
+	}
 	want, err := describe(img)
 	if err != nil {
 		return Published{}, err

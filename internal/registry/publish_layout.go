@@ -28,6 +28,9 @@ const lockFile = ".neuron-kmod.lock"
 // Publish implements Target. Everything happens under the layout's lock: what is under the tag is looked at, blobs
 // are written, then the index that names them; then blobs that only the replaced image had are removed.
 func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error) {
+	if err := checkTag(tag); err != nil {
+		return Published{}, err
+	}
 	want, err := describe(img)
 	if err != nil {
 		return Published{}, err
