@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"neuron-kmod/internal/catalog"
+	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/version"
 )
 
@@ -213,8 +215,8 @@ func TestMissing(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.json")
-	if _, err := catalog.Load(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a missing file: %v", err)
+	if _, err := catalog.Load(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(hint.Of(err), "--catalog") {
+		t.Errorf("a missing file: %v, hint %q", err, hint.Of(err))
 	}
 	if err := os.WriteFile(path, []byte(encoded), 0o600); err != nil {
 		t.Fatal(err)

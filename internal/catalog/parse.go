@@ -3,10 +3,12 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
 
+	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/jsonfile"
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/version"
@@ -41,6 +43,9 @@ var (
 // that.
 func Load(path string) (*Catalog, error) {
 	data, err := jsonfile.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hint.Wrap(err, "Write it as driver-toolkit/README.md shows, or name another file with --catalog.")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,10 @@
 package matrix
 
 import (
+	"errors"
+	"io/fs"
+
+	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/jsonfile"
 	"neuron-kmod/internal/version"
 )
@@ -34,6 +38,9 @@ type Entry struct {
 // that.
 func Load(path string) (*Matrix, error) {
 	data, err := jsonfile.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hint.Wrap(err, "Write it, or name another file with --matrix.")
+	}
 	if err != nil {
 		return nil, err
 	}

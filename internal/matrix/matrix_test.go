@@ -122,8 +122,8 @@ func TestParseErrors(t *testing.T) {
 // R2.1: build-matrix.json has to exist.
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.json")
-	if _, err := matrix.Load(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing file: %v", err)
+	if _, err := matrix.Load(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(hint.Of(err), "--matrix") {
+		t.Errorf("a missing file: %v, hint %q", err, hint.Of(err))
 	}
 	if err := os.WriteFile(path, []byte(sample), 0o600); err != nil {
 		t.Fatal(err)
