@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 
 	"neuron-kmod/internal/version"
@@ -54,9 +55,10 @@ type Env struct {
 	TargetFaults  *Faults
 	Downloads     *Downloads
 
-	lab      *Lab
-	toolkits *registryServer
-	closers  []func() error
+	lab              *Lab
+	toolkits, target *registryServer
+	transport        *http.Transport // straight to the registries, past the fault injectors
+	closers          []func() error
 }
 
 // The lab's accounts. They are no secrets: the registries listen on loopback only.
@@ -86,6 +88,9 @@ func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
+	if err := e.lock(ctx); err != nil {
+		return nil, err
+	}
 	if err := e.startServers(ctx, o); err != nil {
 		return nil, err
 	}
@@ -102,6 +107,21 @@ func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 	return e, e.writeFiles(ctx, o)
 }
 
+// lock makes the folder this environment's own: a second one waits until the first is closed.
+func (e *Env) lock(ctx context.Context) error {
+	l := flock.New(filepath.Join(e.Dir, "lock"))
+	got, err := l.TryLock()
+	if err == nil && !got {
+		e.lab.log.Info("another lab runs in this folder; waiting for its end", "folder", e.Dir)
+		_, err = l.TryLockContext(ctx, lockPoll)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", e.Dir, err)
+	}
+	e.closers = append(e.closers, l.Unlock)
+	return nil
+}
+
 // startServers starts the two registries, what is to stand in front of them, and the download server.
 func (e *Env) startServers(ctx context.Context, o Options) error {
 	account := &toolkitAccount
@@ -109,6 +129,10 @@ func (e *Env) startServers(ctx context.Context, o Options) error {
 		account = nil
 	}
 	var err error
+	if e.transport, err = e.lab.ca.transport(); err != nil {
+		return err
+	}
+	e.closers = append(e.closers, func() error { e.transport.CloseIdleConnections(); return nil })
 	storage := filepath.Join(e.lab.Dir, "registry")
 	if e.toolkits, err = e.startRegistry(ctx, storage, "toolkit-registry", account); err != nil {
 		return err
@@ -116,11 +140,10 @@ func (e *Env) startServers(ctx context.Context, o Options) error {
 	if e.ToolkitHost, e.ToolkitFaults, err = e.inFront(ctx, e.toolkits.Host, o.Faults); err != nil {
 		return err
 	}
-	target, err := e.startRegistry(ctx, filepath.Join(e.Dir, "target"), "target-registry", &targetAccount)
-	if err != nil {
+	if e.target, err = e.startRegistry(ctx, filepath.Join(e.Dir, "target"), "target-registry", &targetAccount); err != nil {
 		return err
 	}
-	if e.TargetHost, e.TargetFaults, err = e.inFront(ctx, target.Host, o.Faults); err != nil {
+	if e.TargetHost, e.TargetFaults, err = e.inFront(ctx, e.target.Host, o.Faults); err != nil {
 		return err
 	}
 	drivers := filepath.Join(e.Dir, "drivers")
@@ -172,12 +195,14 @@ func (e *Env) Close() error {
 	return errors.Join(errs...)
 }
 
-// Flags are the program's flags that lead it to this environment.
-func (e *Env) Flags() []string {
-	return []string{
-		"--matrix", e.Matrix, "--catalog", e.Catalog, "--target", e.Target,
-		"--driver-source", e.Downloads.URL(), "--base-image", e.BaseImage,
-	}
+// PlanFlags are the flags of `neuron-kmod plan` that lead it to this environment.
+func (e *Env) PlanFlags() []string {
+	return []string{"--matrix", e.Matrix, "--catalog", e.Catalog, "--target", e.Target}
+}
+
+// BuildFlags are the flags of `neuron-kmod build` that lead it to this environment.
+func (e *Env) BuildFlags() []string {
+	return append(e.PlanFlags(), "--driver-source", e.Downloads.URL(), "--base-image", e.BaseImage)
 }
 
 // Client is an HTTP client that trusts the lab's servers; for looking at what a run has left in a registry.

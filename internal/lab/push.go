@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -42,15 +43,7 @@ func (e *Env) push(ctx context.Context, repositoryAndRef string, img v1.Image) e
 	if err != nil {
 		return err
 	}
-	rt, err := e.lab.ca.transport()
-	if err != nil {
-		return err
-	}
-	defer rt.CloseIdleConnections()
-	options := []remote.Option{
-		remote.WithContext(ctx), remote.WithTransport(rt),
-		remote.WithAuth(&authn.Basic{Username: toolkitAccount.User, Password: toolkitAccount.Password}),
-	}
+	options := e.remoteOptions(ctx, toolkitAccount)
 	want, err := img.Digest()
 	if err != nil {
 		return err
@@ -64,6 +57,36 @@ func (e *Env) push(ctx context.Context, repositoryAndRef string, img v1.Image) e
 		return fmt.Errorf("push %s: %w", ref, err)
 	}
 	return nil
+}
+
+func (e *Env) remoteOptions(ctx context.Context, a Account) []remote.Option {
+	return []remote.Option{
+		remote.WithContext(ctx), remote.WithTransport(e.transport),
+		remote.WithAuth(&authn.Basic{Username: a.User, Password: a.Password}),
+	}
+}
+
+// TargetTags lists the tags of the target repository, sorted; none if there is no such repository yet.
+func (e *Env) TargetTags(ctx context.Context) ([]string, error) {
+	repo, err := name.NewRepository(e.target.Host + "/" + TargetRepository)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := remote.List(repo, e.remoteOptions(ctx, targetAccount)...)
+	if err != nil && !absent(err) {
+		return nil, err
+	}
+	slices.Sort(tags)
+	return tags, nil
+}
+
+// TargetImage reads an image that is in the target.
+func (e *Env) TargetImage(ctx context.Context, tag string) (v1.Image, error) {
+	ref, err := name.NewTag(e.target.Host + "/" + TargetRepository + ":" + tag)
+	if err != nil {
+		return nil, err
+	}
+	return remote.Image(ref, e.remoteOptions(ctx, targetAccount)...)
 }
 
 func absent(err error) bool {
