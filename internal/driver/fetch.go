@@ -26,12 +26,13 @@ const defaultMaxBytes = 64 << 20
 // Fetcher finds the driver's package, in a folder or by downloading it. It is safe for concurrent use, also
 // by several processes with one Cache.
 type Fetcher struct {
-	// HTTP makes the requests. It is expected to retry what fails before a response's body, to honour
-	// Retry-After, and to refuse plain http; a body that breaks off is resumed here.
+	// HTTP makes the requests; a folder as Source needs none. It is expected to retry what fails before a
+	// response's body, to honour Retry-After, to give up on a connection that goes silent, and to refuse
+	// plain http. A body that breaks off is resumed here.
 	HTTP *http.Client
 	// Source is the URL of a folder of packages, or a path of one. "" is DefaultSource.
 	Source string
-	// Cache is the folder that downloads are kept in; it is made when needed. A folder as Source needs none.
+	// Cache is the folder that downloads are kept in; it is made when needed.
 	Cache string
 	// MaxBytes bounds a package; 0 means 64 MiB.
 	MaxBytes int64
@@ -41,8 +42,7 @@ type Fetcher struct {
 	// server does not tell. done can go back, when the server makes the download start again.
 	Progress func(done, total int64)
 
-	wait  func(context.Context, time.Duration) error // nil: really waits
-	stall time.Duration                              // 0: defaultStall
+	wait func(context.Context, time.Duration) error // nil: really waits
 }
 
 // Fetch returns the path of the checked package of a version: the one in the folder that Source names, in

@@ -2,7 +2,10 @@ package driver
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -88,5 +91,32 @@ func TestCheckRPM(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "its payload is damaged") {
 			t.Errorf("%s: got %v", compressor, err)
 		}
+	}
+}
+
+// R3.1: the header is checked against its own digest, also against the SHA-1 that rpm before 4.14 writes.
+func TestHeaderDigest(t *testing.T) {
+	payload := gzipped(t, cpioArchive(member{name: testTree + "Kbuild", mode: 0o100644}))
+	header := rawHeader(driverTags())
+	lead := rawRPM(nil, nil)[:leadSize]
+	sums := map[string]tag{
+		"sha1":   stringTag(269, fmt.Sprintf("%x", sha1.Sum(header))),
+		"sha256": stringTag(273, fmt.Sprintf("%x", sha256.Sum256(header))),
+	}
+	for name, sum := range sums {
+		t.Run(name, func(t *testing.T) {
+			signature := rawHeader([]tag{sum})
+			signature = append(signature, make([]byte, (8-len(signature)%8)%8)...)
+			rpm := slices.Concat(lead, signature, header, payload)
+			v := mustDriver(t, "2.24.7.0")
+			if err := checkRPM(t.Context(), writeTemp(t, "good.rpm", rpm), v, defaultLimits); err != nil {
+				t.Error(err)
+			}
+			forged := bytes.Replace(rpm, []byte("noarch"), []byte("x86_64"), 1)
+			err := checkRPM(t.Context(), writeTemp(t, "forged.rpm", forged), v, defaultLimits)
+			if err == nil || !strings.Contains(err.Error(), "mismatch") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

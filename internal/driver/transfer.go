@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +17,9 @@ import (
 )
 
 const (
-	maxRequests  = 8 // of one download, each after a body that broke off
-	firstWait    = time.Second
-	longestWait  = 30 * time.Second
-	defaultStall = time.Minute // without a byte; then the connection is given up as if it had broken
+	maxRequests = 8 // of one download, each after a body that broke off
+	firstWait   = time.Second
+	longestWait = 30 * time.Second
 )
 
 // transfer is one download into a file. A body that breaks off is resumed where the server allows it, on
@@ -59,8 +57,6 @@ func (t *transfer) run(ctx context.Context) error {
 
 // request makes one request for what is missing and writes what comes.
 func (t *transfer) request(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url.String(), nil)
 	if err != nil {
 		return err
@@ -80,7 +76,7 @@ func (t *transfer) request(ctx context.Context) error {
 	if whole || err != nil {
 		return err
 	}
-	return t.receive(ctx, cancel, resp.Body)
+	return t.receive(resp.Body)
 }
 
 // begin reads a response's head and puts the file where the body goes on. whole means that nothing is
@@ -122,18 +118,11 @@ func (t *transfer) restart() error {
 	return t.file.Truncate(0)
 }
 
-// receive appends the body to the file. A connection that goes silent is cancelled.
-func (t *transfer) receive(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader) error {
-	stall := t.fetcher.stall
-	if stall == 0 {
-		stall = defaultStall
-	}
-	watch := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
-	defer watch.Stop()
+// receive appends the body to the file.
+func (t *transfer) receive(body io.Reader) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := body.Read(buf)
-		watch.Reset(stall)
 		if t.done+int64(n) > t.fetcher.maxBytes() {
 			return tooLarge(t.fetcher.maxBytes())
 		}
@@ -148,7 +137,7 @@ func (t *transfer) receive(ctx context.Context, cancel context.CancelCauseFunc, 
 			return t.ended()
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w after %d bytes: %w", t.url, errBroken, t.done, cmp.Or(context.Cause(ctx), err))
+			return fmt.Errorf("%s: %w after %d bytes: %w", t.url, errBroken, t.done, err)
 		}
 	}
 }
