@@ -15,7 +15,7 @@ import (
 const (
 	MaxSize   = 16 << 20 // bytes
 	maxDepth  = 32       // lists and objects inside one another
-	maxValues = 1 << 19  // of all kinds: bounds memory to about 100 MB
+	maxValues = 1 << 17  // of all kinds: bounds memory to about 50 MB
 )
 
 // Position is a place in a file. Line and Column are 1-based; columns count characters, as editors do.

@@ -57,7 +57,7 @@ func TestParseErrors(t *testing.T) {
 		"only a bracket":        {"]", `f:1:1: unexpected "]": a value belongs here`},
 		"too deep":              {strings.Repeat("[", 33), "f:1:33: more than 32 lists and objects inside one another"},
 		"far too deep":          {strings.Repeat(`{"a":`, 1<<20), "more than 32 lists and objects"},
-		"too many values":       {"[" + strings.Repeat("0,", 1<<19) + "0]", "f:1:1048576: more than 524288 values"},
+		"too many values":       {"[" + strings.Repeat("0,", 1<<17) + "0]", "f:1:262144: more than 131072 values"},
 		"too large":             {"[" + strings.Repeat(" ", 16<<20), "f:1:1: the file is larger than 16 MiB"},
 	}
 	for name, tt := range tests {
