@@ -24,6 +24,7 @@ type containerfile struct {
 type instruction struct {
 	file  string
 	line  int    // 1-based, where it starts
+	end   int    // its last line
 	name  string // upper case
 	text  string // as written, continued lines joined
 	flags []string
@@ -68,6 +69,7 @@ func newInstruction(file string, n *parser.Node) instruction {
 	in := instruction{
 		file:  file,
 		line:  n.StartLine,
+		end:   n.EndLine,
 		name:  strings.ToUpper(n.Value),
 		text:  strings.TrimSpace(n.Original),
 		flags: n.Flags,

@@ -182,7 +182,8 @@ func (c *copying) placeFile(from string, n *node, at string) error {
 	return c.put(at, e)
 }
 
-// makeDir makes folder p and those above it where they are not there.
+// makeDir makes folder p and those above it where they are not there. As with
+// podman they get the owner of --chown, but not the mode of --chmod.
 func (c *copying) makeDir(p string) error {
 	if p == "" || c.fs.get(p).isDir() {
 		return nil
@@ -193,7 +194,7 @@ func (c *copying) makeDir(p string) error {
 	if err := c.makeDir(parent(p)); err != nil {
 		return err
 	}
-	return c.put(p, entry{kind: tar.TypeDir, mode: 0o755})
+	return c.put(p, entry{kind: tar.TypeDir, mode: 0o755, uid: c.uid, gid: c.gid})
 }
 
 func (c *copying) put(p string, e entry) error {

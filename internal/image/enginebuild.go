@@ -32,11 +32,11 @@ func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v
 	if err != nil {
 		return nil, err
 	}
-	bases, err := cf.bases(spec.Args)
+	stages, err := cf.stages(spec.Args)
 	if err != nil {
 		return nil, err
 	}
-	if last := bases[len(bases)-1]; last != spec.Base.Name {
+	if last := stages[len(stages)-1].image; last != spec.Base.Name {
 		return nil, wrongBase(fmt.Errorf("%s: the base image is %s, but %s was resolved", cf.name, last, spec.Base.Name))
 	}
 	if err := checkLabels(spec.Labels); err != nil {
@@ -51,7 +51,7 @@ func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v
 			os.RemoveAll(dir)
 		}
 	}()
-	if err := runEngine(ctx, b, spec, bases, dir); err != nil {
+	if err := runEngine(ctx, b, spec, stages, dir); err != nil {
 		return nil, fmt.Errorf("building %s with the engine: %w", cf.name, err)
 	}
 	img, err := loadArchive(ctx, filepath.Join(dir, "image.tar"), filepath.Join(dir, "layout"))
@@ -62,21 +62,21 @@ func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v
 }
 
 // runEngine lays out what the engine reads in dir, and has it write dir/image.tar.
-func runEngine(ctx context.Context, b Builder, spec Spec, bases []string, dir string) error {
+func runEngine(ctx context.Context, b Builder, spec Spec, stages []stage, dir string) error {
 	files := filepath.Join(dir, "context")
 	if err := copyContext(ctx, spec.Context, files); err != nil {
 		return err
 	}
 	defer os.RemoveAll(files)
 	containerfile := filepath.Join(dir, "Containerfile")
-	if err := os.WriteFile(containerfile, spec.Containerfile, 0o600); err != nil {
+	if err := os.WriteFile(containerfile, literalFrom(spec.Containerfile, stages), 0o600); err != nil {
 		return err
 	}
 	created := spec.Created.UTC().Truncate(time.Second)
 	images := map[string]v1.Image{}
-	for _, name := range bases {
-		if name != scratch {
-			images[name] = nil
+	for _, st := range stages {
+		if st.image != scratch {
+			images[st.image] = nil
 		}
 	}
 	images[spec.Base.Name] = spec.Base.Image

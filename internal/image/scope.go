@@ -209,14 +209,9 @@ func (s *scope) pairs(in instruction) ([]pair, error) {
 	return out, nil
 }
 
-// setEnv sets a variable for the rest of the stage and for the image.
+// setEnv sets a variable for the rest of the stage and for the image. As with
+// podman the variable set last stands last.
 func (s *scope) setEnv(p pair) {
-	entry := p.name + "=" + p.value
-	for i, e := range s.env {
-		if k, _, _ := strings.Cut(e, "="); k == p.name {
-			s.env[i] = entry
-			return
-		}
-	}
-	s.env = append(s.env, entry)
+	s.env = slices.DeleteFunc(s.env, func(e string) bool { return strings.HasPrefix(e, p.name+"=") })
+	s.env = append(s.env, p.name+"="+p.value)
 }

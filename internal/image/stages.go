@@ -16,35 +16,43 @@ func BaseReference(name string, text []byte, args map[string]string) (string, er
 	if err != nil {
 		return "", err
 	}
-	bases, err := cf.bases(args)
+	stages, err := cf.stages(args)
 	if err != nil {
 		return "", err
 	}
-	return bases[len(bases)-1], nil
+	return stages[len(stages)-1].image, nil
 }
 
-// bases returns for each stage the image it is built on, at least one. A stage
-// that is built on an earlier one is built on that one's image.
-func (cf *containerfile) bases(args map[string]string) ([]string, error) {
+// stage is one FROM with its ARGs filled in.
+type stage struct {
+	from  instruction
+	name  string // what FROM names: an image, or an earlier stage
+	alias string // what AS calls the stage, or ""
+	image string // the image below it all
+}
+
+// stages returns the stages in order, at least one.
+func (cf *containerfile) stages(args map[string]string) ([]stage, error) {
 	s := newScope(cf.escape, args)
 	named := map[string]string{}
-	var bases []string
+	var stages []stage
 	for _, in := range cf.instructions {
 		var err error
 		switch {
 		case in.name == "FROM":
-			var image, alias string
-			if image, alias, err = s.from(in); err != nil {
+			st := stage{from: in}
+			if st.name, st.alias, err = s.from(in); err != nil {
 				return nil, err
 			}
-			if earlier, ok := named[strings.ToLower(image)]; ok {
-				image = earlier
+			st.image = st.name
+			if earlier, ok := named[strings.ToLower(st.name)]; ok {
+				st.image = earlier
 			}
-			if alias != "" {
-				named[strings.ToLower(alias)] = image
+			if st.alias != "" {
+				named[strings.ToLower(st.alias)] = st.image
 			}
-			bases = append(bases, image)
-		case len(bases) > 0:
+			stages = append(stages, st)
+		case len(stages) > 0:
 			// The inside of a stage names no base.
 		case in.name == "ARG":
 			err = s.declare(in)
@@ -55,8 +63,26 @@ func (cf *containerfile) bases(args map[string]string) ([]string, error) {
 			return nil, err
 		}
 	}
-	if len(bases) == 0 {
+	if len(stages) == 0 {
 		return nil, fmt.Errorf("%s: has no FROM", cf.name)
 	}
-	return bases, nil
+	return stages, nil
+}
+
+// literalFrom returns text with the ARGs of every FROM filled in, all else and
+// every line number as it was. Podman 4 looks a FROM up among the images that it
+// is lent by what is written, and fills in ARGs only afterwards.
+func literalFrom(text []byte, stages []stage) []byte {
+	lines := strings.Split(string(text), "\n")
+	for _, st := range stages {
+		words := append(append([]string{"FROM"}, st.from.flags...), st.name)
+		if st.alias != "" {
+			words = append(words, "AS", st.alias)
+		}
+		lines[st.from.line-1] = strings.Join(words, " ")
+		for i := st.from.line; i < st.from.end; i++ {
+			lines[i] = ""
+		}
+	}
+	return []byte(strings.Join(lines, "\n"))
 }

@@ -1,0 +1,67 @@
+package image
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// R5.3: which image has to be resolved is the Containerfile's to say.
+func TestBaseReference(t *testing.T) {
+	tests := map[string]struct{ text, want string }{
+		"plain":                {"FROM a:1", "a:1"},
+		"default of an ARG":    {"ARG B=b:2\nFROM $B", "b:2"},
+		"argument":             {"ARG G=b:2\nFROM $G", "given"},
+		"last stage":           {"FROM a AS x\nRUN y\nFROM c", "c"},
+		"stage on a stage":     {"FROM a AS x\nFROM b AS y\nFROM X AS z\nFROM z", "a"},
+		"ARG inside a stage":   {"ARG B=b\nFROM a\nARG B=c\nFROM $B", "b"},
+		"error":                {"FROM", ""},
+		"instruction too soon": {"RUN x\nFROM a", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := BaseReference("Containerfile", []byte(tt.text), map[string]string{"G": "given"})
+			if got != tt.want || (err != nil) != (tt.want == "") {
+				t.Errorf("BaseReference = %q, %v; want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// Decision 5: an engine reads the file with every FROM spelled out, and names
+// the lines that a person sees.
+func TestLiteralFrom(t *testing.T) {
+	text := `ARG B=b
+FROM --platform=$TARGETPLATFORM \
+  # which base
+  ${B}:1 \
+  AS one
+RUN <<E
+FROM $B
+E
+FROM one
+COPY --from=one /a /b
+from ${B}`
+	want := `ARG B=b
+FROM --platform=$TARGETPLATFORM b:1 AS one
+
+
+
+RUN <<E
+FROM $B
+E
+FROM one
+COPY --from=one /a /b
+FROM b`
+	cf, err := parseContainerfile("", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stages, err := cf.stages(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(literalFrom([]byte(text), stages))); diff != "" {
+		t.Error(diff)
+	}
+}
