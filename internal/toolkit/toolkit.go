@@ -1,0 +1,173 @@
+// Package toolkit finds out which kernel a Driver Toolkit (DTK) image is for, without pulling the image: it reads
+// one small file out of the image's layers and remembers the answer by the image's digest.
+//
+// It knows how layers stack and what the file looks like, and nothing of releases, plans or engines.
+package toolkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/registry"
+)
+
+// ErrAbsent says that an image has no /etc/driver-toolkit-release.json: no layer has it, or an upper layer removes it.
+var ErrAbsent = errors.New("the image has no /" + metadataPath)
+
+// Reader reads kernels of DTK images. It may be used from several goroutines.
+type Reader struct {
+	Client *registry.Client
+	Cache  *Cache       // nil means that nothing is remembered
+	Log    *slog.Logger // nil means silence
+}
+
+// Result is what became of one image: a kernel, or the reason why there is none.
+type Result struct {
+	Kernel kernel.Version
+	Err    error
+}
+
+// Kernels returns the kernel of each image, as Kernel does, asking for at most parallel of them at once. The result has
+// an entry for each of dtks; one that failed takes no other with it.
+func (r *Reader) Kernels(ctx context.Context, dtks []string, parallel int) map[string]Result {
+	var mu sync.Mutex
+	results := make(map[string]Result, len(dtks))
+	seen := make(map[string]bool, len(dtks))
+	var group errgroup.Group
+	group.SetLimit(max(1, parallel))
+	for _, dtk := range dtks {
+		if seen[dtk] {
+			continue
+		}
+		seen[dtk] = true
+		group.Go(func() error {
+			k, err := r.Kernel(ctx, dtk)
+			mu.Lock()
+			defer mu.Unlock()
+			results[dtk] = Result{Kernel: k, Err: err}
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions report through results
+	return results
+}
+
+// Kernel returns the kernel that dtk ("REPOSITORY@sha256:DIGEST") is for: from the cache, else from the registry. It
+// blocks on the network until ctx ends. Among its errors are ErrAbsent and those of package registry.
+func (r *Reader) Kernel(ctx context.Context, dtk string) (kernel.Version, error) {
+	ref, err := name.NewDigest(dtk, name.StrictValidation)
+	if err != nil {
+		return kernel.Version{}, fmt.Errorf("driver toolkit %q: %w", dtk, err)
+	}
+	if k, ok := r.Cache.get(ref.DigestStr()); ok {
+		return k, nil
+	}
+	k, err := r.read(ctx, ref)
+	if err != nil {
+		err = fmt.Errorf("kernel of driver toolkit %s: %w", dtk, err)
+		if registry.Is404(err) {
+			err = hint.Wrap(err, "the image is gone or these credentials may not see it: check the pull secret, or update the catalogue")
+		}
+		return kernel.Version{}, err
+	}
+	if err := r.Cache.put(ref.DigestStr(), k); err != nil {
+		r.log().Warn("the kernel of a driver toolkit could not be remembered", "toolkit", dtk, "error", err)
+	}
+	return k, nil
+}
+
+func (r *Reader) log() *slog.Logger {
+	if r.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return r.Log
+}
+
+// read finds the file in the image's layers, from the top down, and returns the kernel in it.
+func (r *Reader) read(ctx context.Context, ref name.Digest) (kernel.Version, error) {
+	img, _, err := r.Client.Image(ctx, ref.String())
+	if err != nil {
+		return kernel.Version{}, err
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		return kernel.Version{}, fmt.Errorf("manifest: %w", err)
+	}
+	for i := len(manifest.Layers) - 1; i >= 0; i-- {
+		found, err := r.scan(ctx, ref.Context(), manifest.Layers[i])
+		if err != nil {
+			return kernel.Version{}, fmt.Errorf("layer %d of %d (%s): %w", i+1, len(manifest.Layers), manifest.Layers[i].Digest, err)
+		}
+		if found.data != nil {
+			return r.parse(img, found.data)
+		}
+		if found.hidden {
+			break
+		}
+	}
+	return kernel.Version{}, ErrAbsent
+}
+
+// scan looks for the file in one layer. It ends the transfer as soon as it knows.
+//
+// The digest of a layer can be checked only when all of it was read. One that is small is read whole before
+// anything in it is believed; of a larger one the beginning is taken from the registry on trust, which reaches no
+// further than a kernel's name: the module is checked against it when it is built.
+func (r *Reader) scan(ctx context.Context, repo name.Repository, layer v1.Descriptor) (finding, error) {
+	blob, err := r.Client.Blob(ctx, repo, layer)
+	if err != nil {
+		return finding{}, err
+	}
+	defer blob.Close()
+	if layer.Size <= registry.LargestPiece {
+		return scanWhole(ctx, blob)
+	}
+	return scanLayer(ctx, blob)
+}
+
+// parse reads the kernel out of the file's text. Old files name it without its architecture, which then comes from the
+// image's configuration.
+func (r *Reader) parse(img v1.Image, data []byte) (kernel.Version, error) {
+	release, err := parseMetadata(data)
+	if err != nil {
+		return kernel.Version{}, fmt.Errorf("/%s: %w", metadataPath, err)
+	}
+	k, err := kernel.Parse(release)
+	if err != nil {
+		return kernel.Version{}, fmt.Errorf("/%s: %w", metadataPath, err)
+	}
+	if _, rhel := k.RHEL(); !rhel || k.Arch() != "" {
+		return k, nil
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return kernel.Version{}, fmt.Errorf("configuration: %w", registry.Classify(err))
+	}
+	arch := kernelArch(config.Architecture)
+	if arch == "" {
+		return kernel.Version{}, fmt.Errorf("kernel %s has no architecture, and the image's is %q", k, config.Architecture)
+	}
+	return kernel.Parse(release + "." + arch)
+}
+
+// kernelArch returns the kernel's name of an OCI image's architecture, "" for one that OpenShift does not run on.
+func kernelArch(oci string) string {
+	switch oci {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	case "ppc64le", "s390x":
+		return oci
+	}
+	return ""
+}
