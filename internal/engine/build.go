@@ -26,7 +26,7 @@ func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
 	if err := spec.validate(); err != nil {
 		return fmt.Errorf("build image: %w", err)
 	}
-	temp, err := os.MkdirTemp(c.TempDir, "neuron-kmod-build-")
+	temp, err := os.MkdirTemp(c.TempDir, "build-")
 	if err != nil {
 		return fmt.Errorf("build image: make a folder: %w", err)
 	}

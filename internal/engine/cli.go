@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,7 +27,7 @@ const (
 type Options struct {
 	Program  string // "podman" or "docker", or the path of a program of that name
 	StateDir string // folder that all runs of this user share; made if absent
-	TempDir  string // the run's own folder, for scripts and archives; "" is the system's
+	TempDir  string // the run's own folder, for scripts, archives, and layers while they arrive
 	RunID    string // the run's workspace ID: marks what belongs to the run
 	// AuthFile holds registry credentials in config.json form; "" leaves them to the engine. Docker reads
 	// only a file of that very name.
@@ -59,8 +60,8 @@ func New(o Options) (*CLI, error) {
 	if !validRunID.MatchString(o.RunID) {
 		return nil, fmt.Errorf("container engine: run ID %q: want lower case letters and digits", o.RunID)
 	}
-	if o.StateDir == "" {
-		return nil, fmt.Errorf("container engine: no folder for its state")
+	if o.StateDir == "" || o.TempDir == "" {
+		return nil, errors.New("container engine: it needs a folder for its state and the run's own folder")
 	}
 	c := &CLI{Options: o}
 	switch filepath.Base(o.Program) {

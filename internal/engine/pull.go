@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -51,9 +52,16 @@ func (c *CLI) pull(ctx context.Context, image reference, progress func(done, tot
 	}
 }
 
-func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done, total int64)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, pullTime, fmt.Errorf("nothing arrived within %s", pullTime))
+// pullOnce has the engine keep what arrives in a folder of the run's: podman leaves it behind when a
+// signal ends it, up to the size of the image.
+func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done, total int64)) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, pullTime, fmt.Errorf("not done within %s", pullTime))
 	defer cancel()
+	temp, err := os.MkdirTemp(c.TempDir, "pull-")
+	if err != nil {
+		return fmt.Errorf("make a folder for layers: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	args, env, err := c.dialect.pull(ctx, image.text, c.AuthFile, image.loopback)
 	if err != nil {
 		return err
@@ -63,7 +71,7 @@ func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done,
 	}
 	said := &layerCount{report: progress}
 	cmd := c.command(args...)
-	cmd.Env = env
+	cmd.Env = append(env, "TMPDIR="+temp)
 	cmd.Stdout, cmd.Stderr = said, said
 	return command.Run(ctx, cmd)
 }

@@ -120,7 +120,7 @@ func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]stri
 
 // writeScript puts the script where the engine can see it; the folder is the caller's to remove.
 func (c *CLI) writeScript(text string) (dir string, err error) {
-	dir, err = os.MkdirTemp(c.TempDir, "neuron-kmod-script-")
+	dir, err = os.MkdirTemp(c.TempDir, "script-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder for the script: %w", err)
 	}
