@@ -68,14 +68,16 @@ func withoutQuery(s string) string {
 
 // advice returns what a person can do about err, "" if nothing is known.
 func advice(err error) string {
-	if e, ok := errors.AsType[*transport.Error](err); ok {
-		return statusAdvice(e)
-	}
+	// A certificate comes before a status: for a registry on this machine err holds both, the refused https and what
+	// the same port said to http.
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "if the registry has a certificate of a private CA, give the CA's with --ca-file or SSL_CERT_FILE"
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "the registry's certificate is not valid for this name or time: check the name, the clock and the certificate"
+	}
+	if e, ok := errors.AsType[*transport.Error](err); ok {
+		return statusAdvice(e)
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return fmt.Sprintf("check the name %q, the name server and the proxy settings (HTTPS_PROXY, NO_PROXY)", e.Name)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -175,8 +177,9 @@ func startOver(ctx context.Context, err error) bool {
 	}
 	e, ok := errors.AsType[*transport.Error](err)
 	if !ok {
-		_, network := errors.AsType[*url.Error](err)
-		return network
+		_, request := errors.AsType[*url.Error](err)
+		_, answer := errors.AsType[net.Error](err)
+		return request || answer || errors.Is(err, io.ErrUnexpectedEOF)
 	}
 	for _, d := range e.Errors {
 		switch d.Code {

@@ -174,7 +174,7 @@ func TestKernelsReadLittle(t *testing.T) {
 	block := incompressible(t, 1<<20)
 	for name, shape := range shapes(t) {
 		t.Run(name, func(t *testing.T) {
-			m := shape.store(t, 6, block)
+			m := shape.store(t, 2, block)
 			if taken := m.read(t); taken > m.Sent() {
 				t.Errorf("the client took %d bytes of %d that were sent: a counter is wrong", taken, m.Sent())
 			}

@@ -81,14 +81,15 @@ func (b *breaking) Write(p []byte) (int, error) {
 	if b.left -= int64(n); b.left > 0 || err != nil {
 		return n, err
 	}
+	if f, ok := b.ResponseWriter.(http.Flusher); ok {
+		f.Flush() // what the other side is to get before the end
+	}
 	hangUp(b.ResponseWriter)
 	panic(http.ErrAbortHandler)
 }
 
+// hangUp breaks the connection of a request with a reset where it can.
 func hangUp(w http.ResponseWriter) {
-	if f, ok := w.(http.Flusher); ok {
-		f.Flush()
-	}
 	if h, ok := w.(http.Hijacker); ok {
 		if c, _, err := h.Hijack(); err == nil {
 			if c, ok := c.(*conn); ok {
