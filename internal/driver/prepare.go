@@ -84,7 +84,7 @@ func copyTree(from, to *os.Root, lim limits) error {
 		}
 		switch {
 		case d.IsDir():
-			return to.MkdirAll(name, 0o755)
+			return makeDirs(to, name)
 		case !info.Mode().IsRegular():
 			return fmt.Errorf("%s is not a file or a folder", name)
 		}

@@ -157,6 +157,45 @@ func TestFetchGivesUp(t *testing.T) {
 	onlyLock(t, f.Cache)
 }
 
+// R9.2: a package that is larger than the bound is not downloaded first to be found so.
+func TestFetchTooLarge(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault func(int, http.ResponseWriter, *http.Request) bool
+	}{
+		{"announced", func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+			return breakOff(t, w, "200 OK\r\nContent-Length: 1000000000", nil)
+		}},
+		{"without an end", func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+			sent, block := 0, make([]byte, 1<<20)
+			for ; sent < 100; sent++ {
+				if _, err := w.Write(block); err != nil {
+					return true // the client hung up
+				}
+			}
+			t.Errorf("%d MiB were taken", sent)
+			return true
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			repo := newRepository(t, nil)
+			repo.fault = tt.fault
+			f, _ := newFetcher(t, repo)
+			f.MaxBytes = 20000
+			_, err := f.Fetch(t.Context(), mustDriver(t, "2.24.7.0"))
+			if err == nil || !strings.Contains(err.Error(), "larger than 20000 bytes") {
+				t.Errorf("got %v", err)
+			}
+			repo.Close() // waits for the answer to end
+			if len(repo.requests) != 1 {
+				t.Errorf("%d requests, want 1", len(repo.requests))
+			}
+			onlyLock(t, f.Cache)
+		})
+	}
+}
+
 // R8.1: with the program's own transport, a server that is busy for a moment does not matter.
 func TestFetchBusyServer(t *testing.T) {
 	repo := newRepository(t, packRPM(t, "2.24.7.0", "gzip", sourceFiles()))

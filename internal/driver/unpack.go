@@ -96,7 +96,7 @@ func (t tree) add(e entry, body io.Reader) error {
 	}
 	switch {
 	case e.kind() == kindDir:
-		return t.root.MkdirAll(name, 0o755)
+		return makeDirs(t.root, name)
 	case e.kind() != kindFile:
 		return fmt.Errorf("RPM payload: %q is a link or a device (mode %#o), the driver's source has only files and folders",
 			e.name, e.mode)
@@ -104,7 +104,7 @@ func (t tree) add(e entry, body io.Reader) error {
 		return fmt.Errorf("RPM payload: %q is a hard link, the driver's source has none", e.name)
 	}
 	// A package need not list the folders that it has files in.
-	if err := t.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+	if err := makeDirs(t.root, path.Dir(name)); err != nil {
 		return err
 	}
 	return writeFile(t.root, name, fileMode(fs.FileMode(e.mode)), body, e.size)
@@ -137,6 +137,26 @@ func writeFile(root *os.Root, name string, mode fs.FileMode, body io.Reader, siz
 		return fmt.Errorf("%s: %w after %d of %d bytes", name, io.ErrUnexpectedEOF, n, size)
 	}
 	return f.Chmod(mode) // whatever the umask is
+}
+
+// makeDirs makes the folders of a path that are not there, with their mode whatever the umask is.
+func makeDirs(root *os.Root, name string) error {
+	for i := range len(name) + 1 {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		dir := name[:i]
+		err := root.Mkdir(dir, 0o755)
+		if err == nil {
+			err = root.Chmod(dir, 0o755)
+		} else if info, statErr := root.Lstat(dir); statErr == nil && info.IsDir() {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fileMode reduces a mode to the two that a source file can have.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -126,8 +127,10 @@ func TestUnpackHostile(t *testing.T) {
 }
 
 // R3.1: files elsewhere, as every package may have them, are passed over and not written anywhere; setuid
-// and other modes are not taken over.
+// and other modes are not taken over, and the umask does not matter.
 func TestUnpackOutsideAndModes(t *testing.T) {
+	mask := syscall.Umask(0o077)
+	defer syscall.Umask(mask)
 	outside := filepath.Join(t.TempDir(), "evil")
 	rpm := writeTemp(t, "odd.rpm", evilRPM(t,
 		member{name: outside, mode: 0o100644, body: "evil"},
@@ -157,9 +160,14 @@ func TestUnpackOutsideAndModes(t *testing.T) {
 	if _, err := os.Lstat(outside); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%s was written", outside)
 	}
-	info, err := os.Stat(filepath.Join(dst, top, "open"))
-	if err != nil || info.Mode() != fs.ModeDir|0o755 {
-		t.Errorf("folder: %v, %v", info.Mode(), err)
+	for _, dir := range []string{"", "usr", "usr/src", top, top + "open", top + "open/deep"} {
+		info, err := os.Stat(filepath.Join(dst, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != fs.ModeDir|0o755 {
+			t.Errorf("folder %q: %v", dir, info.Mode())
+		}
 	}
 }
 
