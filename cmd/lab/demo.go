@@ -66,8 +66,9 @@ func demo(ctx context.Context, dir string, log *slog.Logger, args []string) (err
 // demoOptions is the demo's environment; serve offers the same.
 func demoOptions(l *lab.Lab) lab.Options {
 	return lab.Options{
-		Dir:      filepath.Join(l.Dir, "demo"),
-		Releases: lab.Releases(demoReleases, l.DemoKernels()),
+		Dir:         filepath.Join(l.Dir, "demo"),
+		KeepStorage: true,
+		Releases:    lab.Releases(demoReleases, l.DemoKernels()),
 		Matrix: []lab.MatrixEntry{
 			{Driver: "2.24.7.0", OCPVersions: []string{"4.20", "4.21", "4.22"}},
 			{Driver: "2.28.0.0", OCPVersions: []string{"4.20"}},

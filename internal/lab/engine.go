@@ -2,27 +2,32 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"github.com/google/renameio/v2"
 
 	"neuron-kmod/internal/command"
 	"neuron-kmod/internal/hint"
 )
 
-// engineSettings are what podman needs on this machine, as environment variables: a storage of the lab's
-// own, so that tests never touch a person's images, and a containers.conf where containers do not run
-// without. The product has no part in this; it honours the variables because podman does.
+// engineSettings are what podman needs on this machine: a containers.conf where containers do not run
+// without. The product has no part in this; it honours CONTAINERS_CONF because podman does.
 type engineSettings struct {
-	Env []string
+	conf string // empty: podman works as it is set up
+}
+
+// env is podman's environment with a storage of its own, so that nothing touches a person's images and
+// whoever counts pulls begins with none.
+func (s *engineSettings) env(storageConf string) []string {
+	env := []string{"CONTAINERS_STORAGE_CONF=" + storageConf}
+	if s.conf != "" {
+		env = append(env, "CONTAINERS_CONF="+s.conf)
+	}
+	return env
 }
 
 // workaround is for virtual machines where crun cannot set up cgroups and raising rlimits is not permitted.
@@ -42,28 +47,28 @@ func (l *Lab) probeEngine(ctx context.Context) (*engineSettings, error) {
 	if err != nil {
 		return nil, hint.Wrap(err, "scripts/setup.sh installs podman")
 	}
-	storage, err := l.storageConf()
+	recipe := fmt.Sprintf("engine 2 %s %d %s", version, os.Getuid(), workaround)
+	dir, err := l.store.make(ctx, "engine", recipe, l.probe)
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"CONTAINERS_STORAGE_CONF=" + storage}
-	recipe := fmt.Sprintf("engine 1 %s %d %s", version, os.Getuid(), workaround)
-	dir, err := l.store.make(ctx, "engine", recipe, func(ctx context.Context, dir string) error {
-		return l.probe(ctx, dir, env)
-	})
-	if err != nil {
-		return nil, err
-	}
+	settings := &engineSettings{}
 	if conf := filepath.Join(dir, containersConf); exists(conf) {
-		env = append(env, "CONTAINERS_CONF="+conf)
+		settings.conf = conf
 	}
-	return &engineSettings{Env: env}, nil
+	return settings, nil
 }
 
 const containersConf = "containers.conf"
 
 // probe leaves a containers.conf in dir if containers run with it only.
-func (l *Lab) probe(ctx context.Context, dir string, env []string) error {
+func (l *Lab) probe(ctx context.Context, dir string) (err error) {
+	own, err := newPodmanStorage(dir)
+	if err != nil {
+		return err
+	}
+	env := []string{"CONTAINERS_STORAGE_CONF=" + own.conf}
+	defer func() { err = errors.Join(err, own.remove(ctx)) }()
 	if err := l.loadProbe(ctx, dir, env); err != nil {
 		return err
 	}
@@ -102,22 +107,4 @@ func (l *Lab) loadProbe(ctx context.Context, dir string, env []string) error {
 	}
 	err = command.Run(ctx, command.Cmd{Name: "podman", Env: env, Args: []string{"load", "--quiet", "--input", archive}})
 	return errors.Join(err, os.Remove(archive))
-}
-
-// storageConf writes the storage.conf of the lab's podman. The run root is outside of the lab: podman wants
-// its path short and expects that a reboot empties it.
-func (l *Lab) storageConf() (string, error) {
-	graph := filepath.Join(l.Dir, "storage")
-	conf := fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %s\nrunroot = %s\n",
-		strconv.Quote(graph), strconv.Quote(l.runRoot()))
-	path := filepath.Join(l.Dir, "storage.conf")
-	if old, err := os.ReadFile(path); err == nil && string(old) == conf {
-		return path, nil
-	}
-	return path, renameio.WriteFile(path, []byte(conf), 0o644)
-}
-
-func (l *Lab) runRoot() string {
-	sum := sha256.Sum256([]byte(l.Dir))
-	return filepath.Join(os.TempDir(), fmt.Sprintf("neuron-kmod-lab-%d-%s", os.Getuid(), hex.EncodeToString(sum[:4])))
 }

@@ -34,6 +34,9 @@ type Options struct {
 	Matrix []MatrixEntry
 	// Anonymous: the DTK registry wants no credentials. The target always does.
 	Anonymous bool
+	// KeepStorage: podman's storage, which is the environment's own, stays after Close. It is removed
+	// otherwise, with the containers that are left in it.
+	KeepStorage bool
 	// Faults: there are fault injectors in front of both registries.
 	Faults bool
 }
@@ -91,6 +94,13 @@ func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 	if err := e.lock(ctx); err != nil {
 		return nil, err
 	}
+	storage, err := newPodmanStorage(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !o.KeepStorage {
+		e.closers = append(e.closers, func() error { return storage.remove(ctx) })
+	}
 	if err := e.startServers(ctx, o); err != nil {
 		return nil, err
 	}
@@ -100,7 +110,7 @@ func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 		"SSL_CERT_FILE=" + e.CAFile,
 		"REGISTRY_AUTH_FILE=" + e.AuthFile,
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
-	}, l.engine.Env...)
+	}, l.engine.env(storage.conf)...)
 	if err := e.pushBaseImages(ctx); err != nil {
 		return nil, err
 	}
