@@ -35,8 +35,9 @@ func Rules() []Rule {
 	return append([]Rule{classCreate(), classShow()}, unmappedArea()...)
 }
 
-// Drivers from 2.16 on have the text once. Older ones have no such test and no rule could make them compile
-// on RHEL 9, so that there is no lower bound: for them the rule fails and says so.
+// 2.16.7.0 and 2.17.17.0 have the text once, where they create their class. 2.15.9.0 and older have no such
+// test and no rule could make them compile on RHEL 9, so that there is no lower bound: for them the rule
+// fails and says so.
 func classCreate() Rule {
 	return Rule{
 		Name:    "class-create",
@@ -68,6 +69,9 @@ func classShow() Rule {
 // unmappedArea is one change in four places: the driver's own placement of a mapping needs kernel functions
 // that modules cannot link from RHEL 9.6 on, so the kernel places it. The helper reduces to the address, the
 // file operation to NULL, and its function is marked as unused, since the driver compiles with -Werror.
+//
+// The helper's texts were seen in a published header, which has each once; those of neuron_cdev.c are the
+// ones that the shell script replaces. Should a release differ, its builds fail by the rule's name.
 //
 // CentOS Stream 9 is what the next 9.x is made from, so it is included. RHEL 10 is not: whether its kernel
 // (6.12) lets a module link them is to be answered by a compile, not assumed. Until it has been, its builds
