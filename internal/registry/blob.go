@@ -27,9 +27,6 @@ const (
 	LargestPiece = 512 << 10
 )
 
-// maxBreaks is how many times in a row the connection may break without a byte of progress.
-const maxBreaks = 4
-
 // Blob reads a blob from front to back, in growing pieces, and not much further than it is asked to. A connection that
 // breaks is opened again where it broke. At the end, if it gets there, the digest is checked. It is for one goroutine.
 type Blob struct {
@@ -43,7 +40,8 @@ type Blob struct {
 	piece  int64         // size of the next piece
 	body   io.ReadCloser // of the open piece, nil if none is
 	left   int64         // bytes of the open piece that were not read yet
-	breaks int
+	breaks int           // in a row, without a byte of progress
+	pauses []time.Duration
 }
 
 // Blob returns a reader of the blob that d describes. It makes no request for the blob before the first Read; reading
@@ -58,7 +56,7 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
 	b := &Blob{
-		ctx: ctx, client: s.client, desc: d, hash: hasher, piece: firstPiece,
+		ctx: ctx, client: s.client, desc: d, hash: hasher, piece: firstPiece, pauses: c.resume,
 		url: repoURL(repo, "blobs/"+d.Digest.String()).String(),
 	}
 	if d.Size <= LargestPiece {
@@ -134,11 +132,11 @@ func (b *Blob) afterBreak(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*brokenError](err); !ok || b.ctx.Err() != nil || b.breaks == maxBreaks {
+	if _, ok := errors.AsType[*brokenError](err); !ok || b.ctx.Err() != nil || b.breaks == len(b.pauses) {
 		return err
 	}
 	b.breaks++
-	return pause(b.ctx, time.Duration(b.breaks)*100*time.Millisecond)
+	return pause(b.ctx, b.pauses[b.breaks-1])
 }
 
 // open asks for the next piece.

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -49,7 +51,7 @@ func Classify(err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		e.URL = withoutQuery(e.URL)
+		err = withoutURL(err, e.URL)
 	}
 	if hint.Of(err) != "" {
 		return err
@@ -57,13 +59,29 @@ func Classify(err error) error {
 	return hint.Wrap(err, advice(err))
 }
 
-func withoutQuery(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "(an address that does not parse)"
+// cleaned is an error with another text.
+type cleaned struct {
+	error
+	text string
+}
+
+func (c *cleaned) Error() string { return c.text }
+func (c *cleaned) Unwrap() error { return c.error }
+
+// withoutURL returns err with the address in its text cut down to what is no secret. The text of an error that was
+// wrapped is fixed, so changing the *url.Error would not do.
+func withoutURL(err error, address string) error {
+	u, parseErr := url.Parse(address)
+	if parseErr != nil {
+		u = &url.URL{Opaque: "(an address that does not parse)"}
 	}
-	u.RawQuery, u.Fragment = "", ""
-	return u.Redacted()
+	if u.RawQuery == "" && u.Fragment == "" && u.User == nil && parseErr == nil {
+		return err
+	}
+	plain := url.URL{Scheme: u.Scheme, Opaque: u.Opaque, Host: u.Host, Path: u.Path}
+	quoted := strings.Trim(strconv.Quote(address), `"`) // as *url.Error writes it
+	text := strings.NewReplacer(address, plain.String(), quoted, plain.String()).Replace(err.Error())
+	return &cleaned{err, text}
 }
 
 // advice returns what a person can do about err, "" if nothing is known.

@@ -27,6 +27,7 @@ type Client struct {
 	log      *slog.Logger
 	readBack []time.Duration // pauses before the tag is looked at after publishing
 	restart  []time.Duration // pauses before a push that broke is started over
+	resume   []time.Duration // pauses before a blob's transfer that broke is gone on with
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -48,6 +49,7 @@ func NewClient(kc authn.Keychain, rt http.RoundTripper, log *slog.Logger) *Clien
 		// Some registries show a new tag with a delay of a second or two.
 		readBack: []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second},
 		restart:  []time.Duration{time.Second, 4 * time.Second, 10 * time.Second},
+		resume:   []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond, 2 * time.Second},
 		sessions: map[string]*session{},
 	}
 }

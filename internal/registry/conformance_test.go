@@ -34,6 +34,7 @@ func newTestClient(t testing.TB, kc authn.Keychain) *Client {
 	}
 	c := NewClient(kc, rt, nil)
 	c.restart = []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}
+	c.resume = append(c.restart, time.Millisecond)
 	c.readBack = []time.Duration{0, time.Millisecond, time.Millisecond}
 	return c
 }

@@ -115,11 +115,18 @@ func parseRepository(s string) (name.Repository, error) {
 		return name.Repository{}, hint.Wrap(errors.New("it has a scheme, a tag or a digest"), targetForms)
 	}
 	repo, err := name.NewRepository(s, name.StrictValidation)
+	if err == nil && !pathForm.MatchString(path) {
+		err = fmt.Errorf("%q is not the name of a repository", path)
+	}
 	if err != nil {
 		return name.Repository{}, hint.Wrap(err, targetForms)
 	}
 	return repo, nil
 }
+
+// pathForm is what the distribution specification lets a repository's name be, as far as go-containerregistry does not
+// see to it: no empty parts, none that starts or ends with a separator.
+var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 
 // NewTarget returns the target that s names. It looks at the text alone; whether the place exists shows with use.
 func NewTarget(s string, c *Client) (Target, error) {

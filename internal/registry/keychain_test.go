@@ -1,0 +1,246 @@
+package registry
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"neuron-kmod/internal/hint"
+)
+
+func basic(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// resolve returns the user that k has for a repository, "" for none.
+func resolve(t *testing.T, k authn.Keychain, repo string) string {
+	t.Helper()
+	r, err := name.NewRepository(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth, err := k.Resolve(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := auth.Authorization()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Username != "" && cfg.Password == "" {
+		t.Errorf("%s: user %q without a password", repo, cfg.Username)
+	}
+	return cfg.Username + cfg.IdentityToken
+}
+
+// R10.2, R1.3: credentials come from docker's and podman's files; the most explicit file and the longest key count.
+func TestKeychain(t *testing.T) {
+	first := write(t, "first.json", `{"auths": {
+		"quay.io/openshift/private": {"auth": "`+basic("deep", "x")+`"},
+		"https://index.docker.io/v1/": {"auth": "`+basic("hub", "x")+`"},
+		"http://plain.test:5000/": {"username": "plain", "password": "x"},
+		"empty.test": {},
+		"token.test": {"identitytoken": "id"}}}`)
+	second := write(t, "second.json", `{"auths": {
+		"quay.io": {"auth": "`+basic("wide", "p:w")+`"},
+		"quay.io/openshift": {"auth": "`+basic("middle", "x")+`"},
+		"docker.io": {"auth": "`+basic("other hub", "x")+`"},
+		"empty.test": {"auth": "`+basic("filled", "x")+`"}}}`)
+	k := NewKeychain("/nonexistent/auth.json", first, second)
+	for repo, want := range map[string]string{
+		"quay.io/openshift/private/x": "deep",
+		"quay.io/openshift/private":   "deep",
+		"quay.io/openshift/privates":  "middle",
+		"quay.io/openshift/dtk":       "middle",
+		"quay.io/me":                  "wide",
+		"quay.io:443/me":              "",
+		"busybox":                     "hub",
+		"docker.io/me/x":              "hub",
+		"plain.test:5000/a/b":         "plain",
+		"empty.test/x":                "filled",
+		"token.test/x":                "id",
+		"unknown.test/x":              "",
+	} {
+		if got := resolve(t, k, repo); got != want {
+			t.Errorf("%s: user %q, want %q", repo, got, want)
+		}
+	}
+}
+
+// Credential helpers are asked as docker asks them.
+func TestKeychainHelpers(t *testing.T) {
+	dir := t.TempDir()
+	helper := "#!/bin/sh\nread -r host\ncase $host in\n" +
+		"has.test) echo '{\"ServerURL\":\"has.test\",\"Username\":\"helped\",\"Secret\":\"x\"}' ;;\n" +
+		"token.test) echo '{\"ServerURL\":\"token.test\",\"Username\":\"<token>\",\"Secret\":\"id\"}' ;;\n" +
+		"broken.test) echo no luck; exit 1 ;;\n" +
+		"*) echo credentials not found in native keychain; exit 1 ;;\nesac\n"
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-testing"), []byte(helper), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	hosts := NewKeychain(
+		write(t, "hosts.json", `{"credHelpers": {"has.test": "testing", "broken.test": "testing", "none.test": "testing"}, "auths": {"has.test": {"auth": "`+basic("filed", "x")+`"}, "none.test": {"auth": "`+basic("filed", "x")+`"}}}`),
+		write(t, "all.json", `{"credsStore": "testing", "auths": {"has.test": {}}}`))
+	for repo, want := range map[string]string{"has.test/x": "helped", "none.test/x": "filed", "token.test/x": "id", "unknown.test/x": ""} {
+		if got := resolve(t, hosts, repo); got != want {
+			t.Errorf("%s: user %q, want %q", repo, got, want)
+		}
+	}
+	for host, helper := range map[string]string{"broken.test": "testing", "has.test": "missing"} {
+		file := write(t, "auth.json", `{"credHelpers": {"`+host+`": "`+helper+`"}}`)
+		repo, err := name.NewRepository(host + "/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewKeychain(file).Resolve(repo); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "docker-credential-"+helper) || hint.Of(err) == "" {
+			t.Errorf("%s: error %v, advice %q", host, err, hint.Of(err))
+		}
+	}
+}
+
+// R8.1, R10.2: a broken file is named, and nothing of it is repeated.
+func TestKeychainMalformed(t *testing.T) {
+	for name, text := range map[string]string{
+		"truncated":      `{"auths": {"quay.io": {"auth": "hunter2`,
+		"empty":          ``,
+		"a list":         `["hunter2"]`,
+		"wrong type":     `{"auths": {"quay.io": {"auth": ["hunter2"]}}}`,
+		"no base64":      `{"auths": {"quay.io": {"auth": "hunter2!"}}}`,
+		"no colon":       `{"auths": {"quay.io": {"auth": "aHVudGVyMg=="}}}`,
+		"no user":        `{"auths": {"quay.io": {"auth": "Omh1bnRlcjI="}}}`,
+		"hostile helper": `{"credHelpers": {"quay.io": "../../bin/sh"}}`,
+		"hostile store":  `{"credsStore": "a b"}`,
+		"large":          `{"auths": {}}` + strings.Repeat(" ", maxAuthFile),
+	} {
+		path := write(t, "auth.json", text)
+		repo, err := nameOf("other.test/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = NewKeychain(path).Resolve(repo)
+		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "hunter2") || hint.Of(err) == "" {
+			t.Errorf("%s: error %v, advice %q", name, err, hint.Of(err))
+		}
+	}
+}
+
+func nameOf(s string) (name.Repository, error) { return name.NewRepository(s) }
+
+// R10.2: the engine gets the credentials that it needs, for its owner's eyes only.
+func TestWriteAuthFile(t *testing.T) {
+	k := NewKeychain(write(t, "auth.json", `{"auths": {
+		"quay.io": {"auth": "`+basic("wide", "x")+`"},
+		"quay.io/me": {"auth": "`+basic("me", "x")+`"},
+		"docker.io": {"auth": "`+basic("hub", "x")+`"},
+		"token.test": {"identitytoken": "id"},
+		"other.test": {"auth": "`+basic("other", "x")+`"}}}`))
+	tests := map[string]struct {
+		refs []string
+		want map[string]authEntry
+	}{
+		"none":        {nil, map[string]authEntry{}},
+		"one":         {[]string{"quay.io/openshift/dtk@sha256:" + strings.Repeat("0", 64), "quay.io/x:y"}, map[string]authEntry{"quay.io": {Auth: basic("wide", "x")}}},
+		"two on one":  {[]string{"quay.io/x:y", "quay.io/me/x:y"}, map[string]authEntry{"quay.io/x": {Auth: basic("wide", "x")}, "quay.io/me/x": {Auth: basic("me", "x")}}},
+		"docker hub":  {[]string{"docker.io/library/busybox:1"}, map[string]authEntry{"https://index.docker.io/v1/": {Auth: basic("hub", "x")}}},
+		"token":       {[]string{"token.test/x:y"}, map[string]authEntry{"token.test": {IdentityToken: "id"}}},
+		"without one": {[]string{"unknown.test/x:y"}, map[string]authEntry{}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "auth.json")
+			if err := WriteAuthFile(t.Context(), path, k, tt.refs); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(path)
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("mode %v, %v", info.Mode(), err)
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got struct{ Auths map[string]authEntry }
+			if err := json.Unmarshal(data, &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got.Auths); diff != "" {
+				t.Errorf("auths (-want +got):\n%s", diff)
+			}
+			again := NewKeychain(path)
+			for _, ref := range tt.refs {
+				repo, _, _ := strings.Cut(strings.ReplaceAll(ref, "@", ":"), ":")
+				if got, want := resolve(t, again, repo), resolve(t, k, repo); got != want {
+					t.Errorf("%s: user %q out of the file, want %q", repo, got, want)
+				}
+			}
+		})
+	}
+	if err := WriteAuthFile(t.Context(), filepath.Join(t.TempDir(), "auth.json"), k, []string{"not an image"}); err == nil {
+		t.Error("no error for a name that is none")
+	}
+}
+
+// A keychain may need a context, as those of clouds do.
+func TestWriteAuthFileContext(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "auth.json")
+	if err := WriteAuthFile(t.Context(), path, cloudKeys{}, []string{"cloud.test/x:y"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := resolve(t, NewKeychain(path), "cloud.test/x"); got != "cloud" {
+		t.Errorf("user %q, want %q", got, "cloud")
+	}
+}
+
+type cloudKeys struct{}
+
+func (cloudKeys) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
+
+func (cloudKeys) ResolveContext(context.Context, authn.Resource) (authn.Authenticator, error) {
+	return &authn.Basic{Username: "cloud", Password: "x"}, nil
+}
+
+// The parser survives any file, and finds for a repository only what is filed under a prefix of its name.
+func FuzzAuthFile(f *testing.F) {
+	for _, seed := range []string{
+		`{"auths": {"quay.io": {"auth": "dTpw"}}}`, `{"auths": {"https://index.docker.io/v1/": {"auth": "dTpw"}}}`,
+		`{"auths": {"quay.io/a/b": {"username": "u", "password": "p"}}, "credHelpers": {"x": "y"}, "credsStore": "z"}`,
+		`{"auths": {"": {"auth": "dTpw"}}}`, `{"auths": {"quay.io": {"auth": "dTpw"`, `[]`, `null`, ``,
+	} {
+		f.Add([]byte(seed), "quay.io/a/b/c")
+	}
+	f.Fuzz(func(t *testing.T, data []byte, repo string) {
+		file, err := parseAuthFile("auth.json", data)
+		if err != nil {
+			if !strings.Contains(err.Error(), "auth.json") {
+				t.Errorf("error %v does not name the file", err)
+			}
+			return
+		}
+		if cfg, ok := file.lookup(repo); ok && cfg == (authn.AuthConfig{}) {
+			t.Error("an entry without credentials")
+		}
+		for key := range file.entries {
+			if _, ok := file.lookup(key + "/x"); !ok {
+				t.Errorf("nothing for a repository below %q", key)
+			}
+		}
+	})
+}
