@@ -2,7 +2,6 @@ package module
 
 import (
 	"bytes"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +12,6 @@ import (
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/version"
 )
-
-// maxModinfo bounds the section that describes a module; the driver's has 4 KB.
-const maxModinfo = 1 << 20
 
 // Info is what a module says of itself, in the section .modinfo. Characters that do not print are
 // replaced.
@@ -32,24 +28,16 @@ type Info struct {
 // Inspect reads what the module of that size in r says of itself. It refuses what is not a module for
 // x86-64, and is safe with a hostile one.
 func Inspect(r io.ReaderAt, size int64) (Info, error) {
-	// The section reader makes reads beyond the end fail before anything is allocated for them.
-	file, err := elf.NewFile(io.NewSectionReader(r, 0, size))
+	file, err := openObject(r, size)
 	if err != nil {
-		return Info{}, fmt.Errorf("not an ELF file: %w", err)
+		return Info{}, err
 	}
-	if file.Class != elf.ELFCLASS64 || file.Data != elf.ELFDATA2LSB || file.Machine != elf.EM_X86_64 || file.Type != elf.ET_REL {
-		return Info{}, fmt.Errorf("not a kernel module for x86-64: it is %v %v %v %v", file.Class, file.Data, file.Machine, file.Type)
+	data, found, err := file.section(".modinfo", maxModinfo)
+	if err != nil {
+		return Info{}, err
 	}
-	section := file.Section(".modinfo")
-	if section == nil {
+	if !found {
 		return Info{}, errors.New("not a kernel module: it has no section .modinfo")
-	}
-	if section.Type != elf.SHT_PROGBITS || section.Flags&elf.SHF_COMPRESSED != 0 || section.FileSize > maxModinfo {
-		return Info{}, fmt.Errorf("its section .modinfo is not plain data of at most %d bytes", maxModinfo)
-	}
-	data := make([]byte, section.FileSize)
-	if _, err := io.ReadFull(io.NewSectionReader(section, 0, int64(section.FileSize)), data); err != nil {
-		return Info{}, fmt.Errorf("read section .modinfo: %w", err)
 	}
 	return parseModinfo(data)
 }

@@ -14,17 +14,17 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// object makes an ELF object with one section of its own. Tests change the headers before they are
+// testObject makes an ELF object with one section of its own. Tests change the headers before they are
 // written.
-type object struct {
+type testObject struct {
 	header  elf.Header64
 	section elf.Section64
 	name    string
 	data    []byte
 }
 
-func newObject(modinfo string) *object {
-	return &object{
+func newObject(modinfo string) *testObject {
+	return &testObject{
 		header: elf.Header64{
 			Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
 			Ehsize: 64, Shentsize: 64, Shnum: 3, Shstrndx: 2,
@@ -34,7 +34,7 @@ func newObject(modinfo string) *object {
 	}
 }
 
-func (o *object) bytes(t testing.TB) []byte {
+func (o *testObject) bytes(t testing.TB) []byte {
 	t.Helper()
 	names := "\x00" + o.name + "\x00.shstrtab\x00"
 	h := o.header
@@ -117,18 +117,22 @@ func TestParseModinfo(t *testing.T) {
 func TestInspectRefuses(t *testing.T) {
 	tests := []struct {
 		name   string
-		change func(*object)
+		change func(*testObject)
 		want   string
 	}{
-		{"another machine", func(o *object) { o.header.Machine = uint16(elf.EM_AARCH64) }, "not a kernel module for x86-64: it is ELFCLASS64 ELFDATA2LSB EM_AARCH64 ET_REL"},
-		{"a program", func(o *object) { o.header.Type = uint16(elf.ET_EXEC) }, "ET_EXEC"},
-		{"no modinfo", func(o *object) { o.name = ".text" }, "no section .modinfo"},
-		{"modinfo without bytes", func(o *object) { o.section.Type = uint32(elf.SHT_NOBITS) }, "not plain data"},
-		{"modinfo compressed", func(o *object) { o.section.Flags = uint64(elf.SHF_COMPRESSED); o.data = make([]byte, 64) }, ""},
-		{"modinfo beyond the end", func(o *object) { o.section.Size = maxModinfo }, "read section .modinfo"},
-		{"modinfo huge", func(o *object) { o.section.Size = 1 << 40 }, "not plain data of at most"},
-		{"many sections", func(o *object) { o.header.Shnum = 0xffff }, "not an ELF file"},
-		{"two versions", func(o *object) { o.data = []byte(modinfo("version=1", "version=2")) }, "two values"},
+		{"another machine", func(o *testObject) { o.header.Machine = uint16(elf.EM_AARCH64) }, "not a kernel module for x86-64: it is EM_AARCH64 ET_REL"},
+		{"a program", func(o *testObject) { o.header.Type = uint16(elf.ET_EXEC) }, "ET_EXEC"},
+		{"no modinfo", func(o *testObject) { o.name = ".text" }, "no section .modinfo"},
+		{"modinfo without bytes", func(o *testObject) { o.section.Type = uint32(elf.SHT_NOBITS) }, "read section .modinfo: it is not a plain SHT_PROGBITS"},
+		{"modinfo compressed", func(o *testObject) { o.section.Flags = uint64(elf.SHF_COMPRESSED) }, "not a plain"},
+		{"modinfo beyond the end", func(o *testObject) { o.section.Size = maxModinfo }, "read section .modinfo: 1048576 bytes at 64 are beyond"},
+		{"modinfo huge", func(o *testObject) { o.section.Size = 1 << 40 }, "of at most 1048576 bytes"},
+		{"more sections than bytes", func(o *testObject) { o.header.Shnum = 0xffff }, "read section headers"},
+		{"no sections", func(o *testObject) { o.header.Shnum, o.header.Shstrndx = 0, 0 }, "make no sense"},
+		{"names beyond the sections", func(o *testObject) { o.header.Shstrndx = 3 }, "make no sense"},
+		{"names are no names", func(o *testObject) { o.header.Shstrndx = 1 }, "read the sections' names"},
+		{"32 bits", func(o *testObject) { copy(o.header.Ident[:], elf.ELFMAG+"\x01\x01\x01") }, "ELFCLASS32"},
+		{"two versions", func(o *testObject) { o.data = []byte(modinfo("version=1", "version=2")) }, "two values"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
