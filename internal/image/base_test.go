@@ -52,6 +52,9 @@ func TestCheckBase(t *testing.T) {
 		"whiteout of a folder that the same layer fills again": {
 			layers: []entries{{file("bin/busybox", debian)}, append(append(entries{}, coreutils...), file(".wh.bin", ""))},
 		},
+		"a folder named again keeps what is in it": {
+			layers: []entries{coreutils, {dir("bin")}},
+		},
 		"tools on the image's own PATH": {
 			layers: []entries{{file("bin/sh", "dash"), file("tools/mkdir", "gnu"), file("tools/cp", "gnu")}},
 			env:    []string{"PATH=/nowhere:/tools"},
@@ -132,8 +135,8 @@ func TestScanBusyBox(t *testing.T) {
 		"no end":                 {"BusyBox v1.36.1", ""},
 		"hostile version":        {"BusyBox v1.36.1/../../x (", ""},
 		"first is no banner":     {"BusyBox v (x) BusyBox v1.36.1 (y)", "1.36.1"},
-		"across two readings":    {pad(128<<10-20) + "BusyBox v1.36.1 (x)" + pad(1000), "1.36.1"},
-		"at a reading's end":     {pad(128<<10-17) + "BusyBox v1.36.1 (x", "1.36.1"},
+		"across two readings":    {pad(128<<10-10) + "BusyBox v1.36.1 (x)" + pad(1000), "1.36.1"},
+		"at a reading's end":     {pad(128<<10-16) + "BusyBox v1.36.1 (x", "1.36.1"},
 		"in the third reading":   {pad(300<<10) + "BusyBox v1.36.1 (x)", "1.36.1"},
 		"beyond the bound":       {pad(maxBinary) + "BusyBox v1.36.1 (x)", ""},
 	}

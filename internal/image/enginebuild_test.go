@@ -37,6 +37,7 @@ func (b *buildah) Build(ctx context.Context, s engine.BuildSpec) error {
 	if err != nil {
 		return err
 	}
+	checkModes(b.t, s.Context)
 	kept := strings.ReplaceAll(string(text), "\nRUN ", "\n# ")
 	img, err := Assemble(ctx, Spec{Base: b.base, Containerfile: []byte(kept), Context: s.Context, Args: s.Args, Labels: s.Labels, Created: *s.Timestamp})
 	if err != nil {
@@ -76,7 +77,33 @@ func (b *buildah) write(img v1.Image, out string) error {
 	if err := tw.AddFS(os.DirFS(dir)); err != nil {
 		return err
 	}
+	// Docker puts files of its own format beside the layout.
+	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "docker/manifest.json"}); err != nil {
+		return err
+	}
 	return tw.Close()
+}
+
+// checkModes: an engine copies modes as they are, so they may not be those of
+// the umask or of the person's own files.
+func checkModes(t testing.TB, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if mode := info.Mode().Perm(); mode != 0o755 && (mode != 0o644 || d.IsDir()) {
+			t.Errorf("%s has mode %o", p, mode)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Decision 5: the engine's image has the labels and files of the native one.
@@ -89,8 +116,10 @@ func TestEngineBuild(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(filepath.Join(spec.Context, "licenses"), 0o700); err != nil {
-				t.Fatal(err)
+			for name, mode := range map[string]os.FileMode{"licenses": 0o700, "licenses/NOTICE": 0o600} {
+				if err := os.Chmod(filepath.Join(spec.Context, name), mode); err != nil {
+					t.Fatal(err)
+				}
 			}
 			spec.Containerfile = append(spec.Containerfile, "\nRUN true\n"...)
 			fake := &buildah{t: t, base: base, attestation: attestation}

@@ -150,10 +150,9 @@ func (s *scope) declareOne(in instruction, name, def string, hasDefault bool) (e
 // image that is the same everywhere cannot depend on them.
 var buildHost = []string{"BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT"}
 
-// from reads FROM [--platform=P] IMAGE [AS NAME].
+// from reads FROM [--platform=P] IMAGE [AS NAME], which sees the global ARGs only:
+// it has to come before begin.
 func (s *scope) from(in instruction) (image, alias string, err error) {
-	outer := *s
-	outer.args = nil // FROM sees the global ARGs, in later stages as well
 	words := slices.DeleteFunc(slices.Clone(in.words), func(w string) bool { return w == "" })
 	switch {
 	case len(words) == 3 && strings.EqualFold(words[1], "AS"):
@@ -161,7 +160,7 @@ func (s *scope) from(in instruction) (image, alias string, err error) {
 	case len(words) != 1:
 		return "", "", in.errorf("wants IMAGE or IMAGE AS NAME")
 	}
-	if image, err = outer.expand(in, words[0]); err != nil {
+	if image, err = s.expand(in, words[0]); err != nil {
 		return "", "", err
 	}
 	if image == "" {
@@ -172,7 +171,7 @@ func (s *scope) from(in instruction) (image, alias string, err error) {
 		if !ok {
 			return "", "", in.errorf("unknown flag %s", f)
 		}
-		if platform, err = outer.expand(in, platform); err != nil {
+		if platform, err = s.expand(in, platform); err != nil {
 			return "", "", err
 		}
 		if platform != target["TARGETPLATFORM"] {
