@@ -43,21 +43,6 @@ type Input struct {
 	Target  Target           //
 }
 
-// NothingError says that the matrix and the catalogue have no release in common.
-type NothingError struct {
-	Wanted []version.Selector
-	Minors []string // what the catalogue has
-	Path   string   // of the catalogue
-}
-
-func (e *NothingError) Error() string {
-	have := "it has no release at all"
-	if len(e.Minors) > 0 {
-		have = "it has releases of " + strings.Join(e.Minors, ", ")
-	}
-	return fmt.Sprintf("%s has no release that matches %s; %s", e.Path, join(e.Wanted), have)
-}
-
 // KernelError says that no wanted release boots a kernel that was asked for.
 type KernelError struct {
 	Kernel kernel.Version
@@ -136,16 +121,19 @@ func (p *Plan) match(in Input) ([]wantedDriver, error) {
 			}
 		}
 	}
-	var matched []catalog.Entry
-	if matched, p.OtherArch = in.Catalog.Select(all, in.Arch); len(matched) == 0 {
-		return nil, hint.Wrap(&NothingError{all, in.Catalog.Minors(), in.Catalog.Path},
-			"add the releases to the catalogue, or ask for one that is in it")
-	}
+	var missing []error
 	for _, s := range all {
-		if !slices.ContainsFunc(matched, func(e catalog.Entry) bool { return s.Match(e.Version) }) {
-			p.Notes = append(p.Notes, fmt.Sprintf("the matrix asks for %s, but %s has no such release", s, in.Catalog.Path))
+		if err := in.Catalog.Missing(s, in.Arch); err != nil {
+			missing = append(missing, err)
 		}
 	}
+	if len(missing) == len(all) {
+		return nil, hint.Wrap(missing[0], "add the release to "+in.Catalog.Path+", or ask for one that is in it")
+	}
+	for _, err := range missing {
+		p.Notes = append(p.Notes, err.Error())
+	}
+	_, p.OtherArch = in.Catalog.Select(all, in.Arch)
 	return wanted, nil
 }
 

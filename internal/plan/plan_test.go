@@ -161,7 +161,7 @@ func TestMakeTags(t *testing.T) {
 func TestMakeNothing(t *testing.T) {
 	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.22"]}]`, nil, nil, entry("4.20.1", 1, k94))
 	_, err := Make(t.Context(), in)
-	var nothing *NothingError
+	var nothing *catalog.NotFoundError
 	if !errors.As(err, &nothing) || !strings.Contains(err.Error(), "4.22") || !strings.Contains(err.Error(), "4.20") {
 		t.Errorf("error %v", err)
 	}

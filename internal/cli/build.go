@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"neuron-kmod/internal/build"
+	"neuron-kmod/internal/driver"
+	"neuron-kmod/internal/engine"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/term"
+	"neuron-kmod/internal/workspace"
+)
+
+// buildOptions are the flags of build.
+type buildOptions struct {
+	planOptions
+	builder      string
+	engine       string
+	containerDir string
+	jobs         int
+	failFast     bool
+	keepGoing    bool // the default, so it only must not meet failFast
+	timeout      time.Duration
+}
+
+func newBuild(a *app) *cobra.Command {
+	o := &buildOptions{planOptions: planOptions{app: a}}
+	cmd := &cobra.Command{
+		Use:   "build DRIVER_VERSION|all [OCP_VERSION]",
+		Short: "Build and publish the images that are missing",
+		Long: `Build compiles the driver for each kernel of the wanted releases that has no
+image in the target, and publishes the image. A kernel that fails does not stop
+the others. A run that was stopped is finished by running it again.`,
+		Example: `  neuron-kmod build all
+  neuron-kmod build 2.24.7.0 4.20
+  neuron-kmod build all --target quay.io/me/neuron-kmod --kernel 5.14.0-570.96.1.el9_6.x86_64
+  neuron-kmod build all --target oci:images`,
+		Args: exactly(1, 2, "a driver version or all, and perhaps an OpenShift version"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.setArgs(args)
+			return o.run(cmd.Context())
+		},
+	}
+	o.flags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&o.Force, "force", o.Force, "build and overwrite images that are published (FORCE_BUILD)")
+	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "`processors` to compile with")
+	f.BoolVar(&o.failFast, "fail-fast", false, "stop at the first failure")
+	f.BoolVar(&o.keepGoing, "keep-going", false, "go on with the other kernels after a failure (the default)")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "`limit` for one compile")
+	f.StringVar(&o.engine, "engine", "podman", "container `engine`: podman or docker")
+	f.StringVar(&o.builder, "builder", string(build.Auto), "who makes the image: auto, native (in-process) or `engine`")
+	f.StringVar(&o.DriverSource, "driver-source", o.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	f.StringVar(&o.BaseImage, "base-image", o.BaseImage, "base of the images: a `reference`, or oci:DIR:TAG")
+	f.StringVar(&o.containerDir, "container-dir", "", "`folder` with Containerfile, build-module.sh and licenses/ to use instead of the built-in ones")
+	return cmd
+}
+
+func (o *buildOptions) run(ctx context.Context) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	s, err := o.open()
+	if err != nil {
+		return err
+	}
+	p, target, err := o.plan(ctx, s)
+	if err != nil {
+		return err
+	}
+	err = o.build(ctx, s, p, target)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	if werr := o.write(p); werr != nil {
+		return errors.Join(err, werr)
+	}
+	if err != nil {
+		return err
+	}
+	return completeness(p)
+}
+
+func (o *buildOptions) check() error {
+	switch build.Builder(o.builder) {
+	case build.Auto, build.Native, build.ByEngine:
+	default:
+		return usage{hint.Wrap(fmt.Errorf("--builder is %q", o.builder), "use auto, native or engine")}
+	}
+	if o.failFast && o.keepGoing {
+		return usage{errors.New("--fail-fast and --keep-going exclude each other")}
+	}
+	if o.jobs < 1 || o.jobs > 1024 {
+		return usage{hint.Wrap(fmt.Errorf("--jobs is %d", o.jobs), "give a number of processors from 1 to 1024")}
+	}
+	if o.timeout < time.Second {
+		return usage{hint.Wrap(fmt.Errorf("--timeout is %s", o.timeout), "give at least 1s, for example 30m")}
+	}
+	return nil
+}
+
+// build carries the plan out. Where nothing is due it asks nothing and starts
+// nothing.
+func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, target registry.Target) (err error) {
+	if !due(p, o.Force) {
+		return nil
+	}
+	ws, err := workspace.Open(ctx, o.CacheDir, o.TempDir, o.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ws.Close()) }()
+	eng, err := o.openEngine(ctx, p, s, ws)
+	if err != nil {
+		return err
+	}
+	recipe, err := o.recipe(ctx, s, ws)
+	if err != nil {
+		return err
+	}
+	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
+	defer progress.Close()
+	created := o.Created
+	if created.IsZero() {
+		created = time.Now().UTC().Truncate(time.Second)
+	}
+	r := &build.Run{
+		Options: build.Options{
+			Builder: build.Builder(o.builder), Jobs: o.jobs, Timeout: o.timeout, Force: o.Force, FailFast: o.failFast,
+			Created: created, SourceURL: o.SourceURL, LogDir: filepath.Join(o.CacheDir, "logs"),
+		},
+		Engine: leasing{eng}, Target: target, Workspace: ws, Recipe: recipe,
+		Fetcher: &driver.Fetcher{
+			HTTP: s.httpClient(), Source: o.DriverSource, Cache: filepath.Join(o.CacheDir, "drivers"), Log: o.log,
+		},
+		Log: o.log, Progress: progress,
+	}
+	return r.Do(ctx, p)
+}
+
+func due(p *plan.Plan, force bool) bool {
+	return p.Count(plan.Missing) > 0 || force && p.Count(plan.Published) > 0
+}
+
+// openEngine checks the engine, gives it the credentials for the toolkits in a
+// file of the run, and removes what a killed run has left.
+func (o *buildOptions) openEngine(ctx context.Context, p *plan.Plan, s *session, ws *workspace.Workspace) (*engine.CLI, error) {
+	var toolkits []string
+	for _, b := range p.Builds {
+		toolkits = append(toolkits, b.Toolkits...)
+	}
+	dir, err := ws.Mkdir("engine")
+	if err != nil {
+		return nil, err
+	}
+	authFile := filepath.Join(dir, "config.json")
+	if err := registry.WriteAuthFile(ctx, authFile, s.keychain, toolkits); err != nil {
+		return nil, prerequisite{err}
+	}
+	eng, err := engine.New(engine.Options{
+		Program: o.engine, StateDir: o.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile,
+		Platform: platform, Log: o.log,
+	})
+	if err != nil {
+		return nil, usage{err}
+	}
+	info, err := eng.Check(ctx)
+	if err != nil {
+		return nil, prerequisite{err}
+	}
+	o.log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
+	if err := eng.Sweep(ctx); err != nil {
+		o.log.Warn("cannot remove all that an earlier run left", "error", err)
+	}
+	return eng, nil
+}
+
+// leasing is the engine as package build sees it.
+type leasing struct{ *engine.CLI }
+
+func (l leasing) Acquire(ctx context.Context, image string, progress func(done, total int64)) (build.Lease, error) {
+	lease, err := l.CLI.Acquire(ctx, image, progress)
+	if err != nil {
+		return nil, err
+	}
+	return lease, nil
+}

@@ -1,0 +1,154 @@
+// Package cli parses the command line and calls the packages that do the work.
+// A command's constructor fills an options struct; its run function is one call
+// away and is tested without a shell.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	xterm "golang.org/x/term"
+
+	"neuron-kmod/internal/config"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/term"
+)
+
+// Streams are the process's own: its arguments without the program's name, its
+// standard streams and its environment.
+type Streams struct {
+	Args           []string
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string // "" for a variable that is not set
+}
+
+// Main runs the command line and returns the process's exit code. A signal
+// reaches it as the cancellation of ctx with the cause Interrupted.
+func Main(ctx context.Context, s Streams) int {
+	out := term.NewOutput(s.Stderr)
+	err := run(ctx, s, out)
+	code := exitCode(ctx, err)
+	if err != nil {
+		report(out, err)
+	}
+	return code
+}
+
+func run(ctx context.Context, s Streams, out *term.Output) error {
+	settings, err := config.FromEnvironment(s.Getenv)
+	if err != nil {
+		return usage{err}
+	}
+	cmd := newRoot(&app{Settings: settings, stdout: s.Stdout, stderr: out, live: isTerminal(s.Stderr)})
+	cmd.SetArgs(s.Args)
+	cmd.SetOut(s.Stdout)
+	cmd.SetErr(out)
+	return cmd.ExecuteContext(ctx)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && xterm.IsTerminal(int(f.Fd()))
+}
+
+// app is what all commands share: the settings, the common flags and the
+// streams. Commands make from it what they need.
+type app struct {
+	config.Settings
+	caFile    string
+	logFormat string
+	verbose   bool
+	quiet     bool
+
+	stdout io.Writer
+	stderr *term.Output
+	live   bool // stderr is a terminal
+	log    *slog.Logger
+}
+
+func newRoot(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "neuron-kmod",
+		Short: "Publish AWS Neuron kernel modules for OpenShift",
+		Long: strings.TrimSpace(`
+neuron-kmod compiles the AWS Neuron driver for every kernel that a set of
+OpenShift releases boots, inside the Driver Toolkit of those releases, and
+publishes one small image per driver and kernel for the Kernel Module
+Management operator.
+
+Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
+(the rest was done); 2 usage; 3 the matrix or the catalogue is not valid;
+4 a tool or a credential is missing; 5 a service failed after retries;
+130 and 143 interrupted.`),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage{hint.Wrap(fmt.Errorf("there is no command %q", args[0]), "see `neuron-kmod --help`")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return a.setLog()
+		},
+	}
+	f := cmd.PersistentFlags()
+	f.StringVar(&a.caFile, "ca-file", "", "also trust the certificate authorities in this PEM `file`")
+	f.StringVar(&a.logFormat, "log-format", "text", "`format` of the log on stderr: text or json")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every step")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "log only warnings and errors")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage{hint.Wrap(err, "see `"+c.CommandPath()+" --help`")}
+	})
+	cmd.AddCommand(newBuild(a), newPlan(a), newVerify(a), newVersion(a))
+	return cmd
+}
+
+func (a *app) setLog() error {
+	level := slog.LevelInfo
+	switch {
+	case a.verbose && a.quiet:
+		return usage{errors.New("--verbose and --quiet exclude each other")}
+	case a.verbose:
+		level = slog.LevelDebug
+	case a.quiet:
+		level = slog.LevelWarn
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch a.logFormat {
+	case "json":
+		a.log = slog.New(slog.NewJSONHandler(a.stderr, options))
+	case "text":
+		if a.live { // a person watches: the time is on the wall
+			options.ReplaceAttr = dropTime
+		}
+		a.log = slog.New(slog.NewTextHandler(a.stderr, options))
+	default:
+		return usage{hint.Wrap(errors.New("--log-format is "+a.logFormat), "use text or json")}
+	}
+	return nil
+}
+
+func dropTime(groups []string, attr slog.Attr) slog.Attr {
+	if len(groups) == 0 && attr.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return attr
+}
+
+// exactly checks the number of arguments and says what they mean.
+func exactly(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return usage{hint.Wrap(errors.New(cmd.CommandPath()+" takes "+what), "see `"+cmd.CommandPath()+" --help`")}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"neuron-kmod/internal/catalog"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/registry"
+)
+
+// The one architecture that Trainium and Inferentia instances have, as
+// catalogues and as registries name it.
+const (
+	arch     = "x86_64"
+	platform = "linux/amd64"
+)
+
+// planOptions say which builds are wanted.
+type planOptions struct {
+	*app
+	driver  string // a version or "all"
+	release string // "", "4.20" or "4.20.16"
+	kernels []string
+	output  string // "table" or "json"
+}
+
+func newPlan(a *app) *cobra.Command {
+	o := &planOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "plan [DRIVER_VERSION|all [OCP_VERSION]]",
+		Short: "Show what build would do, and why",
+		Example: `  neuron-kmod plan
+  neuron-kmod plan 2.24.7.0 4.20
+  neuron-kmod plan all 4.20.16 -o json`,
+		Args: exactly(0, 2, "at most a driver version and an OpenShift version"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.setArgs(args)
+			return o.run(cmd.Context())
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *planOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.Matrix, "matrix", o.Matrix, "`file` that says which driver is for which OpenShift versions")
+	f.StringVar(&o.Catalog, "catalog", o.Catalog, "`file` that says which Driver Toolkit belongs to which release")
+	f.StringVar(&o.Target, "target", o.Target, "where images go: ecr, ecr-public, `REGISTRY/REPOSITORY` or oci:DIR")
+	f.StringSliceVar(&o.kernels, "kernel", nil, "only this `kernel`, as uname -r prints it (repeatable)")
+	f.StringVarP(&o.output, "output", "o", "table", "`format` of the result: table or json")
+}
+
+func (o *planOptions) setArgs(args []string) {
+	o.driver = "all"
+	if len(args) > 0 {
+		o.driver = args[0]
+	}
+	if len(args) > 1 {
+		o.release = args[1]
+	}
+}
+
+func (o *planOptions) run(ctx context.Context) error {
+	s, err := o.open()
+	if err != nil {
+		return err
+	}
+	p, _, err := o.plan(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := o.write(p); err != nil {
+		return err
+	}
+	return completeness(p)
+}
+
+// plan makes the plan, and returns the target that it was made for.
+func (o *planOptions) plan(ctx context.Context, s *session) (*plan.Plan, registry.Target, error) {
+	if o.output != "table" && o.output != "json" {
+		return nil, nil, usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use table or json")}
+	}
+	in, err := o.input()
+	if err != nil {
+		return nil, nil, err
+	}
+	target, err := s.target()
+	if err != nil {
+		return nil, nil, err
+	}
+	in.Target, in.Resolve = target, s.resolver()
+	p, err := plan.Make(ctx, in)
+	if err != nil {
+		return nil, nil, classify(err)
+	}
+	return p, target, nil
+}
+
+// input reads the two files and the filters; it touches no network.
+func (o *planOptions) input() (plan.Input, error) {
+	in := plan.Input{Arch: arch}
+	for _, k := range o.kernels {
+		v, err := kernel.Parse(k)
+		if err != nil {
+			return in, usage{fmt.Errorf("--kernel: %w", err)}
+		}
+		in.Kernels = append(in.Kernels, v)
+	}
+	m, err := matrix.Load(o.Matrix)
+	if err != nil {
+		return in, invalid{err}
+	}
+	if in.Catalog, err = catalog.Load(o.Catalog); err != nil {
+		return in, invalid{err}
+	}
+	if in.Entries, err = m.Filter(o.driver, o.release); err != nil {
+		return in, usage{err}
+	}
+	return in, nil
+}
+
+func (o *planOptions) write(p *plan.Plan) error {
+	if o.output == "json" {
+		return p.WriteJSON(o.stdout)
+	}
+	return p.WriteTable(o.stdout)
+}
+
+// completeness turns what is wrong with a report into the exit code 1.
+func completeness(p *plan.Plan) error {
+	if p.Complete() {
+		return nil
+	}
+	return incomplete{p.Summary()}
+}
+
+// classify marks the errors of a plan that are the caller's.
+func classify(err error) error {
+	var nothing *catalog.NotFoundError
+	var noKernel *plan.KernelError
+	if errors.As(err, &nothing) || errors.As(err, &noKernel) {
+		return usage{err}
+	}
+	return registry.Classify(err)
+}

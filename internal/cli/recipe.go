@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"neuron-kmod/container"
+	"neuron-kmod/internal/build"
+	"neuron-kmod/internal/image"
+	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/workspace"
+)
+
+// recipe gets what every image is made from: the Containerfile, the licences
+// and the base image, which must have what KMM runs in it.
+func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Workspace) (build.Recipe, error) {
+	var files fs.FS = container.Files
+	if o.containerDir != "" {
+		files = os.DirFS(o.containerDir)
+	}
+	containerfile, err := fs.ReadFile(files, "Containerfile")
+	if err != nil {
+		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+	}
+	script, err := fs.ReadFile(files, "build-module.sh")
+	if err != nil {
+		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+	}
+	licenses, err := fs.Sub(files, "licenses")
+	if err != nil {
+		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+	}
+	base, info, err := o.base(ctx, s, ws)
+	if err != nil {
+		return build.Recipe{}, err
+	}
+	return build.Recipe{
+		Base: base, BusyBox: info.BusyBox, Containerfile: containerfile, Script: string(script),
+		CopyLicenses: func(dst string) error {
+			if err := os.CopyFS(dst, licenses); err != nil {
+				return fmt.Errorf("copy the licences to %s: %w", filepath.Base(dst), err)
+			}
+			return nil
+		},
+	}, nil
+}
+
+// base gets the base image into the run's folder, checks that it has what KMM
+// runs in it, and warns where its BusyBox is not the version that R5.2 names.
+func (o *buildOptions) base(ctx context.Context, s *session, ws *workspace.Workspace) (image.Base, image.BaseInfo, error) {
+	fail := func(err error) (image.Base, image.BaseInfo, error) {
+		return image.Base{}, image.BaseInfo{}, fmt.Errorf("get the base image: %w", err)
+	}
+	img, digest, err := s.image(ctx, o.BaseImage)
+	if err != nil {
+		return fail(err)
+	}
+	dir, err := ws.Mkdir("base")
+	if err != nil {
+		return fail(err)
+	}
+	base, err := image.Base{Name: o.BaseImage, Image: img, Digest: digest}.Store(ctx, dir)
+	if err != nil {
+		return fail(registry.Classify(err))
+	}
+	info, err := image.CheckBase(ctx, base)
+	if err != nil {
+		return fail(prerequisite{err})
+	}
+	for _, w := range info.Warnings {
+		o.log.Warn(w)
+	}
+	return base, info, nil
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/toolkit"
+	"neuron-kmod/internal/transport"
+)
+
+// toolkitReaders is how many Driver Toolkits are read at the same time: enough
+// to hide the latency, few enough to be a polite guest at quay.io.
+const toolkitReaders = 8
+
+// session is the way to the outside: one HTTP transport, one keychain, one
+// registry client.
+type session struct {
+	*app
+	transport http.RoundTripper
+	keychain  *registry.Keychain
+	client    *registry.Client
+}
+
+// open makes the session that the settings and flags describe. It asks nothing
+// of the network.
+func (a *app) open() (*session, error) {
+	rt, err := transport.New(transport.Options{CAFile: a.caFile, UserAgent: "neuron-kmod/" + buildVersion(), Log: a.log})
+	if err != nil {
+		return nil, usage{fmt.Errorf("--ca-file: %w", err)}
+	}
+	s := &session{app: a, transport: rt, keychain: registry.NewKeychain(a.AuthFiles...)}
+	s.client = registry.NewClient(s.keychain, rt, a.log)
+	return s, nil
+}
+
+// target is where the images go.
+func (s *session) target() (registry.Target, error) {
+	t, err := registry.NewTarget(s.Target, s.client)
+	if err != nil {
+		return nil, usage{fmt.Errorf("--target: %w", err)}
+	}
+	return t, nil
+}
+
+// image reads an image of a registry, or of a folder as oci:DIR:TAG.
+func (s *session) image(ctx context.Context, reference string) (v1.Image, string, error) {
+	rest, layout := strings.CutPrefix(reference, "oci:")
+	if !layout {
+		img, digest, err := s.client.Image(ctx, reference)
+		return img, digest, registry.Classify(err)
+	}
+	dir, tag, tagged := strings.Cut(rest, ":")
+	if !tagged {
+		return nil, "", usage{hint.Wrap(fmt.Errorf("%s has no tag", reference), "name the image oci:DIR:TAG")}
+	}
+	t, err := registry.NewTarget("oci:"+dir, s.client)
+	if err != nil {
+		return nil, "", usage{err}
+	}
+	img, err := t.Image(ctx, tag)
+	if err != nil {
+		return nil, "", err
+	}
+	digest, err := img.Digest()
+	return img, digest.String(), err
+}
+
+// resolver reads the kernels of Driver Toolkits out of their registry, or out
+// of the cache of earlier runs.
+func (s *session) resolver() plan.Resolver {
+	reader := &toolkit.Reader{
+		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Log: s.log,
+	}
+	return func(ctx context.Context, toolkits []string) []plan.Resolved {
+		results := reader.Kernels(ctx, toolkits, toolkitReaders)
+		out := make([]plan.Resolved, len(toolkits))
+		for i, t := range toolkits {
+			out[i] = plan.Resolved{Kernel: results[t].Kernel, Err: results[t].Err}
+		}
+		return out
+	}
+}
+
+func (s *session) httpClient() *http.Client { return &http.Client{Transport: s.transport} }

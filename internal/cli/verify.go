@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"neuron-kmod/internal/image"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/version"
+)
+
+func newVerify(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify IMAGE",
+		Short: "Check that a kmod image is one that KMM can load",
+		Long: `Verify reads an image, REGISTRY/REPOSITORY:TAG or oci:DIR:TAG, and checks that
+it holds the module its labels promise, where modprobe looks for it: the driver's
+version, the kernel, depmod's files, the platform.`,
+		Example: `  neuron-kmod verify quay.io/me/neuron-kmod:2.24.7.0-5.14.0-570.96.1.el9_6.x86_64`,
+		Args:    exactly(1, 1, "one image"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runVerify(cmd.Context(), a, args[0])
+		},
+	}
+}
+
+func runVerify(ctx context.Context, a *app, reference string) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	img, digest, err := s.image(ctx, reference)
+	if err != nil {
+		return err
+	}
+	driver, kernelVersion, err := identity(img)
+	if err == nil {
+		err = image.Verify(ctx, img, driver, kernelVersion)
+	}
+	if err != nil {
+		return incomplete{fmt.Sprintf("%s is not a good kmod image: %s", reference, err)}
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s\n  digest  %s\n  driver  %s\n  kernel  %s\n", reference, digest, driver, kernelVersion)
+	return err
+}
+
+// identity reads from an image's labels which driver and kernel it is for.
+func identity(img v1.Image) (version.Driver, kernel.Version, error) {
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		return version.Driver{}, kernel.Version{}, err
+	}
+	d, err := version.ParseDriver(cfg.Config.Labels[image.LabelDriver])
+	if err != nil {
+		return version.Driver{}, kernel.Version{}, fmt.Errorf("label %s: %w", image.LabelDriver, err)
+	}
+	k, err := kernel.Parse(cfg.Config.Labels[image.LabelKernel])
+	if err != nil {
+		return version.Driver{}, kernel.Version{}, fmt.Errorf("label %s: %w", image.LabelKernel, err)
+	}
+	return d, k, nil
+}
