@@ -1,0 +1,51 @@
+# Everything a newcomer types. Each target does its own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+LAB ?= .lab
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+export CGO_ENABLED ?= 0
+
+.PHONY: help setup build demo test test-short lint bench clean
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: ## install what is missing on this machine (Debian and Ubuntu; elsewhere it says what to do)
+	@scripts/setup.sh test
+
+build: ## compile bin/neuron-kmod
+	@scripts/setup.sh build
+	go build -trimpath -o bin/neuron-kmod ./cmd/neuron-kmod
+
+demo: ## the main job, end to end: real kernels, compiler, podman and registry; no account, no internet but packages
+	@scripts/setup.sh demo
+	go build -trimpath -o bin/neuron-kmod ./cmd/neuron-kmod
+	go run ./cmd/lab -dir $(LAB) demo -bin bin/neuron-kmod
+
+test: lint ## all tests
+	@scripts/setup.sh test
+	CGO_ENABLED=1 go test -race -timeout 10m ./...
+	go run ./cmd/lab -dir $(LAB) prepare
+	LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 25m ./...
+
+test-short: ## the tests that need nothing but Go
+	@scripts/setup.sh build
+	go test -short ./...
+
+lint: ## formatting, vet, shellcheck
+	@scripts/setup.sh test
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go vet -tags e2e ./...
+	go run $(STATICCHECK) -tags e2e ./...
+	git ls-files -co --exclude-standard '*.sh' .ci/run | xargs shellcheck
+
+bench: ## the benchmarks of the issue: counts and ratios
+	@scripts/setup.sh test
+	go run ./cmd/lab -dir $(LAB) prepare
+	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./...
+
+clean: ## remove what make has made
+	rm -rf bin $(LAB)
