@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"golang.org/x/sys/unix"
 
 	"neuron-kmod/internal/hint"
@@ -122,6 +124,45 @@ func TestLayoutOfOthers(t *testing.T) {
 	}
 	if _, err := target.Image(t.Context(), "multi"); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
 		t.Errorf("an index without platforms: error %v", err)
+	}
+}
+
+// An image in Docker's format, as one on such a base is, becomes one that OCI tools find in a layout.
+func TestLayoutOfDockerImage(t *testing.T) {
+	docker, err := random.Image(1000, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := newTestTarget(t, "oci:"+t.TempDir(), nil)
+	have, err := target.Publish(t.Context(), "a", docker, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := target.Image(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []types.MediaType{m.MediaType, m.Config.MediaType, m.Layers[0].MediaType, m.Layers[1].MediaType}
+	want := []types.MediaType{types.OCIManifestSchema1, types.OCIConfigJSON, types.OCILayer, types.OCILayer}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("media types (-want +got):\n%s", diff)
+	}
+	if digest, err := img.Digest(); err != nil || digest.String() != have.Digest {
+		t.Errorf("digest %v, %v; want %s", digest, err, have.Digest)
+	}
+	before, err := docker.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Config.Digest != before {
+		t.Errorf("configuration %s, want %s", m.Config.Digest, before)
 	}
 }
 

@@ -31,6 +31,10 @@ func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 	if err := checkTag(tag); err != nil {
 		return Published{}, err
 	}
+	img, err := ociForm(img)
+	if err != nil {
+		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), err)
+	}
 	want, err := describe(img)
 	if err != nil {
 		return Published{}, err

@@ -39,8 +39,10 @@ type Target interface {
 	//
 	// Without overwrite a tag that exists is left alone, no byte is written, and the error is ErrExists, returned with
 	// what exists. Registries know no "create if absent", so of two runs that publish different images under one tag
-	// at the same moment the later may win; the earlier then gets a MismatchError. A *MismatchError says that the tag does not lead to img although the
-	// registry accepted it.
+	// at the same moment the later may win; the earlier then gets a *MismatchError: the tag does not lead to img although
+	// the registry accepted it.
+	//
+	// The digest is img's, except in a layout if img has Docker's format: there it is that of img in OCI's.
 	Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error)
 }
 
