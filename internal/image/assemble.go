@@ -98,11 +98,18 @@ func newAssembly(ctx context.Context, spec Spec, cf *containerfile) (*assembly, 
 	return a, nil
 }
 
-// ownConfig is the base's configuration without what tells about the base's own making.
+// ownConfig is the base's configuration without what tells about the base's own
+// making: its author, its builder, the container it was committed from.
 func ownConfig(base *v1.ConfigFile, created time.Time) *v1.ConfigFile {
-	cfg := base.DeepCopy()
-	cfg.Created = v1.Time{Time: created}
-	cfg.Author, cfg.Container, cfg.DockerVersion = "", "", ""
+	base = base.DeepCopy()
+	cfg := &v1.ConfigFile{
+		Architecture: base.Architecture,
+		OS:           base.OS,
+		Created:      v1.Time{Time: created},
+		History:      base.History,
+		RootFS:       base.RootFS,
+		Config:       base.Config,
+	}
 	cfg.Config.Image, cfg.Config.Hostname, cfg.Config.Domainname = "", "", ""
 	if cfg.Config.Labels == nil {
 		cfg.Config.Labels = map[string]string{}
