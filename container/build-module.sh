@@ -80,3 +80,6 @@ fi
 depmod -b /output/opt "$kernel"
 
 modinfo "$modules/neuron.ko"
+
+echo "== processor time, user and system, of this shell and of what it ran"
+times
