@@ -68,9 +68,10 @@ type BuildSpec struct {
 	Out           string            // absolute path of the OCI archive to write; must not exist
 	Log           io.Writer         // what the engine says; nil discards
 
-	// Bases holds every image that a FROM line names, by that name after its ARGs are filled in. A nil
-	// image is leased for the build, which pulls it if it is absent; any other is lent to the engine, so
-	// that nothing is pulled and the build has the very image that its caller has checked.
+	// Bases holds every image that a FROM line names. The line must name it literally: podman 4 does not
+	// find a base behind an ARG. A nil image is leased for the build, which pulls it if it is absent; any
+	// other is lent to the engine, so that nothing is pulled and the build has the very image that its
+	// caller has checked.
 	Bases map[string]v1.Image
 }
 
