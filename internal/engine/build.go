@@ -21,7 +21,8 @@ import (
 
 // Build builds an image and writes it to spec.Out as an OCI archive. The engine's store is as it was
 // before when Build returns, also after an error. The bases reach the build under names of our own, by
-// which a killed build's working containers are known as ours.
+// which a killed build's working containers are known as ours; podman repeats such a name in the
+// manifest's annotations, which therefore differ each time, while configuration and layers do not.
 func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
 	if err := spec.validate(); err != nil {
 		return fmt.Errorf("build image: %w", err)
