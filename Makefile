@@ -48,4 +48,5 @@ bench: ## the benchmarks of the issue: counts and ratios
 	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./...
 
 clean: ## remove what make has made
-	rm -rf bin $(LAB)
+	go run ./cmd/lab -dir $(LAB) clean
+	rm -rf bin

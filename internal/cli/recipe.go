@@ -33,7 +33,11 @@ func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Wor
 	if err != nil {
 		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
 	}
-	base, info, err := o.base(ctx, s, ws)
+	reference, err := image.BaseReference("Containerfile", containerfile, map[string]string{image.ArgBase: o.BaseImage})
+	if err != nil {
+		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+	}
+	base, info, err := o.base(ctx, s, ws, reference)
 	if err != nil {
 		return build.Recipe{}, err
 	}
@@ -48,13 +52,13 @@ func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Wor
 	}, nil
 }
 
-// base gets the base image into the run's folder, checks that it has what KMM
+// base gets the image that the Containerfile's FROM names into the run's folder, checks that it has what KMM
 // runs in it, and warns where its BusyBox is not the version that R5.2 names.
-func (o *buildOptions) base(ctx context.Context, s *session, ws *workspace.Workspace) (image.Base, image.BaseInfo, error) {
+func (o *buildOptions) base(ctx context.Context, s *session, ws *workspace.Workspace, reference string) (image.Base, image.BaseInfo, error) {
 	fail := func(err error) (image.Base, image.BaseInfo, error) {
 		return image.Base{}, image.BaseInfo{}, fmt.Errorf("get the base image: %w", err)
 	}
-	img, digest, err := s.image(ctx, o.BaseImage)
+	img, digest, err := s.image(ctx, reference)
 	if err != nil {
 		return fail(err)
 	}
@@ -62,7 +66,7 @@ func (o *buildOptions) base(ctx context.Context, s *session, ws *workspace.Works
 	if err != nil {
 		return fail(err)
 	}
-	base, err := image.Base{Name: o.BaseImage, Image: img, Digest: digest}.Store(ctx, dir)
+	base, err := image.Base{Name: reference, Image: img, Digest: digest}.Store(ctx, dir)
 	if err != nil {
 		return fail(registry.Classify(err))
 	}

@@ -293,6 +293,22 @@ func TestBadContainerfile(t *testing.T) {
 }
 
 // R8.1, R9.2: a context can neither read what is outside it nor fill the memory.
+// R5.3: KMM's link to the kernel's own modules is the one link that may lead out of the image.
+func TestHostLink(t *testing.T) {
+	const link = "opt/lib/modules/5.14/host"
+	img, err := Assemble(context.Background(), specOf(t, fromBase+"COPY opt/ /opt/", map[string]string{link: "-> /lib/modules/5.14"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs, err := readRootfs(context.Background(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := fs.get(link); n == nil || n.link != "/lib/modules/5.14" {
+		t.Errorf("%s is %+v", link, n)
+	}
+}
+
 func TestHostileContext(t *testing.T) {
 	secret := filepath.Join(folder(t, map[string]string{"secret": "SECRET"}), "secret")
 	tests := map[string]struct {
@@ -303,6 +319,7 @@ func TestHostileContext(t *testing.T) {
 		"absolute link":          {map[string]string{"x": "-> " + secret}, "COPY x /x", "link x leads out of it, to " + secret},
 		"in a folder":            {map[string]string{"d/x": "-> " + secret}, "COPY d /x", "link d/x leads out of it"},
 		"climbing link":          {map[string]string{"d/x": "-> ../../etc/passwd"}, "COPY d /x", "link d/x leads out of it"},
+		"another kernel's host":  {map[string]string{"opt/lib/modules/5.14/host": "-> /lib/modules/6.1"}, "COPY opt/ /opt/", "host leads out of it"},
 		"link to a folder above": {map[string]string{"x": "-> .."}, "COPY x/etc /x", "link x leads out of it"},
 		"links in a circle":      {map[string]string{"x": "-> y", "y": "-> x"}, "COPY x /x", "too many symbolic links"},
 		"link to nothing":        {map[string]string{"x": "-> y"}, "COPY x /x", "x is not in the context"},

@@ -79,7 +79,7 @@ func (c *contextDir) index(p string, d fs.DirEntry, left *int64) error {
 		if n.link, err = c.root.Readlink(p); err != nil {
 			return err
 		}
-		if leaves(p, n.link) {
+		if leaves(p, n.link) && !isHostLink(p, n.link) {
 			return hint.Wrap(fmt.Errorf("link %s leads out of it, to %s", p, n.link),
 				"make the link relative and let it end inside the folder, or put a copy in its place")
 		}
@@ -87,6 +87,15 @@ func (c *contextDir) index(p string, d fs.DirEntry, left *int64) error {
 		return fmt.Errorf("%s is neither a file, a folder nor a link", p)
 	}
 	return c.put(p, n)
+}
+
+// isHostLink tells whether a link is the one by which a module with in-tree
+// dependencies finds the kernel's own modules on the node. It is the only link
+// of a kmod image that may lead out of it:
+// https://openshift-kmm.netlify.app/documentation/kmod_image/#depmod
+func isHostLink(p, link string) bool {
+	k := path.Base(path.Dir(p))
+	return p == "opt/lib/modules/"+k+"/host" && link == "/lib/modules/"+k
 }
 
 // leaves tells whether a link at p with that target leads out of the folder.
