@@ -128,9 +128,10 @@ func (s *schedule) pull(ctx context.Context, w kernelWork) (Lease, error) {
 
 // reportStale names the releases whose toolkit cannot be pulled.
 func (s *schedule) reportStale(w kernelWork, toolkit string, err error) {
-	s.Log.Warn("cannot pull a Driver Toolkit", "kernel", w.kernel, "toolkit", toolkit, "error", err)
-	for _, release := range s.plan.ReleasesOf(toolkit) {
-		s.plan.AddUnresolved(plan.Unresolved{Release: release, Toolkit: toolkit, Reason: "cannot pull it: " + err.Error()})
+	releases := s.plan.ReleasesOf(toolkit)
+	s.Log.Warn("cannot pull a Driver Toolkit", "releases", releases, "kernel", w.kernel, "toolkit", toolkit, "error", err)
+	for _, release := range releases {
+		s.plan.AddUnresolved(plan.Unresolved{Release: release, Toolkit: toolkit, Reason: "cannot pull it: " + hint.Text(err)})
 	}
 }
 
@@ -184,7 +185,7 @@ func (s *schedule) finish(ctx context.Context, i int, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	b.State, b.Error = plan.Failed, errorText(err)
+	b.State, b.Error = plan.Failed, hint.Text(err)
 	s.done[i] = true
 	s.logFailure(b, err)
 	if s.FailFast {
@@ -269,12 +270,4 @@ func (s *schedule) fetchSource(ctx context.Context, v version.Driver) (*driver.S
 		return nil, err
 	}
 	return driver.Unpack(ctx, rpm, v, s.Workspace.Path("source-"+v.String()))
-}
-
-// errorText is what the report says of a failure: the error and its mend.
-func errorText(err error) string {
-	if h := hint.Of(err); h != "" {
-		return err.Error() + " (" + h + ")"
-	}
-	return err.Error()
 }

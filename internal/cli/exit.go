@@ -9,6 +9,7 @@ import (
 
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/jsonfile"
+	"neuron-kmod/internal/registry"
 )
 
 // Exit codes. They are part of the command line and documented in docs/.
@@ -71,7 +72,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &position), errors.As(err, &config):
 		return exitConfig
-	case errors.As(err, &pre):
+	case errors.As(err, &pre), registry.IsUnauthorized(err):
 		return exitPrerequisite
 	}
 	return exitService

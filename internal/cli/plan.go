@@ -101,6 +101,9 @@ func (o *planOptions) plan(ctx context.Context, s *session) (*plan.Plan, registr
 	if err != nil {
 		return nil, nil, classify(err)
 	}
+	for _, u := range p.Unresolved {
+		o.log.Warn("the kernel of a release cannot be found out", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
+	}
 	return p, target, nil
 }
 

@@ -32,3 +32,15 @@ func Of(err error) string {
 	}
 	return ""
 }
+
+// Text is what a report that keeps one text per failure says of err: the error, and its advice in
+// parentheses. It is empty for nil.
+func Text(err error) string {
+	if err == nil {
+		return ""
+	}
+	if advice := Of(err); advice != "" {
+		return err.Error() + " (" + advice + ")"
+	}
+	return err.Error()
+}

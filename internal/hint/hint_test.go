@@ -51,3 +51,16 @@ func TestWrapKeepsTheError(t *testing.T) {
 		t.Error("errors.As does not see the cause")
 	}
 }
+
+func TestText(t *testing.T) {
+	err := errors.New("no way to the host")
+	if got := hint.Text(err); got != "no way to the host" {
+		t.Errorf("without advice: %q", got)
+	}
+	if got := hint.Text(hint.Wrap(err, "check the network")); got != "no way to the host (check the network)" {
+		t.Errorf("with advice: %q", got)
+	}
+	if got := hint.Text(nil); got != "" {
+		t.Errorf("of nil: %q", got)
+	}
+}

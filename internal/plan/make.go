@@ -176,7 +176,7 @@ func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved) {
 				r.Err = errors.New("its kernel was not resolved")
 			}
 			if r.Err != nil {
-				p.AddUnresolved(Unresolved{e.Version, e.DTK, r.Err.Error()})
+				p.AddUnresolved(Unresolved{e.Version, e.DTK, hint.Text(r.Err)})
 				continue
 			}
 			k = r.Kernel

@@ -26,6 +26,11 @@ func Is404(err error) bool {
 	return errors.Is(err, errNotFound) || status(err) == http.StatusNotFound
 }
 
+// IsUnauthorized tells whether err says that credentials are missing, wrong, or not good for this request.
+func IsUnauthorized(err error) bool {
+	return status(err) == http.StatusUnauthorized || status(err) == http.StatusForbidden
+}
+
 // IsDenied tells whether err says that the registry refuses this request, whoever asks or because of who asks.
 func IsDenied(err error) bool {
 	switch status(err) {

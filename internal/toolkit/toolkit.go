@@ -96,7 +96,7 @@ func (r *Reader) log() *slog.Logger {
 func (r *Reader) read(ctx context.Context, ref name.Digest) (kernel.Version, error) {
 	img, _, err := r.Client.Image(ctx, ref.String())
 	if err != nil {
-		return kernel.Version{}, err
+		return kernel.Version{}, registry.Classify(err)
 	}
 	manifest, err := img.Manifest()
 	if err != nil {
