@@ -76,7 +76,7 @@ func Run(ctx context.Context, c Cmd) error {
 		// The group outlives its leader while children are left in it. ESRCH means there are none.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	if err == nil && ctx.Err() == nil {
+	if err == nil { // it was not told to end, or exec would say so
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {

@@ -137,7 +137,7 @@ func TestPullFailures(t *testing.T) {
 		},
 		{
 			"a digest is no status",
-			"Error: initializing source docker://X: pinging container registry quay.io: read: connection reset by peer\n",
+			"Error: copying X: reading blob sha256:" + strings.Repeat("0429", 16) + ": read: connection reset by peer\n",
 			3, false, false, "reached",
 		},
 		{"disk full", "Error: writing blob: storing blob: write /var/tmp/storage1: no space left on device\n", 1, false, false, "make room"},

@@ -35,6 +35,7 @@ func TestSweepRun(t *testing.T) {
 	f.put(t, "containers", "job", runLabel+"="+id+" quay.io/dtk:1")
 	f.put(t, "containers", "working", "- "+base)
 	f.put(t, "containers", "live", runLabel+"="+other+" quay.io/dtk:1")
+	f.put(t, "containers", "live-working", "- localhost/neuron-kmod-"+other+"-2-base:latest")
 	f.put(t, "containers", "stranger", "- quay.io/x:1")
 	f.put(t, "images", base, "")
 	f.put(t, "images", "localhost/neuron-kmod-"+other+"-2-base:latest", "")
@@ -48,7 +49,7 @@ func TestSweepRun(t *testing.T) {
 		"image ls --format {{.Repository}}:{{.Tag}} --filter=reference=localhost/neuron-kmod-"+id+"-*",
 		"image rm "+base,
 	)
-	if diff := cmp.Diff([]string{"live", "stranger"}, f.names(t, "containers")); diff != "" {
+	if diff := cmp.Diff([]string{"live", "live-working", "stranger"}, f.names(t, "containers")); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"localhost/neuron-kmod-" + other + "-2-base:latest", "quay.io/x:1"}, f.names(t, "images")); diff != "" {
