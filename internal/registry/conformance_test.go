@@ -260,7 +260,7 @@ func testRaceForTag(t *testing.T, open func() Target) {
 		target := open()
 		runs.Go(func() error {
 			_, err := target.Publish(t.Context(), testTag, img, false)
-			if _, mismatch := errors.AsType[*MismatchError](err); mismatch || errors.Is(err, ErrExists) {
+			if isMismatch(err) || errors.Is(err, ErrExists) {
 				return nil
 			}
 			return err

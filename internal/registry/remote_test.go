@@ -168,6 +168,10 @@ func TestReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/manifests/lost", Status: http.StatusNotFound})
+	if _, err := target.Publish(t.Context(), "lost", img, false); !isMismatch(err) {
+		t.Errorf("Publish under a tag that gets lost: error %v", err)
+	}
 	for tag, got := range map[string]string{testTag: have.Digest, "absent": ""} {
 		err := target.verify(t.Context(), tag, want)
 		m, ok := errors.AsType[*MismatchError](err)
@@ -175,6 +179,11 @@ func TestReadBack(t *testing.T) {
 			t.Errorf("verify of %s: %v", tag, err)
 		}
 	}
+}
+
+func isMismatch(err error) bool {
+	_, ok := errors.AsType[*MismatchError](err)
+	return ok
 }
 
 // R9.1: knowing what is published takes at most three requests, however many tags there are.
@@ -325,8 +334,9 @@ func FuzzNextPage(f *testing.F) {
 
 // Layers of a base image in the same registry are mounted, not sent.
 func TestPublishMounts(t *testing.T) {
-	s := registrytest.New(t)
-	client := newTestClient(t, nil)
+	s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
+	keys := basicKeys{"me", "secret"}
+	client := newTestClient(t, keys)
 	base, err := NewTarget(s.Host+"/library/busybox", client)
 	if err != nil {
 		t.Fatal(err)
@@ -344,12 +354,15 @@ func TestPublishMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/me/kmod/blobs/", Status: http.StatusNotFound}) // this registry shares blobs
-	target := newTestTarget(t, s.Host+"/me/kmod", nil)
+	target := newTestTarget(t, s.Host+"/me/kmod", keys)
 	if _, err := target.Publish(t.Context(), testTag, img, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Requests("POST", "mount=", "from=library"); len(got) != 2 {
 		t.Errorf("%d mounts were asked for, want 2: %q", len(got), s.Requests("POST"))
+	}
+	if got := s.Requests("/token", "me%2Fkmod%3Apush", "library%2Fbusybox%3Apull"); len(got) == 0 {
+		t.Errorf("no token for both repositories: %q", s.Requests("/token"))
 	}
 	s.Mend()
 	wantPublished(t, target, testTag, img)
