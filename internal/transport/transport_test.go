@@ -199,61 +199,6 @@ func TestRetryCancelled(t *testing.T) {
 	}
 }
 
-// The wait grows, is bounded, and a server's word counts for more.
-func TestWait(t *testing.T) {
-	r := &retry{}
-	r.setDefaults()
-	a := &attempts{retry: r, req: httptest.NewRequest(http.MethodGet, "https://registry.test/v2/", nil)}
-	for n := range 40 {
-		full := min(DefaultMaxWait, DefaultMinWait<<min(n, 10))
-		if got := a.wait(DefaultMinWait, DefaultMaxWait, n, nil); got < full/2 || got > full {
-			t.Errorf("wait %d = %v, want between %v and %v", n, got, full/2, full)
-		}
-	}
-	resp := &http.Response{Header: http.Header{"Retry-After": {"77"}}}
-	if got := a.wait(DefaultMinWait, DefaultMaxWait, 0, resp); got != 77*time.Second {
-		t.Errorf("wait = %v, want 77 s", got)
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	tests := map[string]struct {
-		want time.Duration
-		ok   bool
-	}{
-		"":                              {0, false},
-		"0":                             {0, true},
-		" 120 ":                         {2 * time.Minute, true},
-		"-1":                            {0, false},
-		"1.5":                           {0, false},
-		"soon":                          {0, false},
-		"99999999999999999999":          {1<<63 - 1, true},
-		"Fri, 02 Jan 2026 03:05:05 GMT": {time.Minute, true},
-		"Fri, 02 Jan 2026 03:00:00 GMT": {0, true},
-		"Fri, 02 Jan 9999 03:00:00 GMT": {1<<63 - 1, true},
-	}
-	for value, tt := range tests {
-		got, ok := retryAfter(http.Header{"Retry-After": {value}}, now)
-		if got != tt.want || ok != tt.ok {
-			t.Errorf("retryAfter(%q) = %v, %v; want %v, %v", value, got, ok, tt.want, tt.ok)
-		}
-	}
-}
-
-// Whatever a server says, the wait is not negative.
-func FuzzRetryAfter(f *testing.F) {
-	for _, seed := range []string{"", "0", "120", "-1", "9223372036854775807", "Fri, 02 Jan 2026 03:05:05 GMT", "Sunday, 06-Nov-94 08:49:37 GMT"} {
-		f.Add(seed)
-	}
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, value string) {
-		if got, ok := retryAfter(http.Header{"Retry-After": {value}}, now); got < 0 || (!ok && got != 0) {
-			t.Errorf("retryAfter(%q) = %v, %v", value, got, ok)
-		}
-	})
-}
-
 // R10.2: nothing goes over a network in the clear.
 func TestPlainHTTP(t *testing.T) {
 	sent := false
@@ -388,50 +333,5 @@ func TestProxy(t *testing.T) {
 	}
 	if asked != "CONNECT registry.test:443" {
 		t.Errorf("the proxy was asked for %q", asked)
-	}
-}
-
-// deadlines records until when a connection may be silent.
-type deadlines struct {
-	net.Conn
-	read, write time.Time
-}
-
-func (d *deadlines) SetReadDeadline(t time.Time) error  { d.read = t; return nil }
-func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
-func (d *deadlines) SetDeadline(t time.Time) error      { d.read, d.write = t, t; return nil }
-func (d *deadlines) Write(p []byte) (int, error)        { return len(p), nil }
-
-// A read that waits for the answer to a long upload is put off by every write of it.
-func TestQuietWhileSending(t *testing.T) {
-	d := &deadlines{}
-	q := &quiet{Conn: d, limit: time.Hour}
-	if _, err := q.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if left := time.Until(d.read); left < 50*time.Minute || !d.write.Equal(d.read) {
-		t.Errorf("reads may wait for %v, want an hour", left)
-	}
-}
-
-// A connection that carries nothing is given up; one on which something comes is not.
-func TestQuiet(t *testing.T) {
-	near, far := net.Pipe()
-	t.Cleanup(func() { near.Close(); far.Close() })
-	q := &quiet{Conn: near, limit: 20 * time.Millisecond}
-	if _, err := q.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("Read: error %v, want %v", err, os.ErrDeadlineExceeded)
-	}
-	if _, err := q.Write(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("Write: error %v, want %v", err, os.ErrDeadlineExceeded)
-	}
-	go func() { _, _ = io.Copy(far, far) }() // ends with far
-	for range 3 {
-		if _, err := q.Write([]byte("x")); err != nil {
-			t.Fatalf("Write: %v", err)
-		}
-		if _, err := q.Read(make([]byte, 1)); err != nil {
-			t.Fatalf("Read: %v", err)
-		}
 	}
 }
