@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -9,6 +10,7 @@ import (
 
 	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/module"
 	"neuron-kmod/internal/version"
 )
 
@@ -36,15 +38,33 @@ func runVerify(ctx context.Context, a *app, reference string) error {
 	if err != nil {
 		return err
 	}
-	driver, kernelVersion, err := identity(img)
-	if err == nil {
-		err = image.Verify(ctx, img, driver, kernelVersion)
-	}
+	driver, kernelVersion, err := check(ctx, img)
 	if err != nil {
 		return incomplete{fmt.Sprintf("%s is not a good kmod image: %s", reference, err)}
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s\n  digest  %s\n  driver  %s\n  kernel  %s\n", reference, digest, driver, kernelVersion)
 	return err
+}
+
+// check holds an image against its own labels, down to the module's version and
+// vermagic.
+func check(ctx context.Context, img v1.Image) (version.Driver, kernel.Version, error) {
+	d, k, err := identity(img)
+	if err != nil {
+		return d, k, err
+	}
+	if err := image.Verify(ctx, img, d, k); err != nil {
+		return d, k, err
+	}
+	data, err := image.Module(ctx, img, k)
+	if err != nil {
+		return d, k, err
+	}
+	info, err := module.Inspect(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return d, k, fmt.Errorf("inspect %s: %w", image.ModulePath(k), err)
+	}
+	return d, k, info.Check(d, k)
 }
 
 // identity reads from an image's labels which driver and kernel it is for.

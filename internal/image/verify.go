@@ -63,6 +63,34 @@ func Verify(ctx context.Context, img v1.Image, d version.Driver, k kernel.Versio
 	)
 }
 
+// maxModule bounds what Module reads: a module with debugging information has 10 MB.
+const maxModule = 64 << 20
+
+// Module returns the module of an image for kernel k, the content of
+// [ModulePath]. It reads all layers.
+func Module(ctx context.Context, img v1.Image, k kernel.Version) ([]byte, error) {
+	fs, err := readRootfs(ctx, img)
+	if err != nil {
+		return nil, fmt.Errorf("reading the image: %w", err)
+	}
+	n, err := fs.find(ModulePath(k)[1:])
+	if err != nil {
+		return nil, err
+	}
+	var data []byte
+	err = fs.read(ctx, n, func(r io.Reader) (err error) {
+		data, err = io.ReadAll(io.LimitReader(r, maxModule+1))
+		return err
+	})
+	if err == nil && len(data) > maxModule {
+		err = fmt.Errorf("larger than %d MiB", maxModule>>20)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", ModulePath(k), err)
+	}
+	return data, nil
+}
+
 func (fs *rootfs) verifyModule(ctx context.Context, k kernel.Version) error {
 	var errs []error
 	for _, name := range append([]string{"neuron.ko"}, depmodFiles...) {
