@@ -21,6 +21,8 @@ const (
 	maxOutput = 64 << 20
 	// maxStderr bounds the end of stderr that an Error carries.
 	maxStderr = 4 << 10
+	// maxShown bounds the command line in an Error's text.
+	maxShown = 200
 	// killAfter is how long a cancelled program may take to end by itself.
 	killAfter = 10 * time.Second
 )
@@ -49,14 +51,24 @@ type Error struct {
 	Err      error    // *exec.ExitError, exec.ErrNotFound, the context's cause ...
 }
 
-// Error names the program, the failure, and the last line the program said about it.
+// Error names the program and what it was given, cut to 200 bytes, the failure, and the last line that
+// the program said about it.
 func (e *Error) Error() string {
-	msg := fmt.Sprintf("%s: %v", strings.Join(e.Args, " "), e.Err)
-	said := strings.TrimSpace(e.Stderr)
-	if said == "" {
-		return msg
+	line := strings.Join(e.Args, " ")
+	if len(line) > maxShown {
+		line = strings.ToValidUTF8(line[:maxShown], "") + "..."
 	}
-	return msg + ": " + strings.TrimSpace(said[strings.LastIndexByte(said, '\n')+1:])
+	msg := fmt.Sprintf("%s: %v", line, e.Err)
+	if said := e.Said(); said != "" {
+		msg += ": " + said
+	}
+	return msg
+}
+
+// Said is the last line that the program wrote to stderr, without space around it.
+func (e *Error) Said() string {
+	said := strings.TrimSpace(e.Stderr)
+	return strings.TrimSpace(said[strings.LastIndexByte(said, '\n')+1:])
 }
 
 func (e *Error) Unwrap() error { return e.Err }

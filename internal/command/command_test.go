@@ -52,6 +52,13 @@ func TestError(t *testing.T) {
 	}
 }
 
+func TestErrorIsNotLong(t *testing.T) {
+	err := Run(t.Context(), sh("exit 1", strings.Repeat("é", 1000)))
+	if got := err.Error(); len(got) > maxShown+50 || !strings.Contains(got, "é...: exit status 1") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestErrorKeepsTheEndOfStderr(t *testing.T) {
 	var all bytes.Buffer
 	c := sh(`i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done >&2; exit 1`)

@@ -37,7 +37,8 @@ func TestCheck(t *testing.T) {
 		},
 		{"it fails", "podman", outcome{Code: 125, Stderr: "Error: cannot set up namespace\n"}, Info{}, "info` work first"},
 		{"no JSON", "podman", outcome{Stdout: "hello"}, Info{}, ""},
-		{"no version", "podman", outcome{Stdout: "{}"}, Info{}, ""},
+		{"no version", "podman", outcome{Stdout: "{}"}, Info{}, "update podman"},
+		{"an old podman", "podman", outcome{Stdout: `{"version":{"Version":"3.4.4"}}`}, Info{}, "version 4.3"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

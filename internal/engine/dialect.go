@@ -50,8 +50,10 @@ func (podman) parseInfo(out []byte) (Info, error) {
 	if err := json.Unmarshal(out, &d); err != nil {
 		return Info{}, fmt.Errorf("read podman info: %w", err)
 	}
-	if d.Version.Version == "" {
-		return Info{}, errors.New("read podman info: it names no version")
+	major, _, _ := strings.Cut(d.Version.Version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < 4 {
+		err := fmt.Errorf("podman %q is too old", d.Version.Version)
+		return Info{}, hint.Wrap(err, "update podman to version 4.3 or later")
 	}
 	return Info{Name: "podman", Version: d.Version.Version, Rootless: d.Host.Security.Rootless, Storage: d.Store.GraphRoot}, nil
 }

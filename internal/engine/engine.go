@@ -11,9 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"neuron-kmod/internal/command"
 )
 
 // Engine runs jobs, and holds the images they need.
@@ -94,15 +97,19 @@ type PullError struct {
 	Err          error
 }
 
+// Error names the image, what the matter is where that is known, and what the engine said.
 func (e *PullError) Error() string {
+	said := fmt.Sprint(e.Err)
+	if failed, ok := errors.AsType[*command.Error](e.Err); ok && failed.Said() != "" {
+		said = strings.TrimPrefix(failed.Said(), "Error: ")
+	}
 	switch {
 	case e.NotFound:
-		return fmt.Sprintf("pull %s: the registry does not have it: %v", e.Image, e.Err)
+		said = "the registry does not have it: " + said
 	case e.Unauthorized:
-		return fmt.Sprintf("pull %s: the registry refuses access: %v", e.Image, e.Err)
-	default:
-		return fmt.Sprintf("pull %s: %v", e.Image, e.Err)
+		said = "the registry refuses access: " + said
 	}
+	return fmt.Sprintf("pull %s: %s", e.Image, said)
 }
 
 func (e *PullError) Unwrap() error { return e.Err }

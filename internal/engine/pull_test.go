@@ -158,6 +158,9 @@ func TestPullFailures(t *testing.T) {
 			if pull.Image != dtk || pull.NotFound != tt.notFound || pull.Unauthorized != tt.unauthorized {
 				t.Errorf("got not found: %v, unauthorized: %v", pull.NotFound, pull.Unauthorized)
 			}
+			if tt.stderr == "" != strings.Contains(err.Error(), "exit status 125") {
+				t.Errorf("%q: want what the engine said, or else how it ended", err)
+			}
 			if !strings.Contains(hint.Of(err), tt.hint) {
 				t.Errorf("the hint is %q, want it to contain %q", hint.Of(err), tt.hint)
 			}
