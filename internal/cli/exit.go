@@ -68,7 +68,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &part):
 		return exitIncomplete
-	case errors.As(err, &use):
+	case errors.As(err, &use), registry.Is404(err):
 		return exitUsage
 	case errors.As(err, &position), errors.As(err, &config):
 		return exitConfig

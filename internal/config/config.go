@@ -25,6 +25,10 @@ const (
 	DefaultSourceURL = "https://github.com/awslabs/kmod-with-kmm-for-ai-chips-on-aws"
 )
 
+// defaultTempDir holds the layers of a Driver Toolkit while they arrive, 1 to
+// 2 GB: /tmp is in memory on many systems.
+const defaultTempDir = "/var/tmp"
+
 // Settings is all that the environment decides. The zero value of a field means
 // that the environment says nothing and there is no default.
 type Settings struct {
@@ -56,7 +60,7 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 		BaseImage:    DefaultBaseImage,
 		DriverSource: driver.DefaultSource,
 		AuthFiles:    authFiles(getenv),
-		TempDir:      first(getenv("TMPDIR"), "/tmp"),
+		TempDir:      first(getenv("TMPDIR"), defaultTempDir),
 		Color:        getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
 	}
 	if s.Actions {
