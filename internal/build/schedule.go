@@ -58,13 +58,17 @@ func (s *schedule) run(ctx context.Context, work []kernelWork) {
 		defer close(ready)
 		s.pullAll(ctx, work, slots, ready)
 	})
+	var removing sync.WaitGroup
 	var last Lease
 	for p := range ready {
 		// The last toolkit goes only now that its successor is here, so that
-		// the layers they share were not pulled twice.
-		if last != nil {
-			s.release(ctx, last)
-			<-slots
+		// the layers they share were not pulled twice. Its slot is free when it
+		// is gone; nobody but the puller waits for that.
+		if done := last; done != nil {
+			removing.Go(func() {
+				s.release(ctx, done)
+				<-slots
+			})
 		}
 		last = p.lease
 		s.compileKernel(ctx, p, &publishing)
@@ -73,6 +77,7 @@ func (s *schedule) run(ctx context.Context, work []kernelWork) {
 		s.release(ctx, last)
 	}
 	puller.Wait()
+	removing.Wait()
 	_ = publishing.Wait() // the goroutines record their errors in the plan
 }
 
