@@ -33,6 +33,10 @@ type Streams struct {
 func Main(ctx context.Context, s Streams) int {
 	out := term.NewOutput(s.Stderr)
 	err := run(ctx, s, out)
+	var signal Interrupted
+	if err != nil && errors.As(context.Cause(ctx), &signal) && !errors.As(err, new(Interrupted)) {
+		err = fmt.Errorf("%w: %w", signal, err) // by itself it may say no more than "context canceled"
+	}
 	code := exitCode(ctx, err)
 	if err != nil {
 		report(out, err)
