@@ -19,6 +19,7 @@ const (
 // causes are lines that say what is wrong: of gcc, of the linker, of modpost, of build-module.sh.
 var causes = regexp.MustCompile(`^\S[^:]*:\d+(:\d+)?: (fatal )?[Ee]rror: ` +
 	`|^(FATAL|ERROR): ` +
+	`|^\S[^:]*:\d+: \*\*\* ` + // make, of a Kbuild file
 	`|^(cc1|collect2|(\S*-)?gcc(-\d+)?): (fatal |internal compiler )?error: ` +
 	`|: undefined reference to ` +
 	`|^(\S*/)?(\S+-)?ld(\.\w+)?: .*\b(error|cannot|undefined|unrecogni[sz]ed|not found|failed|No such)\b` +

@@ -58,6 +58,7 @@ func TestFirstErrorLines(t *testing.T) {
 		{"nothing", "", ""},
 		{"no end of line", "a.c:1:2: error: x", "a.c:1:2: error: x"},
 		{"a cause after a consequence", "make: *** [x] Error 2\na.c:1: error: x\n", "a.c:1: error: x"},
+		{"a Kbuild file", "Kbuild:3: *** missing separator.  Stop.\nmake: *** [Makefile:9: /tmp/x] Error 2\n", "Kbuild:3: *** missing separator.  Stop."},
 		{"an assembler error", "a.s:7: Error: no such instruction: `foo'\n", "a.s:7: Error: no such instruction: `foo'"},
 		{"a warning", "a.c:1:2: warning: error: x\nWARNING: modpost: missing\n/usr/bin/ld: warning: cannot find entry symbol\n", ""},
 		{"only -Werror", "cc1: all warnings being treated as errors\n", ""},
