@@ -122,6 +122,32 @@ func TestTwoRuns(t *testing.T) {
 	expectNoState(t, env)
 }
 
+// A run that is done leaves a Driver Toolkit that it pulled to another run that has not compiled in it yet; the
+// last one removes it.
+// R6.3
+func TestTwoRunsShareToolkit(t *testing.T) {
+	env := scenario(t, known())
+	toRegistry(t, env)
+	before := images(t, env)
+	g := newGate()
+	t.Cleanup(g.open)
+	hold := g.fault("", regexp.MustCompile(`/manifests/2`)) // the last look before the compile
+	hold.Times = 1
+	env.TargetFaults.Set(hold)
+	slow := launch(t, env)
+	slow.await("the compile", g.reached)
+	r := build(t, env)
+	expect(t, r, 0)
+	expectState(t, r, "built")
+	tool(t, env, "podman", "image", "exists", r.report.Builds[0].Toolkits[0])
+	g.open()
+	r = slow.result()
+	expect(t, r, 0)
+	expectState(t, r, "published")
+	expectClean(t, env, before)
+	expectNoState(t, env)
+}
+
 // expectTags compares the tags in the target, a registry, and checks that each leads to a good image.
 func expectTags(t *testing.T, env *lab.Env, want ...string) {
 	t.Helper()
