@@ -94,7 +94,7 @@ func TestOneWriterKeepsOrder(t *testing.T) {
 }
 
 // uncomparable is a writer that == panics on.
-type uncomparable struct{ f []func() }
+type uncomparable struct{ _ []func() }
 
 func (uncomparable) Write(p []byte) (int, error) { return len(p), nil }
 
