@@ -110,10 +110,12 @@ func (a *attempts) again(ctx context.Context, resp *http.Response, err error) (b
 	if err != nil {
 		return !permanent(err) && (a.idempotent() || notConnected(err)), nil
 	}
+	if asked, _ := retryAfter(resp.Header, time.Now()); asked > longestRetryAfter {
+		return false, nil
+	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		asked, _ := retryAfter(resp.Header, time.Now())
-		return asked <= longestRetryAfter, nil
+		return true, nil
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return a.idempotent(), nil
 	}

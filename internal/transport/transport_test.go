@@ -38,10 +38,11 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code); fmt.Fprint(w, code) }
 }
 
-func busy(retryAfter string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+// later answers with code and asks to come back after a while.
+func later(code int, retryAfter string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", retryAfter)
-		w.WriteHeader(http.StatusTooManyRequests)
+		status(code)(w, r)
 	}
 }
 
@@ -81,9 +82,14 @@ func TestRetry(t *testing.T) {
 	}{
 		"fine":                   {"GET", []http.HandlerFunc{ok}, 200, 1},
 		"429":                    {"GET", []http.HandlerFunc{status(429), ok}, 200, 2},
-		"429 with Retry-After":   {"GET", []http.HandlerFunc{busy("0"), ok}, 200, 2},
-		"429 for a year":         {"GET", []http.HandlerFunc{busy("31536000"), ok}, 429, 1},
-		"429 for ages":           {"GET", []http.HandlerFunc{busy("99999999999999999999"), ok}, 429, 1},
+		"429 with Retry-After":   {"GET", []http.HandlerFunc{later(429, "0"), ok}, 200, 2},
+		"429 for a year":         {"GET", []http.HandlerFunc{later(429, "31536000"), ok}, 429, 1},
+		"429 for ages":           {"GET", []http.HandlerFunc{later(429, "99999999999999999999"), ok}, 429, 1},
+		"503 for a year":         {"GET", []http.HandlerFunc{later(503, "31536000"), ok}, 503, 1},
+		"500 for a year":         {"GET", []http.HandlerFunc{later(500, "31536000"), ok}, 500, 1},
+		"502 for a year":         {"GET", []http.HandlerFunc{later(502, "31536000"), ok}, 502, 1},
+		"504 for a year":         {"PUT", []http.HandlerFunc{later(504, "31536000"), ok}, 504, 1},
+		"500 with Retry-After":   {"GET", []http.HandlerFunc{later(500, "0"), ok}, 200, 2},
 		"500":                    {"GET", []http.HandlerFunc{status(500), ok}, 200, 2},
 		"501":                    {"GET", []http.HandlerFunc{status(501), ok}, 501, 1},
 		"502, 503, 504":          {"GET", []http.HandlerFunc{status(502), status(503), status(504), ok}, 200, 4},
@@ -114,7 +120,7 @@ func TestRetry(t *testing.T) {
 			resp, err := newTest(t, Options{}).Do(req)
 			if err == nil {
 				got = resp.StatusCode
-				if text, err := io.ReadAll(resp.Body); err != nil || (got != 429 && string(text) != fmt.Sprint(got)) {
+				if text, err := io.ReadAll(resp.Body); err != nil || string(text) != fmt.Sprint(got) {
 					t.Errorf("body %q, %v", text, err)
 				}
 				resp.Body.Close()
@@ -189,7 +195,7 @@ func TestNoRetryWithoutBody(t *testing.T) {
 // R8.2: waiting ends with the context.
 func TestRetryCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s, n := answers(t, func(w http.ResponseWriter, r *http.Request) { busy("200")(w, r); cancel() })
+	s, n := answers(t, func(w http.ResponseWriter, r *http.Request) { later(429, "200")(w, r); cancel() })
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
 	if err != nil {
 		t.Fatal(err)
