@@ -165,5 +165,5 @@ func appendNew(have, more []string) []string {
 // toolkit is pulled meanwhile.
 func share(processors, drivers int) (compiles, makeJobs int) {
 	compiles = max(1, min(processors, drivers))
-	return compiles, (processors + compiles - 1) / compiles
+	return compiles, max(1, processors/compiles)
 }

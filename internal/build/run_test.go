@@ -404,7 +404,7 @@ func TestDoWrongModule(t *testing.T) {
 
 func TestShare(t *testing.T) {
 	for _, tt := range []struct{ processors, drivers, compiles, jobs int }{
-		{2, 1, 1, 2}, {2, 2, 2, 1}, {2, 3, 2, 1}, {8, 3, 3, 3}, {1, 4, 1, 1}, {16, 1, 1, 16},
+		{2, 1, 1, 2}, {2, 2, 2, 1}, {2, 3, 2, 1}, {8, 3, 3, 2}, {4, 3, 3, 1}, {1, 4, 1, 1}, {16, 1, 1, 16},
 	} {
 		if c, j := share(tt.processors, tt.drivers); c != tt.compiles || j != tt.jobs {
 			t.Errorf("share(%d, %d) = %d, %d", tt.processors, tt.drivers, c, j)

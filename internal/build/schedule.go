@@ -30,8 +30,9 @@ const (
 	cleanupTime = time.Minute
 )
 
-// schedule is the state of one run. Each build has one goroutine at a time, so
-// plan.Builds and done are written without a lock; failures takes one.
+// schedule is the state of one run. Nothing in it has a lock: each build, with
+// its place in plan.Builds and done, belongs to one goroutine at a time, and
+// plan.Unresolved to the one that pulls.
 type schedule struct {
 	*Run
 	plan    *plan.Plan
@@ -161,11 +162,14 @@ func (s *schedule) compileKernel(ctx context.Context, p pulled, publishing *errg
 			}
 			start := time.Now()
 			m, err := s.compile(ctx, &s.plan.Builds[i], p.lease.Image(), makeJobs)
-			if err != nil || m == nil {
+			spent := time.Since(start)
+			if m == nil { // failed, or published by another run meanwhile
+				if err != nil {
+					s.plan.Builds[i].Seconds = spent.Seconds()
+				}
 				s.finish(ctx, i, err)
 				return nil
 			}
-			spent := time.Since(start)
 			publishing.Go(func() error {
 				start := time.Now()
 				err := s.publish(ctx, &s.plan.Builds[i], m)
@@ -207,7 +211,7 @@ func (s *schedule) logFailure(b *plan.Build, err error) {
 	}
 	lines := strings.Split(strings.TrimRight(failed.Tail, "\n"), "\n")
 	for _, line := range lines[max(0, len(lines)-tailLines):] {
-		s.Log.Error("compile log", "kernel", b.Kernel, "line", line)
+		s.Log.Error("compile log", "driver", b.Driver, "kernel", b.Kernel, "line", line)
 	}
 }
 

@@ -129,12 +129,12 @@ func (s *schedule) acceptRival(ctx context.Context, b *plan.Build, mismatch erro
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", b.Image, errors.Join(mismatch, err))
 	}
-	digest, err := img.Digest()
-	if err != nil {
-		return fmt.Errorf("publish %s: %w", b.Image, err)
+	p, found, err := s.Target.Published(ctx, b.Tag)
+	if err != nil || !found {
+		return fmt.Errorf("publish %s: %w", b.Image, errors.Join(mismatch, err))
 	}
-	s.Log.Warn("another run published the same image at the same time", "image", b.Image, "digest", digest)
-	b.State, b.Digest = plan.Published, digest.String()
+	s.Log.Warn("another run published the same image at the same time", "image", b.Image, "digest", p.Digest)
+	b.State, b.Digest, b.Size = plan.Published, p.Digest, p.Size
 	return nil
 }
 

@@ -40,8 +40,8 @@ func newBuild(a *app) *cobra.Command {
 		Long: `Build compiles the driver for each kernel of the wanted releases that has no
 image in the target, and publishes the image. A kernel that fails does not stop
 the others. A run that was stopped is finished by running it again.`,
-		Example: `  neuron-kmod build all
-  neuron-kmod build 2.24.7.0 4.20
+		Example: `  neuron-kmod build all --target quay.io/me/neuron-kmod
+  neuron-kmod build 2.24.7.0 4.20 --target quay.io/me/neuron-kmod
   neuron-kmod build all --target quay.io/me/neuron-kmod --kernel 5.14.0-570.96.1.el9_6.x86_64
   neuron-kmod build all --target oci:images`,
 		Args: exactly(1, 2, "a driver version or all, and perhaps an OpenShift version"),
@@ -53,7 +53,7 @@ the others. A run that was stopped is finished by running it again.`,
 	o.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&o.Force, "force", o.Force, "build and overwrite images that are published (FORCE_BUILD)")
-	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "`processors` to compile with")
+	f.IntVar(&o.jobs, "jobs", runtime.GOMAXPROCS(0), "`processors` to compile with")
 	f.BoolVar(&o.failFast, "fail-fast", false, "stop at the first failure")
 	f.BoolVar(&o.keepGoing, "keep-going", false, "go on with the other kernels after a failure (the default)")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "`limit` for one compile")
@@ -69,6 +69,10 @@ func (o *buildOptions) run(ctx context.Context) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	parts, err := o.parts()
+	if err != nil {
+		return err
+	}
 	s, err := o.open()
 	if err != nil {
 		return err
@@ -77,7 +81,7 @@ func (o *buildOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = o.build(ctx, s, p, target)
+	err = o.build(ctx, s, p, target, parts)
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -99,6 +103,9 @@ func (o *buildOptions) check() error {
 	if o.failFast && o.keepGoing {
 		return usage{errors.New("--fail-fast and --keep-going exclude each other")}
 	}
+	if e := filepath.Base(o.engine); e != "podman" && e != "docker" {
+		return usage{hint.Wrap(fmt.Errorf("--engine is %q", o.engine), "use podman or docker")}
+	}
 	if o.jobs < 1 || o.jobs > 1024 {
 		return usage{hint.Wrap(fmt.Errorf("--jobs is %d", o.jobs), "give a number of processors from 1 to 1024")}
 	}
@@ -108,25 +115,43 @@ func (o *buildOptions) check() error {
 	return nil
 }
 
-// build carries the plan out. Where nothing is due it asks nothing and starts
-// nothing.
-func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, target registry.Target) (err error) {
+// build removes what a killed run has left and carries the plan out. Where
+// nothing is due and nothing was left it starts nothing.
+func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, target registry.Target, files parts) error {
+	ws, err := workspace.Open(ctx, o.CacheDir, o.TempDir, o.log)
+	if err != nil {
+		return prerequisite{err}
+	}
+	defer func() {
+		if err := ws.Close(); err != nil {
+			o.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
+		}
+	}()
+	eng, err := o.engineFor(ctx, p, s, ws)
+	if err != nil {
+		return err
+	}
+	if err := eng.Sweep(ctx); err != nil {
+		o.log.Warn("cannot remove all that an earlier run left", "error", err)
+	}
 	if !due(p, o.Force) {
 		return nil
 	}
-	ws, err := workspace.Open(ctx, o.CacheDir, o.TempDir, o.log)
+	info, err := eng.Check(ctx)
+	if err != nil {
+		return prerequisite{err}
+	}
+	o.log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
+	recipe, err := o.recipe(ctx, s, ws, files)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, ws.Close()) }()
-	eng, err := o.openEngine(ctx, p, s, ws)
-	if err != nil {
-		return err
-	}
-	recipe, err := o.recipe(ctx, s, ws)
-	if err != nil {
-		return err
-	}
+	return o.carryOut(ctx, s, p, target, ws, eng, recipe)
+}
+
+func (o *buildOptions) carryOut(ctx context.Context, s *session, p *plan.Plan, target registry.Target,
+	ws *workspace.Workspace, eng *engine.CLI, recipe build.Recipe,
+) error {
 	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
 	defer progress.Close()
 	created := o.Created
@@ -151,12 +176,14 @@ func due(p *plan.Plan, force bool) bool {
 	return p.Count(plan.Missing) > 0 || force && p.Count(plan.Published) > 0
 }
 
-// openEngine checks the engine, gives it the credentials for the toolkits in a
-// file of the run, and removes what a killed run has left.
-func (o *buildOptions) openEngine(ctx context.Context, p *plan.Plan, s *session, ws *workspace.Workspace) (*engine.CLI, error) {
+// engineFor makes the engine, with the credentials for the plan's toolkits in a
+// file of the run. It starts nothing.
+func (o *buildOptions) engineFor(ctx context.Context, p *plan.Plan, s *session, ws *workspace.Workspace) (*engine.CLI, error) {
 	var toolkits []string
 	for _, b := range p.Builds {
-		toolkits = append(toolkits, b.Toolkits...)
+		if b.State == plan.Missing || o.Force {
+			toolkits = append(toolkits, b.Toolkits...)
+		}
 	}
 	dir, err := ws.Mkdir("engine")
 	if err != nil {
@@ -166,22 +193,10 @@ func (o *buildOptions) openEngine(ctx context.Context, p *plan.Plan, s *session,
 	if err := registry.WriteAuthFile(ctx, authFile, s.keychain, toolkits); err != nil {
 		return nil, prerequisite{err}
 	}
-	eng, err := engine.New(engine.Options{
+	return engine.New(engine.Options{
 		Program: o.engine, StateDir: o.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile,
 		Platform: platform, Log: o.log,
 	})
-	if err != nil {
-		return nil, usage{err}
-	}
-	info, err := eng.Check(ctx)
-	if err != nil {
-		return nil, prerequisite{err}
-	}
-	o.log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
-	if err := eng.Sweep(ctx); err != nil {
-		o.log.Warn("cannot remove all that an earlier run left", "error", err)
-	}
-	return eng, nil
 }
 
 // leasing is the engine as package build sees it.

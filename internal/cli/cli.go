@@ -31,29 +31,21 @@ type Streams struct {
 // Main runs the command line and returns the process's exit code. A signal
 // reaches it as the cancellation of ctx with the cause Interrupted.
 func Main(ctx context.Context, s Streams) int {
-	out := term.NewOutput(s.Stderr)
-	err := run(ctx, s, out)
+	a := &app{stdout: s.Stdout, stderr: term.NewOutput(s.Stderr), live: isTerminal(s.Stderr)}
+	a.Settings, a.environment = config.FromEnvironment(s.Getenv)
+	cmd := newRoot(a)
+	cmd.SetArgs(s.Args)
+	cmd.SetOut(s.Stdout)
+	cmd.SetErr(a.stderr)
+	err := cmd.ExecuteContext(ctx)
 	var signal Interrupted
 	if err != nil && errors.As(context.Cause(ctx), &signal) && !errors.As(err, new(Interrupted)) {
 		err = fmt.Errorf("%w: %w", signal, err) // by itself it may say no more than "context canceled"
 	}
-	code := exitCode(ctx, err)
 	if err != nil {
-		report(out, err)
+		a.report(err)
 	}
-	return code
-}
-
-func run(ctx context.Context, s Streams, out *term.Output) error {
-	settings, err := config.FromEnvironment(s.Getenv)
-	if err != nil {
-		return usage{err}
-	}
-	cmd := newRoot(&app{Settings: settings, stdout: s.Stdout, stderr: out, live: isTerminal(s.Stderr)})
-	cmd.SetArgs(s.Args)
-	cmd.SetOut(s.Stdout)
-	cmd.SetErr(out)
-	return cmd.ExecuteContext(ctx)
+	return exitCode(ctx, err)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -65,6 +57,8 @@ func isTerminal(w io.Writer) bool {
 // streams. Commands make from it what they need.
 type app struct {
 	config.Settings
+	environment error // what is wrong with the environment; version and help do without it
+
 	caFile    string
 	logFormat string
 	verbose   bool
@@ -100,7 +94,13 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return a.setLog()
+			if err := a.setLog(); err != nil {
+				return err
+			}
+			if a.environment != nil {
+				return usage{a.environment}
+			}
+			return nil
 		},
 	}
 	f := cmd.PersistentFlags()

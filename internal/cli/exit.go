@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/jsonfile"
@@ -35,9 +36,9 @@ func (i Interrupted) Error() string {
 }
 
 // incomplete ends a command whose result has been printed already.
-type incomplete struct{ summary string }
+type incomplete struct{ error }
 
-func (e incomplete) Error() string { return e.summary }
+func (i incomplete) Unwrap() error { return i.error }
 
 // usage marks an error as the caller's: exit code 2.
 type usage struct{ error }
@@ -68,7 +69,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &part):
 		return exitIncomplete
-	case errors.As(err, &use), registry.Is404(err):
+	case errors.As(err, &use), registry.Is404(err), name.IsErrBadName(err):
 		return exitUsage
 	case errors.As(err, &position), errors.As(err, &config):
 		return exitConfig
@@ -83,10 +84,15 @@ type invalid struct{ error }
 
 func (i invalid) Unwrap() error { return i.error }
 
-// report prints an error and what to do about it.
-func report(w io.Writer, err error) {
-	fmt.Fprintf(w, "neuron-kmod: %s\n", strings.TrimSpace(err.Error()))
+// report prints an error and what to do about it, as a log line where the log
+// is JSON.
+func (a *app) report(err error) {
+	if a.log != nil && a.logFormat == "json" {
+		a.log.Error(err.Error(), "hint", hint.Of(err))
+		return
+	}
+	fmt.Fprintf(a.stderr, "neuron-kmod: %s\n", strings.TrimSpace(err.Error()))
 	if h := hint.Of(err); h != "" {
-		fmt.Fprintf(w, "hint: %s\n", h)
+		fmt.Fprintf(a.stderr, "hint: %s\n", h)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,9 +37,9 @@ func newPlan(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan [DRIVER_VERSION|all [OCP_VERSION]]",
 		Short: "Show what build would do, and why",
-		Example: `  neuron-kmod plan
-  neuron-kmod plan 2.24.7.0 4.20
-  neuron-kmod plan all 4.20.16 -o json`,
+		Example: `  neuron-kmod plan --target quay.io/me/neuron-kmod
+  neuron-kmod plan 2.24.7.0 4.20 --target quay.io/me/neuron-kmod
+  neuron-kmod plan all 4.20.16 --target oci:images -o json`,
 		Args: exactly(0, 2, "at most a driver version and an OpenShift version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.setArgs(args)
@@ -99,7 +100,10 @@ func (o *planOptions) plan(ctx context.Context, s *session) (*plan.Plan, registr
 	in.Target, in.Resolve = target, s.resolver()
 	p, err := plan.Make(ctx, in)
 	if err != nil {
-		return nil, nil, classify(err)
+		return nil, nil, o.classify(err)
+	}
+	for _, n := range p.Notes {
+		o.log.Warn("the matrix asks for more than the catalogue has", "missing", n)
 	}
 	for _, u := range p.Unresolved {
 		o.log.Warn("the kernel of a release cannot be found out", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
@@ -142,14 +146,18 @@ func completeness(p *plan.Plan) error {
 	if p.Complete() {
 		return nil
 	}
-	return incomplete{p.Summary()}
+	return incomplete{errors.New(p.Summary())}
 }
 
-// classify marks the errors of a plan that are the caller's.
-func classify(err error) error {
+// classify marks the errors of a plan that are the caller's: a folder that
+// cannot be a target is one, too.
+func (o *planOptions) classify(err error) error {
 	var nothing *catalog.NotFoundError
 	var noKernel *plan.KernelError
 	if errors.As(err, &nothing) || errors.As(err, &noKernel) {
+		return usage{err}
+	}
+	if strings.HasPrefix(o.Target, "oci:") {
 		return usage{err}
 	}
 	return registry.Classify(err)

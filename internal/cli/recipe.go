@@ -14,37 +14,61 @@ import (
 	"neuron-kmod/internal/workspace"
 )
 
-// recipe gets what every image is made from: the Containerfile, the licences
-// and the base image, which must have what KMM runs in it.
-func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Workspace) (build.Recipe, error) {
+// parts are the files that describe an image: the built-in ones, or those of
+// --container-dir.
+type parts struct {
+	containerfile []byte
+	script        string // build-module.sh
+	licenses      fs.FS
+	base          string // the image that the Containerfile's FROM names
+}
+
+// parts reads the files. What is wrong with them is found before anything is
+// pulled.
+func (o *buildOptions) parts() (parts, error) {
 	var files fs.FS = container.Files
+	fail := func(err error) (parts, error) {
+		return parts{}, usage{fmt.Errorf("--base-image %q: %w", o.BaseImage, err)}
+	}
 	if o.containerDir != "" {
 		files = os.DirFS(o.containerDir)
+		fail = func(err error) (parts, error) {
+			return parts{}, usage{fmt.Errorf("--container-dir %s: %w", o.containerDir, err)}
+		}
 	}
 	containerfile, err := fs.ReadFile(files, "Containerfile")
 	if err != nil {
-		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+		return fail(err)
 	}
 	script, err := fs.ReadFile(files, "build-module.sh")
 	if err != nil {
-		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+		return fail(err)
+	}
+	if _, err := fs.ReadDir(files, "licenses"); err != nil {
+		return fail(err)
 	}
 	licenses, err := fs.Sub(files, "licenses")
 	if err != nil {
-		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+		return fail(err)
 	}
-	reference, err := image.BaseReference("Containerfile", containerfile, map[string]string{image.ArgBase: o.BaseImage})
+	base, err := image.BaseReference("Containerfile", containerfile, map[string]string{image.ArgBase: o.BaseImage})
 	if err != nil {
-		return build.Recipe{}, usage{fmt.Errorf("--container-dir: %w", err)}
+		return fail(err)
 	}
-	base, info, err := o.base(ctx, s, ws, reference)
+	return parts{containerfile, string(script), licenses, base}, nil
+}
+
+// recipe gets what every image is made from; the base image must have what KMM
+// runs in it.
+func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Workspace, p parts) (build.Recipe, error) {
+	base, info, err := o.base(ctx, s, ws, p.base)
 	if err != nil {
 		return build.Recipe{}, err
 	}
 	return build.Recipe{
-		Base: base, BusyBox: info.BusyBox, Containerfile: containerfile, Script: string(script),
+		Base: base, BusyBox: info.BusyBox, Containerfile: p.containerfile, Script: p.script,
 		CopyLicenses: func(dst string) error {
-			if err := os.CopyFS(dst, licenses); err != nil {
+			if err := os.CopyFS(dst, p.licenses); err != nil {
 				return fmt.Errorf("copy the licences to %s: %w", filepath.Base(dst), err)
 			}
 			return nil

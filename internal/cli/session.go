@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -32,6 +33,12 @@ type session struct {
 // open makes the session that the settings and flags describe. It asks nothing
 // of the network.
 func (a *app) open() (*session, error) {
+	for _, file := range a.NamedFiles {
+		if _, err := os.Stat(file); err != nil {
+			return nil, prerequisite{hint.Wrap(fmt.Errorf("registry credentials: %w", err),
+				"REGISTRY_AUTH_FILE and QUAY_AUTH_FILE have to name files that are there")}
+		}
+	}
 	rt, err := transport.New(transport.Options{CAFile: a.caFile, UserAgent: "neuron-kmod/" + buildVersion(), Log: a.log})
 	if err != nil {
 		return nil, usage{fmt.Errorf("--ca-file: %w", err)}

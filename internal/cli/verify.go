@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/module"
+	"neuron-kmod/internal/registry"
 	"neuron-kmod/internal/version"
 )
 
@@ -38,9 +40,19 @@ func runVerify(ctx context.Context, a *app, reference string) error {
 	if err != nil {
 		return err
 	}
-	driver, kernelVersion, err := check(ctx, img)
+	dir, err := os.MkdirTemp(a.TempDir, "neuron-kmod-verify-")
 	if err != nil {
-		return incomplete{fmt.Sprintf("%s is not a good kmod image: %s", reference, err)}
+		return prerequisite{fmt.Errorf("make a folder for the image: %w", err)}
+	}
+	defer os.RemoveAll(dir)
+	// Once it is here, what is wrong is the image's fault and not the registry's.
+	local, err := image.Base{Name: reference, Image: img, Digest: digest}.Store(ctx, dir)
+	if err != nil {
+		return registry.Classify(err)
+	}
+	driver, kernelVersion, err := check(ctx, local.Image)
+	if err != nil {
+		return incomplete{fmt.Errorf("%s is not a good kmod image: %w", reference, err)}
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s\n  digest  %s\n  driver  %s\n  kernel  %s\n", reference, digest, driver, kernelVersion)
 	return err

@@ -13,6 +13,9 @@ func newVersion(a *app) *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  exactly(0, 0, "no arguments"),
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return nil // it needs no environment
+		},
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.stdout, "neuron-kmod %s %s/%s %s\n", buildVersion(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 			return err

@@ -4,8 +4,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,15 +43,17 @@ type Settings struct {
 	SourceURL    string    // URL of the project's repository, without a slash at the end
 	BaseImage    string
 	DriverSource string
-	AuthFiles    []string // registry credentials, the most explicit first; they need not exist
+	NamedFiles   []string // the first of AuthFiles: those that a variable names, which have to exist
+	AuthFiles    []string // registry credentials, the most explicit first; the others need not exist
 	CacheDir     string   // the tool's own folder under the user's cache folder
 	TempDir      string   // where a run makes its folder
-	Color        bool     // NO_COLOR is not set and TERM is not dumb
 }
 
-// FromEnvironment reads the variables that R1 to R10 and the design name.
-// getenv returns "" for a variable that is not set. The error names the
-// variable and its mend.
+// FromEnvironment reads GITHUB_ACTIONS, GITHUB_REPOSITORY, GITHUB_SERVER_URL,
+// FORCE_BUILD, SOURCE_DATE_EPOCH, REGISTRY_AUTH_FILE, QUAY_AUTH_FILE,
+// DOCKER_CONFIG, HOME, TMPDIR and the XDG variables. getenv returns "" for a
+// variable that is not set. The error names the variable and its mend; the
+// settings beside it are those of the other variables.
 func FromEnvironment(getenv func(string) string) (Settings, error) {
 	s := Settings{
 		Actions:      getenv("GITHUB_ACTIONS") == "true",
@@ -61,22 +65,21 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 		DriverSource: driver.DefaultSource,
 		AuthFiles:    authFiles(getenv),
 		TempDir:      first(getenv("TMPDIR"), defaultTempDir),
-		Color:        getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
 	}
+	for _, name := range []string{"REGISTRY_AUTH_FILE", "QUAY_AUTH_FILE"} {
+		if file := getenv(name); file != "" {
+			s.NamedFiles = append(s.NamedFiles, file)
+		}
+	}
+	s.AuthFiles = append(slices.Clone(s.NamedFiles), s.AuthFiles...)
 	if s.Actions {
 		s.Target = "ecr-public"
 	}
-	var err error
-	if s.CacheDir, err = cacheDir(getenv); err != nil {
-		return Settings{}, err
-	}
-	if s.Force, err = boolean(getenv, "FORCE_BUILD"); err != nil {
-		return Settings{}, err
-	}
-	if s.Created, err = epoch(getenv, "SOURCE_DATE_EPOCH"); err != nil {
-		return Settings{}, err
-	}
-	return s, nil
+	var errs [3]error
+	s.CacheDir, errs[0] = cacheDir(getenv)
+	s.Force, errs[1] = boolean(getenv, "FORCE_BUILD")
+	s.Created, errs[2] = epoch(getenv, "SOURCE_DATE_EPOCH")
+	return s, errors.Join(errs[:]...)
 }
 
 func sourceURL(getenv func(string) string) string {
@@ -89,8 +92,7 @@ func sourceURL(getenv func(string) string) string {
 }
 
 // authFiles lists where podman and docker keep credentials, in the order of
-// https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md,
-// behind the files that are named explicitly.
+// https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
 func authFiles(getenv func(string) string) []string {
 	var files []string
 	add := func(base string, elem ...string) {
@@ -98,8 +100,6 @@ func authFiles(getenv func(string) string) []string {
 			files = append(files, filepath.Join(append([]string{base}, elem...)...))
 		}
 	}
-	add(getenv("REGISTRY_AUTH_FILE"))
-	add(getenv("QUAY_AUTH_FILE"))
 	add(getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")
 	add(configHome(getenv), "containers", "auth.json")
 	if docker := getenv("DOCKER_CONFIG"); docker != "" {

@@ -36,8 +36,14 @@ func BenchmarkNothingToDo(b *testing.B) {
 	for range b.N {
 		mustBuild(b, env)
 	}
-	b.ReportMetric(float64(env.ToolkitFaults.Total().Requests)/float64(b.N), "DTK-requests")
-	b.ReportMetric(float64(env.TargetFaults.Total().Requests)/float64(b.N), "target-requests/driver")
+	b.StopTimer()
+	toolkits, target := env.ToolkitFaults.Total().Requests, float64(env.TargetFaults.Total().Requests)/float64(b.N)
+	if toolkits > 0 || target > 3 {
+		b.Errorf("%d requests to the DTK registry, %.1f to the target: wanted none and at most 3", toolkits, target)
+	}
+	b.ReportMetric(float64(toolkits), "DTK-requests")
+	b.ReportMetric(target, "target-requests/driver")
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "wall-s")
 }
 
 // BenchmarkColdRun: six kernels, one driver as heavy as the real one, nothing cached. Wanted: wall time at most
@@ -66,7 +72,7 @@ func BenchmarkColdRun(b *testing.B) {
 		b.ReportMetric(pulls[0], "first-pull-s")
 		b.ReportMetric(wall/floor, "wall/floor")
 		b.ReportMetric(float64(len(pulls)), "pulls")
-		b.ReportMetric(maxRSS(b, cmd.ProcessState.SysUsage()), "peak-MB")
+		reportMemory(b, cmd.ProcessState.SysUsage())
 	}
 }
 
@@ -102,9 +108,13 @@ func BenchmarkThreeDrivers(b *testing.B) {
 		if r.code != 0 || r.report.count("built") != 18 {
 			b.Fatalf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
 		}
-		b.ReportMetric(float64(len(pullSeconds(b, r.stderr))), "pulls")
+		pulls := len(pullSeconds(b, r.stderr))
+		if pulls != 6 {
+			b.Errorf("%d DTK pulls for 6 kernels", pulls)
+		}
+		b.ReportMetric(float64(pulls), "pulls")
 		b.ReportMetric(float64(env.ToolkitFaults.Total(lab.Blob).Bytes)/(1<<20), "DTK-MiB")
-		b.ReportMetric(maxRSS(b, cmd.ProcessState.SysUsage()), "peak-MB")
+		reportMemory(b, cmd.ProcessState.SysUsage())
 	}
 }
 
@@ -118,7 +128,7 @@ func pullSeconds(b *testing.B, log string) []float64 {
 			Msg  string
 			Took time.Duration
 		}
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "pulled the Driver Toolkit" {
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "the Driver Toolkit is here" {
 			out = append(out, line.Took.Seconds())
 		}
 	}
@@ -160,12 +170,16 @@ func compileSeconds(b *testing.B, env *lab.Env) float64 {
 	return sum
 }
 
-// maxRSS is the peak resident memory of the program itself, in MB.
-func maxRSS(b testing.TB, usage any) float64 {
+// reportMemory reports the peak resident memory of the program or of the largest podman it ran, in MB.
+func reportMemory(b *testing.B, usage any) {
 	b.Helper()
 	u, ok := usage.(*syscall.Rusage)
 	if !ok {
 		b.Fatalf("resource usage is %T", usage)
 	}
-	return float64(u.Maxrss) / 1000
+	peak := float64(u.Maxrss) / 1000
+	if peak > 150 {
+		b.Errorf("peak memory %.0f MB, wanted at most 150", peak)
+	}
+	b.ReportMetric(peak, "peak-MB")
 }

@@ -134,7 +134,26 @@ func (p *Plan) match(in Input) ([]wantedDriver, error) {
 		p.Notes = append(p.Notes, err.Error())
 	}
 	_, p.OtherArch = in.Catalog.Select(all, in.Arch)
+	shareKernels(in.Catalog, wanted)
 	return wanted, nil
+}
+
+// shareKernels gives the entries without a kernel the one that another entry
+// records for the same toolkit: a digest's kernel never changes.
+func shareKernels(c *catalog.Catalog, wanted []wantedDriver) {
+	known := map[string]kernel.Version{}
+	for _, e := range c.Entries {
+		if !e.Kernel.IsZero() {
+			known[e.DTK] = e.Kernel
+		}
+	}
+	for _, w := range wanted {
+		for i, e := range w.entries {
+			if e.Kernel.IsZero() {
+				w.entries[i].Kernel = known[e.DTK]
+			}
+		}
+	}
 }
 
 // resolve returns the kernel of each toolkit of the wanted releases that the
@@ -144,7 +163,7 @@ func resolve(ctx context.Context, wanted []wantedDriver, ask Resolver) map[strin
 	seen := map[string]bool{}
 	for _, w := range wanted {
 		for _, e := range w.entries {
-			if e.Kernel == (kernel.Version{}) && !seen[e.DTK] {
+			if e.Kernel.IsZero() && !seen[e.DTK] {
 				seen[e.DTK] = true
 				toolkits = append(toolkits, e.DTK)
 			}
@@ -170,9 +189,9 @@ func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved) {
 			p.toolkits[e.DTK] = append(p.toolkits[e.DTK], e.Version)
 		}
 		k := e.Kernel
-		if k == (kernel.Version{}) {
+		if k.IsZero() {
 			r := kernels[e.DTK]
-			if r.Err == nil && r.Kernel == (kernel.Version{}) {
+			if r.Err == nil && r.Kernel.IsZero() {
 				r.Err = errors.New("its kernel was not resolved")
 			}
 			if r.Err != nil {
@@ -180,6 +199,10 @@ func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved) {
 				continue
 			}
 			k = r.Kernel
+		}
+		if a := k.Arch(); a != "" && a != e.Arch {
+			p.AddUnresolved(Unresolved{e.Version, e.DTK, fmt.Sprintf("its kernel %s is for %s, not %s", k, a, e.Arch)})
+			continue
 		}
 		b := byKernel[k]
 		if b == nil {
@@ -208,7 +231,9 @@ func (p *Plan) keepKernels(only []kernel.Version) error {
 	}
 	have := p.Kernels()
 	for _, k := range only {
-		if !slices.Contains(have, k) {
+		// A kernel that is not found among unresolved releases may be theirs:
+		// the plan tells of them, and is not complete.
+		if !slices.Contains(have, k) && len(p.Unresolved) == 0 {
 			return hint.Wrap(&KernelError{k, have}, "give the kernel as `uname -r` prints it, for example --kernel "+exampleKernel(have))
 		}
 	}

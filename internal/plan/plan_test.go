@@ -256,3 +256,42 @@ func TestWriteTable(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// R4.1: a toolkit whose kernel is for another architecture would cost a pull and fail at the compile.
+func TestMakeWrongArchitecture(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil,
+		map[string]Resolved{dtk(1): {Kernel: mustKernel(t, "5.14.0-570.96.1.el9_6.aarch64")}}, entry("4.20.1", 1, ""))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Builds) != 0 || len(p.Unresolved) != 1 || !strings.Contains(p.Unresolved[0].Reason, "aarch64") {
+		t.Errorf("builds %v, unresolved %+v", lines(p), p.Unresolved)
+	}
+}
+
+// R8.1: a kernel that may be an unresolved release's is not denied; the reasons are told instead.
+func TestMakeKernelFilterUnresolved(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil,
+		map[string]Resolved{dtk(1): {Err: errors.New("unauthorized")}}, entry("4.20.1", 1, ""))
+	in.Kernels = []kernel.Version{mustKernel(t, k96)}
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Complete() || p.Unresolved[0].Reason != "unauthorized" {
+		t.Errorf("unresolved %+v", p.Unresolved)
+	}
+}
+
+// R2.2: what one entry records of a toolkit holds for another entry of the same toolkit; nobody is asked.
+func TestMakeSharedToolkit(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entry("4.20.1", 1, k94), entry("4.20.2", 1, ""))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"2.24.7.0 " + k94 + " missing [4.20.1 4.20.2] 1"}, lines(p)); diff != "" {
+		t.Error(diff)
+	}
+}

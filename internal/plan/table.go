@@ -14,6 +14,21 @@ import (
 // not be resolved, then one line that sums it up. Times and sizes appear only
 // where a run has filled them in.
 func (p *Plan) WriteTable(w io.Writer) error {
+	if len(p.Builds) > 0 {
+		if err := p.writeBuilds(w); err != nil {
+			return fmt.Errorf("write the plan: %w", err)
+		}
+	}
+	var sb strings.Builder
+	p.writeTrouble(&sb)
+	fmt.Fprintf(&sb, "\n%s\n", p.Summary())
+	if _, err := io.WriteString(w, sb.String()); err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	return nil
+}
+
+func (p *Plan) writeBuilds(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	ran := p.Count(Built)+p.Count(Failed)+p.Count(Skipped) > 0
 	head := "DRIVER\tKERNEL\tSTATE\tRELEASES"
@@ -28,16 +43,7 @@ func (p *Plan) WriteTable(w io.Writer) error {
 		}
 		fmt.Fprintln(tw)
 	}
-	if err := tw.Flush(); err != nil {
-		return fmt.Errorf("write the plan: %w", err)
-	}
-	var sb strings.Builder
-	p.writeTrouble(&sb)
-	fmt.Fprintf(&sb, "\n%s\n", p.Summary())
-	if _, err := io.WriteString(w, sb.String()); err != nil {
-		return fmt.Errorf("write the plan: %w", err)
-	}
-	return nil
+	return tw.Flush()
 }
 
 func (p *Plan) writeTrouble(sb *strings.Builder) {
@@ -47,7 +53,7 @@ func (p *Plan) writeTrouble(sb *strings.Builder) {
 		}
 	}
 	for _, u := range p.Unresolved {
-		fmt.Fprintf(sb, "\nunresolved %s (%s): %s\n", u.Release, u.Toolkit, u.Reason)
+		fmt.Fprintf(sb, "\nunresolved %s: %s\n", u.Release, u.Reason)
 	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(sb, "\nnote: %s\n", n)
@@ -62,10 +68,10 @@ func (p *Plan) Summary() string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
-	if len(parts) == 0 {
-		parts = []string{"nothing to build"}
+	s := fmt.Sprintf("%s for %s", count(len(p.Builds), "image"), count(len(p.Kernels()), "kernel"))
+	if len(parts) > 0 {
+		s += ": " + strings.Join(parts, ", ")
 	}
-	s := fmt.Sprintf("%s for %s: %s", count(len(p.Builds), "image"), count(len(p.Kernels()), "kernel"), strings.Join(parts, ", "))
 	if n := len(p.Unresolved); n > 0 {
 		s += fmt.Sprintf("; %s unresolved", count(n, "release"))
 	}

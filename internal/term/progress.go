@@ -86,7 +86,7 @@ func (t *task) Done(err error) {
 
 var pastTense = map[string]string{
 	"source":  "got the driver's source",
-	"pull":    "pulled the Driver Toolkit",
+	"pull":    "the Driver Toolkit is here",
 	"compile": "compiled the module",
 	"publish": "published the image",
 }

@@ -21,7 +21,7 @@ func TestPlain(t *testing.T) {
 	p.Start("compile", "x").Done(errors.New("broken"))
 	p.Close()
 	got := buf.String()
-	if !strings.Contains(got, `msg="pulled the Driver Toolkit" name=6.1.0-50-amd64`) || strings.Count(got, "\n") != 1 {
+	if !strings.Contains(got, `msg="the Driver Toolkit is here" name=6.1.0-50-amd64`) || strings.Count(got, "\n") != 1 {
 		t.Errorf("log:\n%s", got)
 	}
 	if strings.ContainsAny(got, "\x1b\r") {
