@@ -18,8 +18,6 @@ import (
 	"neuron-kmod/internal/registry/registrytest"
 )
 
-var remoteHead = remote.Head
-
 // withBlob is a registry with one blob of n bytes.
 func withBlob(t *testing.T, n int, opts ...registrytest.Option) (*registrytest.Server, name.Repository, v1.Descriptor, []byte) {
 	t.Helper()

@@ -31,15 +31,6 @@ func IsUnauthorized(err error) bool {
 	return status(err) == http.StatusUnauthorized || status(err) == http.StatusForbidden
 }
 
-// IsDenied tells whether err says that the registry refuses this request, whoever asks or because of who asks.
-func IsDenied(err error) bool {
-	switch status(err) {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed:
-		return true
-	}
-	return false
-}
-
 // status returns the HTTP status that err carries, 0 if none.
 func status(err error) int {
 	if e, ok := errors.AsType[*transport.Error](err); ok {
@@ -138,7 +129,7 @@ func statusAdvice(e *transport.Error) string {
 	case http.StatusNotFound:
 		return fmt.Sprintf("check the name; %s has nothing there that these credentials may see", host)
 	case http.StatusTooManyRequests:
-		return fmt.Sprintf("%s limits how often it may be asked: log in, wait, or lower --jobs", host)
+		return fmt.Sprintf("%s limits how often it may be asked: log in, or wait", host)
 	}
 	if e.StatusCode >= 500 {
 		return fmt.Sprintf("%s is in trouble; run again later, what is done stays done", host)

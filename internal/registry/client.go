@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -54,13 +55,7 @@ func NewClient(kc authn.Keychain, rt http.RoundTripper, log *slog.Logger) *Clien
 	}
 }
 
-// Options returns the options with which go-containerregistry's own functions talk to registries as this client does:
-// with its credentials and transport. Their retries are off, because the transport has them.
-func (c *Client) Options(ctx context.Context) []remote.Option {
-	return append(once(), remote.WithContext(ctx), remote.WithAuthFromKeychain(c.keys), remote.WithTransport(c.rt))
-}
-
-// once returns the options that make go-containerregistry try everything once.
+// once returns the options that make go-containerregistry try everything once: the transport does the repeating.
 func once() []remote.Option {
 	return []remote.Option{
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
@@ -165,15 +160,16 @@ func (c *Client) image(ctx context.Context, ref name.Reference) (v1.Image, strin
 	return img, desc.Digest.String(), nil
 }
 
-// bounded limits the answers that are held in memory: everything but blobs. A manifest of more than 4 MiB need not
-// be accepted by any registry: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests
+// bounded limits the answers that are held in memory, which are all but blobs: manifests, listings, tokens. A manifest
+// of more than 4 MiB need not be accepted by any registry:
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests
 type bounded struct{ next http.RoundTripper }
 
 const answerLimit = 4 << 20
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
-	if err != nil || strings.Contains(req.URL.Path, "/blobs/") || resp.StatusCode != http.StatusOK || !answers(req) {
+	if err != nil || wantsBlob(req) || resp.StatusCode != http.StatusOK {
 		return resp, err
 	}
 	if resp.ContentLength > answerLimit {
@@ -184,10 +180,13 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// answers tells whether req asks for something small. Redirected blobs come from anywhere, so what is not small is
-// everything that is not known to be.
-func answers(req *http.Request) bool {
-	return strings.Contains(req.URL.Path, "/manifests/") || strings.HasSuffix(req.URL.Path, "/tags/list")
+// wantsBlob tells whether req asks for a blob. A redirect leads anywhere, so what counts is the request that was
+// redirected first; net/http keeps the way to it. "blobs" may also be a part of a repository's name, hence its place.
+func wantsBlob(req *http.Request) bool {
+	for req.Response != nil && req.Response.Request != nil {
+		req = req.Response.Request
+	}
+	return path.Base(path.Dir(req.URL.Path)) == "blobs"
 }
 
 func tooLarge(req *http.Request) error {

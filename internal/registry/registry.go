@@ -27,8 +27,7 @@ type Target interface {
 	String() string
 	// Reference returns how a person names the image of a tag: "quay.io/me/kmod:TAG" or "oci:DIR:TAG".
 	Reference(tag string) string
-	// Tags returns all tags there are. A repository or folder that does not exist has none. Where listing is denied,
-	// which some registries do while single images can be read, IsDenied(err) is true: ask Published for each tag.
+	// Tags returns all tags there are. A repository or folder that does not exist has none.
 	Tags(ctx context.Context) (map[string]bool, error)
 	// Published returns what is there under tag; false if nothing is.
 	Published(ctx context.Context, tag string) (Published, bool, error)

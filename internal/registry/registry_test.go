@@ -87,7 +87,7 @@ func TestClassify(t *testing.T) {
 		"403 writing": {answer(put, 403), "may not push"},
 		"404":         {answer(get, 404), "check the name"},
 		"405":         {answer(put, 405), "read-only"},
-		"429":         {answer(get, 429), "limits"},
+		"429":         {answer(get, 429), "limits how often it may be asked: log in, or wait"},
 		"503":         {answer(get, 503), "run again later"},
 		"418":         {answer(get, 418), ""},
 		"no request":  {answer(nil, 401), "the registry"},

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"neuron-kmod/internal/hint"
 )
 
 // remoteTarget is a repository of a registry.
@@ -35,6 +37,10 @@ const (
 // the second one.
 func (t *remoteTarget) Tags(ctx context.Context) (map[string]bool, error) {
 	tags, err := t.list(ctx)
+	if IsUnauthorized(err) {
+		err = hint.Wrap(err, fmt.Sprintf("log in with an account that may list the tags of this repository (podman login %s), "+
+			"or name its auth file in REGISTRY_AUTH_FILE", t.repo.RegistryStr()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", t, Classify(err))
 	}
