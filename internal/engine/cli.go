@@ -44,8 +44,6 @@ type CLI struct {
 	serial  atomic.Int64 // numbers containers and builds within the run
 }
 
-var _ Engine = (*CLI)(nil)
-
 // validRunID is the form of a workspace's ID: it ends up in names of containers and images.
 var validRunID = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
 

@@ -2,12 +2,11 @@
 // docker through the same command line. It knows nothing of kernels, drivers or what a script does.
 //
 // A job has named input folders and one output folder, never bind mounts, so that an engine which has to
-// stream them somewhere else fits behind the same interface. What an engine leaves behind is the engine's
+// stream them somewhere else fits behind the same methods. What an engine leaves behind is the engine's
 // to remove: containers, the images it pulled, and what a killed run left of both.
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,20 +17,6 @@ import (
 
 	"neuron-kmod/internal/command"
 )
-
-// Engine runs jobs, and holds the images they need.
-type Engine interface {
-	// Check tells whether the engine is there and works.
-	Check(ctx context.Context) (Info, error)
-	// Acquire makes image available and keeps it until the lease is released. It pulls what is absent.
-	Acquire(ctx context.Context, image string, progress func(done, total int64)) (*Lease, error)
-	// Run runs a job to its end.
-	Run(ctx context.Context, job Job) error
-	// Build builds an image into an archive.
-	Build(ctx context.Context, spec BuildSpec) error
-	// Sweep removes what runs that were killed have left.
-	Sweep(ctx context.Context) error
-}
 
 // Info describes a working engine.
 type Info struct {
@@ -49,7 +34,6 @@ type Job struct {
 	Args   []string          // the script's arguments
 	Inputs map[string]string // name -> absolute path of a folder, seen read-only at /input/<name>
 	Output string            // absolute path of a folder, seen at /output: the one place that outlives the job
-	Env    map[string]string // added to the image's; never a secret: it is visible in the process table
 	Limits Limits
 	Log    io.Writer // what the script writes to stdout and stderr, in order; nil discards
 }
@@ -57,7 +41,6 @@ type Job struct {
 // Limits bounds a job. A zero field is no bound.
 type Limits struct {
 	Time time.Duration // wall time
-	CPUs int           // cores; needs the cpu cgroup controller, which rootless engines may lack
 }
 
 // BuildSpec is an image to build.

@@ -177,7 +177,7 @@ func TestE2ERunStopped(t *testing.T) {
 		if err := c.Run(t.Context(), j); !errors.Is(err, ErrTimeout) {
 			t.Errorf("got %v", err)
 		}
-		if took := time.Since(start); took > 8*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("it took %s", took)
 		}
 		wantNoneOf(t, c.RunID)

@@ -97,8 +97,8 @@ func TestE2EAcquire(t *testing.T) {
 	var done, total int64
 	lease, err := c.Acquire(t.Context(), dtk, func(d, n int64) { done, total = d, n })
 	must(t, err)
-	if !lease.Pulled() || done != 1 || total != 1 {
-		t.Errorf("pulled: %v, %d of %d layers; want 1 of 1", lease.Pulled(), done, total)
+	if !pulled(lease) || done != 1 || total != 1 {
+		t.Errorf("pulled: %v, %d of %d layers; want 1 of 1", pulled(lease), done, total)
 	}
 	second, err := c.Acquire(t.Context(), dtk, nil)
 	must(t, err)

@@ -78,9 +78,6 @@ func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, pr
 // Image is the reference that the lease holds.
 func (l *Lease) Image() string { return l.image }
 
-// Pulled tells whether we, not the machine's owner, have brought the image here.
-func (l *Lease) Pulled() bool { return l.lock != nil && readMarker(l.lock.Path()).Pulled }
-
 // Release gives the image up, and removes it if we pulled it and nobody else of ours uses it. An image
 // that cannot be removed, for instance because a container of somebody else uses it, is an error and is
 // tried again by the next Sweep. Releasing twice does no harm.

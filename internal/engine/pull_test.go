@@ -201,7 +201,7 @@ func TestPullRecovers(t *testing.T) {
 	f.next(t, "pull", reset, reset)
 	lease, err := c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
-	if !lease.Pulled() || !f.has("images", dtk) {
+	if !pulled(lease) || !f.has("images", dtk) {
 		t.Error("want the image pulled")
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"neuron-kmod/internal/command"
@@ -30,7 +29,6 @@ const scriptInput = "script"
 var (
 	validJob   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$`)
 	validInput = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
-	validEnv   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // Run runs a job in a container of its own and waits for it. When it returns, no container of the job is
@@ -99,12 +97,6 @@ func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]stri
 		"--log-driver=none", "--sig-proxy=false",
 	}
 	args = append(args, flags...)
-	if job.Limits.CPUs > 0 {
-		args = append(args, "--cpus="+strconv.Itoa(job.Limits.CPUs))
-	}
-	for _, key := range sortedKeys(job.Env) {
-		args = append(args, "--env="+key+"="+job.Env[key])
-	}
 	inputs := maps.Clone(job.Inputs)
 	if inputs == nil {
 		inputs = map[string]string{}
@@ -163,11 +155,6 @@ func (j Job) validate() error {
 		}
 		if err := checkFolder(dir); err != nil {
 			return fmt.Errorf("input %s: %w", name, err)
-		}
-	}
-	for key := range j.Env {
-		if !validEnv.MatchString(key) {
-			return fmt.Errorf("environment variable %q: not a name", key)
 		}
 	}
 	if err := checkFolder(j.Output); err != nil {
