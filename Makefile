@@ -28,7 +28,8 @@ test: lint ## all tests
 	@scripts/setup.sh test
 	CGO_ENABLED=1 go test -race -timeout 10m ./...
 	go run ./cmd/lab -dir $(LAB) prepare
-	LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 25m ./...
+	go run ./cmd/lab -dir $(LAB) with env LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 15m -p 1 ./internal/engine ./internal/image ./internal/lab
+	LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 25m ./internal/e2e
 
 test-short: ## the tests that need nothing but Go
 	@scripts/setup.sh build
@@ -45,7 +46,8 @@ lint: ## formatting, vet, shellcheck
 bench: ## the benchmarks of the issue: counts and ratios
 	@scripts/setup.sh test
 	go run ./cmd/lab -dir $(LAB) prepare
-	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./...
+	go test -run '^$$' -bench . -benchtime 1x -count=1 ./internal/toolkit
+	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./internal/e2e
 
 clean: ## remove what make has made
 	go run ./cmd/lab -dir $(LAB) clean

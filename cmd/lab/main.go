@@ -23,6 +23,7 @@ Commands:
   prepare             make what takes long: kernels, toolchain, base image
   demo -bin PROGRAM   run the whole job with the program
   serve               keep registries and downloads running, for use by hand
+  with COMMAND...     run a command whose podman is the lab's, with a storage of its own
   clean               remove the folder
 
 `
@@ -71,6 +72,8 @@ func run(ctx context.Context, args []string) error {
 		return demo(ctx, *dir, log, rest[1:])
 	case "serve":
 		return serve(ctx, *dir, log, rest[1:])
+	case "with":
+		return with(ctx, *dir, log, rest[1:])
 	case "clean":
 		return lab.Clean(ctx, *dir)
 	}

@@ -70,3 +70,14 @@ func (s *podmanStorage) unmount(ctx context.Context) error {
 	}
 	return command.Run(ctx, command.Cmd{Name: "umount", Args: []string{overlay}})
 }
+
+// Podman makes a storage in dir, which has to exist, and returns the variables
+// that lead podman to it, with the containers.conf that this machine may need.
+// remove ends its containers and removes it, also when ctx is done.
+func (l *Lab) Podman(ctx context.Context, dir string) (vars []string, remove func() error, err error) {
+	storage, err := newPodmanStorage(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.engine.env(storage.conf), func() error { return storage.remove(ctx) }, nil
+}
