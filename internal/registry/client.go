@@ -90,11 +90,7 @@ func (c *Client) session(ctx context.Context, repo name.Repository, scopes ...st
 	if s.client != nil {
 		return s, nil
 	}
-	auth, err := authn.Resolve(ctx, c.keys, repo)
-	if err != nil {
-		return nil, fmt.Errorf("find credentials for %s: %w", repo.RegistryStr(), err)
-	}
-	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, c.rt, scopes)
+	rt, err := c.authenticate(ctx, repo, scopes...)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +100,16 @@ func (c *Client) session(ctx context.Context, repo name.Repository, scopes ...st
 	}
 	s.client, s.puller, s.rt = &http.Client{Transport: rt, CheckRedirect: keepTLS}, puller, rt
 	return s, nil
+}
+
+// authenticate finds out how the registry of repo wants to be asked, and returns a transport that does so. It makes one
+// or two requests.
+func (c *Client) authenticate(ctx context.Context, repo name.Repository, scopes ...string) (http.RoundTripper, error) {
+	auth, err := authn.Resolve(ctx, c.keys, repo)
+	if err != nil {
+		return nil, fmt.Errorf("find credentials for %s: %w", repo.RegistryStr(), err)
+	}
+	return transport.NewWithContext(ctx, repo.Registry, auth, c.rt, scopes)
 }
 
 // pull returns the way to read repo.

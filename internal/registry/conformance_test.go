@@ -107,6 +107,7 @@ var targets = map[string]func(t *testing.T) func() Target{
 func TestTargetConformance(t *testing.T) {
 	suite := map[string]func(t *testing.T, open func() Target){
 		"absent":          testAbsent,
+		"may push":        testMayPush,
 		"publish":         testPublish,
 		"existing tag":    testExistingTag,
 		"overwrite":       testOverwrite,
@@ -136,6 +137,27 @@ func testAbsent(t *testing.T, open func() Target) {
 	}
 	if _, err := target.Image(t.Context(), testTag); !Is404(err) {
 		t.Errorf("Image: error %v, want one that is a 404", err)
+	}
+}
+
+// Asking whether one may push changes nothing, before the first image and after it.
+func testMayPush(t *testing.T, open func() Target) {
+	for range 2 {
+		if err := open().CheckPush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	wantTags(t, open())
+	img := publish(t, open(), testTag, false)
+	if err := open().CheckPush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantTags(t, open(), testTag)
+	wantPublished(t, open(), testTag, img)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := open().CheckPush(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: error %v, want %v", err, context.Canceled)
 	}
 }
 

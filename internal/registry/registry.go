@@ -34,6 +34,14 @@ type Target interface {
 	// Image returns the image of tag, its linux/amd64 variant if there are several. Its layers are read when they are
 	// asked for, for as long as ctx lives. The error of a tag that is not there satisfies Is404.
 	Image(ctx context.Context, tag string) (v1.Image, error)
+	// CheckPush tells whether images can be published here, before work is put into one. nil does not promise success:
+	// a quota or a rule for single tags shows only with Publish.
+	//
+	// In a registry it begins an upload in the repository and cancels it: two requests, and one or two before them for a
+	// way in of its own. In a folder it makes and removes a file, in the nearest parent that exists if the folder does not.
+	// Nothing of it stays. The error has advice; where credentials are missing or not good for pushing it satisfies
+	// IsUnauthorized.
+	CheckPush(ctx context.Context) error
 	// Publish puts img under tag, complete or not at all, reads the tag back, and returns what is there.
 	//
 	// Without overwrite a tag that exists is left alone, no byte is written, and the error is ErrExists, returned with

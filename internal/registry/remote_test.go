@@ -237,6 +237,9 @@ func TestTagsOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := target.CheckPush(t.Context()); err != nil || len(s.Requests("DELETE", "/blobs/uploads/")) != 1 {
+		t.Errorf("CheckPush: %v, requests %q", err, s.Requests())
+	}
 	img := randomImage(t)
 	for _, tag := range []string{"a", "b", "c", "d", "e"} {
 		if _, err := target.Publish(t.Context(), tag, img, false); err != nil {
