@@ -72,6 +72,44 @@ func TestRequirementsMap(t *testing.T) {
 	}
 }
 
+// The messages that the README explains are messages of the program.
+func TestTroubleshooting(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "## When something goes wrong")
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(section, -1)
+	if len(rows) == 0 {
+		t.Fatal("the README explains no message")
+	}
+	code := source(t)
+	for _, row := range rows {
+		message := strings.ReplaceAll(row[1], "target ecr is", "target %s is") // a value stands in it
+		if !strings.Contains(code, message) {
+			t.Errorf("no code says %q", row[1])
+		}
+	}
+}
+
+// source is the text of the product.
+func source(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir("../internal", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		b.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // The links between the documents lead somewhere.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
