@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os/exec"
 	"strings"
 	"testing"
@@ -52,6 +54,23 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, hint %q, want hint %q", err, hint.Of(err), tt.hint)
 			}
 		})
+	}
+}
+
+// R6.1: docker cannot be given a CA, so its user is told where to put it; podman's user is not troubled.
+func TestCheckCAFile(t *testing.T) {
+	for program, want := range map[string]string{"podman": "", "docker": "/etc/docker/certs.d/HOST/ca.crt"} {
+		f, _ := newFake(t, program)
+		var log bytes.Buffer
+		c := f.cli(t, program, "1", func(o *Options) { o.CAFile, o.Log = "/ca.pem", slog.New(slog.NewTextHandler(&log, nil)) })
+		if program == "docker" {
+			f.next(t, "info", outcome{Stdout: `{"ServerVersion":"27.1.1"}`})
+		}
+		_, err := c.Check(t.Context())
+		must(t, err)
+		if !strings.Contains(log.String(), want) || (want == "") != (log.Len() == 0) {
+			t.Errorf("%s: log %q, want %q", program, log.String(), want)
+		}
 	}
 }
 

@@ -31,7 +31,10 @@ type Options struct {
 	RunID    string // the run's workspace ID: marks what belongs to the run
 	// AuthFile holds registry credentials in config.json form; "" leaves them to the engine. Docker reads
 	// only a file of that very name.
-	AuthFile  string
+	AuthFile string
+	// CAFile is a PEM file with certificates to trust besides the system's while pulling; "" is none. It is
+	// podman's alone: docker's daemon reads only its own, and Check says so.
+	CAFile    string
 	Platform  string        // of the images to pull, "linux/amd64"; "" is the machine's
 	RetryWait time.Duration // before a failed pull's first retry, doubled for each further one; 0 is 2 s
 	Log       *slog.Logger  // nil discards

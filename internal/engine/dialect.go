@@ -23,8 +23,8 @@ type dialect interface {
 	runFlags(ctx context.Context) ([]string, error)
 	// exists is the arguments that fail with status 1 for an image that is not there.
 	exists(image string) []string
-	// pull is the command that pulls image with the credentials in authFile, if that is not "".
-	pull(ctx context.Context, image, authFile string, loopback bool) (args, env []string, err error)
+	// pull is the command that pulls an image.
+	pull(ctx context.Context, p pull) (args, env []string, err error)
 	// removeContainer ends with the containers' names; one that is not there is no error.
 	removeContainer() []string
 	// listContainers is the arguments that print "ID IMAGE" of each container, also of builds' working containers.
@@ -33,6 +33,13 @@ type dialect interface {
 	build(spec BuildSpec, aliases map[string]string) (args, env []string)
 	// save is the flags of `save` that make an OCI archive.
 	save() []string
+}
+
+// pull is an image to pull and what is needed for it.
+type pull struct {
+	image    reference
+	authFile string // with credentials; "" leaves them to the engine
+	certDir  string // with CAs to trust, as *.crt; "" leaves them to the engine. Docker's daemon knows no such thing.
 }
 
 type podman struct{}
@@ -66,16 +73,22 @@ func (podman) runFlags(context.Context) ([]string, error) {
 
 func (podman) exists(image string) []string { return []string{"image", "exists", image} }
 
-func (podman) pull(_ context.Context, image, authFile string, loopback bool) (args, env []string, err error) {
+// pull: with --cert-dir podman trusts the CAs of *.crt files there besides the system's, for every registry, and
+// does not look into /etc/containers/certs.d.
+// https://github.com/containers/image/blob/main/docs/containers-certs.d.5.md
+func (podman) pull(_ context.Context, p pull) (args, env []string, err error) {
 	args = []string{"pull"}
-	if authFile != "" {
-		args = append(args, "--authfile="+authFile)
+	if p.authFile != "" {
+		args = append(args, "--authfile="+p.authFile)
 	}
-	if loopback {
+	switch {
+	case p.certDir != "":
+		args = append(args, "--cert-dir="+p.certDir)
+	case p.image.loopback:
 		// Nobody can listen in on a loopback connection; podman then also speaks plain http.
 		args = append(args, "--tls-verify=false")
 	}
-	return append(args, image), nil, nil
+	return append(args, p.image.text), nil, nil
 }
 
 func (podman) removeContainer() []string {
@@ -184,20 +197,20 @@ func (*docker) exists(image string) []string {
 
 // pull: docker takes credentials from the config.json of a folder. The same file chooses the daemon, so
 // the user's choice is asked for first and kept.
-func (d *docker) pull(ctx context.Context, image, authFile string, _ bool) (args, env []string, err error) {
-	if authFile != "" {
+func (d *docker) pull(ctx context.Context, p pull) (args, env []string, err error) {
+	if p.authFile != "" {
 		out, err := command.Output(ctx, command.Cmd{
 			Name: d.program, Args: []string{"context", "inspect", "--format", "{{.Endpoints.docker.Host}}"},
 		})
 		if err != nil {
 			return nil, nil, fmt.Errorf("ask docker for its daemon: %w", err)
 		}
-		env = append(env, "DOCKER_CONFIG="+filepath.Dir(authFile))
+		env = append(env, "DOCKER_CONFIG="+filepath.Dir(p.authFile))
 		if host := strings.TrimSpace(string(out)); host != "" {
 			env = append(env, "DOCKER_HOST="+host)
 		}
 	}
-	return []string{"pull", image}, env, nil
+	return []string{"pull", p.image.text}, env, nil
 }
 
 func (*docker) removeContainer() []string { return []string{"rm", "--force", "--volumes"} }

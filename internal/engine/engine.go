@@ -72,7 +72,8 @@ type ExitError struct {
 
 func (e *ExitError) Error() string { return fmt.Sprintf("the script ended with status %d", e.Code) }
 
-// PullError is an image that could not be pulled.
+// PullError is an image that could not be pulled, for a reason that another image may not have. A full
+// disk or an untrusted certificate is none.
 type PullError struct {
 	Image        string
 	NotFound     bool // the registry answers, and does not have it

@@ -29,7 +29,7 @@ type fake struct{ dir string }
 // call is one run of the fake.
 type call struct {
 	Args []string
-	Env  map[string]string // of the variables that an engine reads, those that the package set
+	Env  map[string]string // what it read: of an engine's variables those that the package set, and its ca.crt
 }
 
 // outcome is what the fake does in place of its usual work.
@@ -233,6 +233,9 @@ func (f fake) record(args []string) {
 		if v := os.Getenv(key); strings.HasPrefix(v, f.dir) || key != "TMPDIR" && v != "" {
 			c.Env[key] = v
 		}
+	}
+	if ca, err := os.ReadFile(filepath.Join(flag(args, "--cert-dir"), "ca.crt")); err == nil {
+		c.Env["ca.crt"] = string(ca) // it is gone when the test looks
 	}
 	line, _ := json.Marshal(c)
 	log, err := os.OpenFile(filepath.Join(f.dir, "calls"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

@@ -36,7 +36,7 @@ type marker struct {
 // Acquire makes image available, pulling it if it is absent, and keeps it until the lease is released.
 // While it pulls, progress, which may be nil, is told from another goroutine how many layers have arrived
 // of those the engine has named. It blocks for as long as the pull takes. An image that could not be
-// pulled is a *PullError.
+// pulled, while another might, is a *PullError.
 func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, total int64)) (*Lease, error) {
 	ref, err := parseReference(image)
 	if err != nil {

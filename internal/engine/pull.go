@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,7 +24,8 @@ const (
 )
 
 // pull brings image into the engine's store. A registry that says no is believed at once; anything that
-// may pass is tried again. An error that is not the engine's own is a *PullError.
+// may pass is tried again. A failure that is the image's or its registry's is a *PullError; one that any
+// other image would meet as well is not, so that nobody tries one after the other.
 func (c *CLI) pull(ctx context.Context, image reference, progress func(done, total int64)) error {
 	wait := c.RetryWait
 	for attempt := 1; ; attempt++ {
@@ -38,6 +41,9 @@ func (c *CLI) pull(ctx context.Context, image reference, progress func(done, tot
 			return fmt.Errorf("pull %s: %w", image.text, err)
 		}
 		v := judge(image.text, failed.Stderr)
+		if v.machine {
+			return hint.Wrap(fmt.Errorf("pull %s: %w", image.text, err), c.machineAdvice(ctx, v))
+		}
 		if v.final || attempt == pullAttempts {
 			pullErr := &PullError{Image: image.text, NotFound: v.notFound, Unauthorized: v.unauthorized, Err: err}
 			return hint.Wrap(pullErr, v.advice)
@@ -62,7 +68,11 @@ func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done,
 		return fmt.Errorf("make a folder for layers: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	args, env, err := c.dialect.pull(ctx, image.text, c.AuthFile, image.loopback)
+	certs, err := c.certDir(temp)
+	if err != nil {
+		return err
+	}
+	args, env, err := c.dialect.pull(ctx, pull{image: image, authFile: c.AuthFile, certDir: certs})
 	if err != nil {
 		return err
 	}
@@ -76,9 +86,35 @@ func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done,
 	return command.Run(ctx, cmd)
 }
 
+// maxCAFile is far above what all CAs of the world need.
+const maxCAFile = 16 << 20
+
+// certDir makes a folder in temp that holds CAFile as podman wants it; "" without a CAFile.
+func (c *CLI) certDir(temp string) (string, error) {
+	if c.CAFile == "" {
+		return "", nil
+	}
+	f, err := os.Open(c.CAFile)
+	if err != nil {
+		return "", fmt.Errorf("read the CA file: %w", err)
+	}
+	defer f.Close()
+	pem, err := io.ReadAll(io.LimitReader(f, maxCAFile))
+	if err != nil {
+		return "", fmt.Errorf("read the CA file: %w", err)
+	}
+	dir := filepath.Join(temp, "certs")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "ca.crt"), pem, 0o600)); err != nil {
+		return "", fmt.Errorf("copy the CA file: %w", err)
+	}
+	return dir, nil
+}
+
 // verdict is what an engine's message says about trying again.
 type verdict struct {
 	final                  bool // trying again will not help
+	machine                bool // nor will another image: it is this machine that has to be mended
+	fullDisk               bool
 	notFound, unauthorized bool
 	advice                 string
 }
@@ -94,11 +130,11 @@ var verdicts = []struct {
 	},
 	{
 		[]string{"no space left on device"},
-		verdict{final: true, advice: "make room where the container engine keeps its images"},
+		verdict{machine: true, fullDisk: true},
 	},
 	{
 		[]string{"x509:", "certificate signed by unknown authority", "certificate is not trusted"},
-		verdict{final: true, advice: "the container engine does not trust the registry's certificate: put its CA where the engine looks, /etc/containers/certs.d/HOST for podman or /etc/docker/certs.d/HOST for docker"},
+		verdict{machine: true, advice: "give the CA of the registry's certificate with --ca-file or SSL_CERT_FILE; for docker put it into /etc/docker/certs.d/HOST/ca.crt"},
 	},
 	{
 		[]string{"server gave http response to https client"},
@@ -117,6 +153,21 @@ var verdicts = []struct {
 		[]string{"manifest unknown", "name unknown", "repository name not known", "404 (not found)", "404 not found", "no such manifest", "repository does not exist"},
 		verdict{final: true, notFound: true, advice: "the registry has deleted it, or never had it: see that the reference is right and up to date"},
 	},
+}
+
+// machineAdvice is what to do about a failure that is this machine's.
+func (c *CLI) machineAdvice(ctx context.Context, v verdict) string {
+	if !v.fullDisk {
+		return v.advice
+	}
+	where := "where the container engine keeps its images"
+	if info, err := c.info(ctx); err == nil && info.Storage != "" {
+		where = "in " + info.Storage
+	}
+	if c.engineName() == "podman" {
+		where += ", and in " + c.TempDir + " while layers arrive"
+	}
+	return "make room: a pull takes about 3 times the size of the image, " + where
 }
 
 // judge reads what the engine said while it failed to pull image: podman's last word, not those of the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,24 @@ func TestPullCommandLine(t *testing.T) {
 			{
 				Args: []string{"pull", "--platform=linux/amd64", "--authfile=FAKE/auth/config.json", dtk},
 				Env:  map[string]string{"TMPDIR": "FAKE/temp/pull-RANDOM"},
+			},
+		}},
+		{"podman, a CA", "podman", "localhost:5000/dtk:1", []call{
+			{Args: []string{"image", "exists", "localhost:5000/dtk:1"}},
+			{
+				Args: []string{"pull", "--platform=linux/amd64", "--authfile=FAKE/auth/config.json", "--cert-dir=FAKE/temp/pull-RANDOM/certs", "localhost:5000/dtk:1"},
+				Env:  map[string]string{"TMPDIR": "FAKE/temp/pull-RANDOM", "ca.crt": "trusted"},
+			},
+		}},
+		{"docker, a CA", "docker", dtk, []call{
+			{Args: []string{"image", "inspect", "--format", "{{.Id}}", dtk}},
+			{Args: []string{"context", "inspect", "--format", "{{.Endpoints.docker.Host}}"}},
+			{
+				Args: []string{"pull", "--platform=linux/amd64", dtk},
+				Env: map[string]string{
+					"DOCKER_CONFIG": "FAKE/auth", "DOCKER_HOST": "unix:///run/user/1000/docker.sock",
+					"TMPDIR": "FAKE/temp/pull-RANDOM",
+				},
 			},
 		}},
 		{"podman, a registry on this machine", "podman", "localhost:5000/dtk:1", []call{
@@ -53,7 +72,13 @@ func TestPullCommandLine(t *testing.T) {
 			f, _ := newFake(t, tt.program)
 			auth := filepath.Join(f.dir, "auth", "config.json")
 			must(t, errors.Join(os.Mkdir(filepath.Dir(auth), 0o700), os.WriteFile(auth, []byte(`{"auths":{"quay.io":{"auth":"`+secret+`"}}}`), 0o600)))
-			c := f.cli(t, tt.program, "1", func(o *Options) { o.AuthFile, o.Platform = auth, "linux/amd64" })
+			c := f.cli(t, tt.program, "1", func(o *Options) {
+				o.AuthFile, o.Platform = auth, "linux/amd64"
+				if strings.HasSuffix(tt.name, "a CA") {
+					o.CAFile = filepath.Join(f.dir, "ca.pem")
+					must(t, os.WriteFile(o.CAFile, []byte("trusted"), 0o600))
+				}
+			})
 			f.next(t, "context", outcome{Stdout: "unix:///run/user/1000/docker.sock\n"})
 			_, err := c.Acquire(t.Context(), tt.image, nil)
 			must(t, err)
@@ -140,8 +165,6 @@ func TestPullFailures(t *testing.T) {
 			"Error: copying X: reading blob sha256:" + strings.Repeat("0429", 16) + ": read: connection reset by peer\n",
 			3, false, false, "reached",
 		},
-		{"disk full", "Error: writing blob: storing blob: write /var/tmp/storage1: no space left on device\n", 1, false, false, "make room"},
-		{"unknown CA", "Error: initializing source docker://X: x509: certificate signed by unknown authority\n", 1, false, false, "certs.d"},
 		{"no TLS", "Error: initializing source docker://X: http: server gave HTTP response to HTTPS client\n", 1, false, false, "insecure"},
 		{"nothing said", "", 3, false, false, "reached"},
 	}
@@ -177,6 +200,50 @@ func TestPullFailures(t *testing.T) {
 				t.Errorf("a failed pull leaves markers: %v", left)
 			}
 		})
+	}
+}
+
+// R8.1: what another image would meet as well is not the image's failure, and is said where it can be mended.
+func TestPullMachineFailures(t *testing.T) {
+	tests := []struct{ name, program, stderr, hint string }{
+		{"disk full", "podman", "Error: writing blob: storing blob: write /var/tmp/storage1: no space left on device\n",
+			"about 3 times the size of the image, in /storage, and in FAKE/temp while"},
+		{"disk full, docker", "docker", "write /var/lib/docker/tmp/GetImageBlob1: no space left on device\n", "where the container engine keeps"},
+		{"unknown CA", "podman", "Error: initializing source docker://X: x509: certificate signed by unknown authority\n", "--ca-file or SSL_CERT_FILE"},
+		{"unknown CA, docker", "docker", "Error response from daemon: Get \"https://r/v2/\": tls: failed to verify certificate: x509: certificate signed by unknown authority\n", "certs.d"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f, c := newFake(t, tt.program)
+			failed := outcome{Code: 125, Stderr: tt.stderr}
+			f.next(t, "pull", failed, failed, failed)
+			_, err := c.Acquire(t.Context(), dtk, nil)
+			if _, ok := errors.AsType[*PullError](err); ok || err == nil || !strings.Contains(err.Error(), strings.TrimSpace(tt.stderr[len(tt.stderr)-30:])) {
+				t.Errorf("got %v, want no *PullError", err)
+			}
+			if got := strings.ReplaceAll(hint.Of(err), f.dir, "FAKE"); !strings.Contains(got, tt.hint) {
+				t.Errorf("the hint is %q, want it to contain %q", got, tt.hint)
+			}
+			pulls := slices.DeleteFunc(f.argv(t), func(args []string) bool { return args[0] != "pull" })
+			if len(pulls) != 1 {
+				t.Errorf("%d attempts, want 1", len(pulls))
+			}
+		})
+	}
+}
+
+// A CA file that cannot be read is this machine's failure, and nothing is asked of the registry.
+func TestPullCAFileAbsent(t *testing.T) {
+	f, _ := newFake(t, "podman")
+	c := f.cli(t, "podman", "1", func(o *Options) { o.CAFile = filepath.Join(f.dir, "absent.pem") })
+	_, err := c.Acquire(t.Context(), dtk, nil)
+	if _, ok := errors.AsType[*PullError](err); ok || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want %v", err, os.ErrNotExist)
+	}
+	for _, args := range f.argv(t) {
+		if args[0] == "pull" {
+			t.Errorf("podman %q", args)
+		}
 	}
 }
 
