@@ -137,6 +137,9 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if !due(p, o.Force) {
 		return nil
 	}
+	if err := target.CheckPush(ctx); err != nil {
+		return err
+	}
 	info, err := eng.Check(ctx)
 	if err != nil {
 		return prerequisite{err}
@@ -195,6 +198,7 @@ func (o *buildOptions) engineFor(ctx context.Context, p *plan.Plan, s *session, 
 	}
 	return engine.New(engine.Options{
 		Program: o.engine, StateDir: o.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile,
+		CAFile:   o.caFile,
 		Platform: platform, Log: o.log,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -73,7 +74,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &position), errors.As(err, &config):
 		return exitConfig
-	case errors.As(err, &pre), registry.IsUnauthorized(err):
+	case errors.As(err, &pre), registry.IsUnauthorized(err), errors.Is(err, fs.ErrPermission):
 		return exitPrerequisite
 	}
 	return exitService

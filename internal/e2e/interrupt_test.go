@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,7 +46,9 @@ var stages = []stage{
 		return []string{"--container-dir", containerDir(t, "exec sleep 600\n")}
 	}},
 	{"publishing", true, func(_ *testing.T, env *lab.Env, g *gate) []string {
-		env.TargetFaults.Set(g.fault(http.MethodPost, regexp.MustCompile(`/blobs/uploads/`)))
+		upload := g.fault(http.MethodPost, regexp.MustCompile(`/blobs/uploads/`))
+		upload.Skip = 1 // the first one only asks whether images are taken
+		env.TargetFaults.Set(upload)
 		return nil
 	}},
 }
@@ -125,6 +129,40 @@ func TestKilled(t *testing.T) {
 			completes(t, env, before)
 		})
 	}
+}
+
+// A run that is killed when its last image is published has left a Driver Toolkit and its folder. The next one has
+// nothing to build, and removes them all the same.
+// R8.2
+func TestKilledAfterPublishing(t *testing.T) {
+	env := scenario(t, known())
+	toRegistry(t, env)
+	before := images(t, env)
+	var pushed atomic.Bool
+	p := runInto(t, env, stage{"published", true, func(_ *testing.T, env *lab.Env, g *gate) []string {
+		manifest := regexp.MustCompile(`/manifests/2`)
+		gate := g.fault(http.MethodHead, manifest)
+		hold := gate.Wait
+		gate.Wait = func(ctx context.Context) {
+			if pushed.Load() { // this is the tag being read back
+				hold(ctx)
+			}
+		}
+		put := lab.Fault{Method: http.MethodPut, Path: manifest, Wait: func(context.Context) { pushed.Store(true) }}
+		env.TargetFaults.Set(gate, put)
+		return nil
+	}})
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	if left := leftovers(t, env, before); len(left) == 0 {
+		t.Error("the killed run has left nothing: this test shows nothing")
+	}
+	r := build(t, env)
+	expect(t, r, 0)
+	expectState(t, r, "published")
+	expectClean(t, env, before)
 }
 
 // runInto starts a run, waits until it is in the stage, and takes away what holds it there only when the run has

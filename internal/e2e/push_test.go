@@ -23,7 +23,7 @@ import (
 func TestPushFaults(t *testing.T) {
 	upload := regexp.MustCompile(`/blobs/uploads/`)
 	for name, faults := range map[string][]lab.Fault{
-		"429": {{Method: http.MethodPost, Path: upload, Times: 2, Status: http.StatusTooManyRequests, RetryAfter: "1"}},
+		"429": {{Method: http.MethodPost, Path: upload, Skip: 1 /* CheckPush */, Times: 2, Status: http.StatusTooManyRequests, RetryAfter: "1"}},
 		"500": {
 			{Method: http.MethodPatch, Path: upload, Times: 1, Status: http.StatusInternalServerError},
 			{Method: http.MethodPut, Path: regexp.MustCompile(`/manifests/`), Times: 1, Status: http.StatusInternalServerError},
@@ -58,7 +58,7 @@ func TestPushFaults(t *testing.T) {
 	}
 }
 
-// A target that refuses to be written to fails each image with a clear error; nothing is half-published.
+// A target that refuses to be written to is found out before anything is pulled or compiled; nothing is published.
 // R6.2, R8.1
 func TestPushReadOnly(t *testing.T) {
 	env := scenario(t, known())
@@ -68,16 +68,12 @@ func TestPushReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	env.TargetFaults.ReadOnly(true)
+	env.ToolkitFaults.Reset()
 	before := images(t, env)
 	r := build(t, env)
-	expect(t, r, 1)
-	if len(r.report.Builds) != 2 {
-		t.Errorf("builds: %+v", r.report.Builds)
-	}
-	for _, b := range r.report.Builds {
-		if b.State != "failed" || !strings.Contains(b.Error, "405") || !strings.Contains(b.Error, "push "+b.Image) || !strings.Contains(b.Error, "(") {
-			t.Errorf("%s is %s: %s", b.Tag, b.State, b.Error)
-		}
+	expect(t, r, 5, "405", env.Target, "hint: ")
+	if n := env.ToolkitFaults.Total().Requests; n != 0 {
+		t.Errorf("the DTK registry was asked %d times", n)
 	}
 	expectTags(t, env)
 	expectClean(t, env, before)
@@ -91,7 +87,7 @@ func TestPushCredentials(t *testing.T) {
 	env = withPassword(t, env, env.TargetHost, "no-such-password")
 	env.ToolkitFaults.Reset()
 	r := build(t, env)
-	expect(t, r, 4, "hint: credentials for "+env.TargetHost+" are missing or wrong", "podman login")
+	expect(t, r, 4, "hint: log in with an account that may list the tags", "podman login")
 	if n := env.ToolkitFaults.Total().Requests; n != 0 {
 		t.Errorf("the DTK registry was asked %d times", n)
 	}
