@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"workspace": {"hint", "filelock"},
 	"engine":    {"command", "hint", "filelock", "workspace"},
 	"module":    {"engine", "hint", "kernel", "version"},
-	"image":     {"engine", "hint", "kernel", "version"},
+	"image":     {"engine", "hint", "kernel", "module", "version"},
 	"plan":      {"catalog", "hint", "kernel", "matrix", "version"},
 	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
 	"term":      {"build"},

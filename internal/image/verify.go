@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/module"
 	"neuron-kmod/internal/version"
 )
 
@@ -31,10 +32,8 @@ const maxModulesDep = 1 << 20
 // ModulePath is where the module is in a kmod image: KMM's worker runs
 // `modprobe -d /opt neuron` on what it copies out of the image.
 func ModulePath(k kernel.Version) string {
-	return path.Join("/", moduleDir(k), "neuron.ko")
+	return path.Join("/", module.Dir(k), module.Name+".ko")
 }
-
-func moduleDir(k kernel.Version) string { return "opt/lib/modules/" + k.String() }
 
 // Verify says whether img is a kmod image of driver d for kernel k: for
 // linux/amd64, with the module and depmod's files, with sh, mkdir and cp, and
@@ -63,9 +62,6 @@ func Verify(ctx context.Context, img v1.Image, d version.Driver, k kernel.Versio
 	)
 }
 
-// maxModule bounds what Module reads: a module with debugging information has 10 MB.
-const maxModule = 64 << 20
-
 // Module returns the module of an image for kernel k, the content of
 // [ModulePath]. It reads all layers.
 func Module(ctx context.Context, img v1.Image, k kernel.Version) ([]byte, error) {
@@ -79,11 +75,11 @@ func Module(ctx context.Context, img v1.Image, k kernel.Version) ([]byte, error)
 	}
 	var data []byte
 	err = fs.read(ctx, n, func(r io.Reader) (err error) {
-		data, err = io.ReadAll(io.LimitReader(r, maxModule+1))
+		data, err = io.ReadAll(io.LimitReader(r, module.MaxOutput+1))
 		return err
 	})
-	if err == nil && len(data) > maxModule {
-		err = fmt.Errorf("larger than %d MiB", maxModule>>20)
+	if err == nil && len(data) > module.MaxOutput {
+		err = fmt.Errorf("larger than %d MiB", module.MaxOutput>>20)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", ModulePath(k), err)
@@ -94,7 +90,7 @@ func Module(ctx context.Context, img v1.Image, k kernel.Version) ([]byte, error)
 func (fs *rootfs) verifyModule(ctx context.Context, k kernel.Version) error {
 	var errs []error
 	for _, name := range append([]string{"neuron.ko"}, depmodFiles...) {
-		p := path.Join(moduleDir(k), name)
+		p := path.Join(module.Dir(k), name)
 		n, err := fs.find(p)
 		switch {
 		case err != nil:
@@ -106,7 +102,7 @@ func (fs *rootfs) verifyModule(ctx context.Context, k kernel.Version) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	return fs.verifyDepends(ctx, path.Join(moduleDir(k), "modules.dep"))
+	return fs.verifyDepends(ctx, path.Join(module.Dir(k), "modules.dep"))
 }
 
 // verifyDepends checks that depmod saw the module: modprobe finds it by this line only.

@@ -181,10 +181,10 @@ func TestBuildRefusesOutput(t *testing.T) {
 		}, "more than 1000 files"},
 		{"too much", func(j engine.Job) {
 			leave(t, j, ko, object)
-			if err := os.Truncate(filepath.Join(j.Output, ko), maxOutput+1); err != nil {
+			if err := os.Truncate(filepath.Join(j.Output, ko), MaxOutput+1); err != nil {
 				t.Fatal(err)
 			}
-		}, "more than 256 MiB"},
+		}, "more than 64 MiB"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -30,14 +30,6 @@ var causes = regexp.MustCompile(`^\S[^:]*:\d+(:\d+)?: (fatal )?[Ee]rror: ` +
 // consequences are lines that only say that something went wrong; they count if no cause is found.
 var consequences = regexp.MustCompile(`^make(\[\d+\])?: \*\*\* |^Error: `)
 
-// FirstError is the first line of a compile's log that says what is wrong, without the folder in front of
-// the file's name, and cut to 500 bytes. It is "" if no line does.
-func FirstError(log []byte) string {
-	f := &errorFinder{}
-	_, _ = f.Write(log) // it never fails
-	return f.first()
-}
-
 // warnings are lines that are neither, whatever else they say. What -Werror has made an error stands
 // before the compiler's last remark on it.
 var warnings = regexp.MustCompile(`^\S+ [Ww]arning: |^WARNING: |all warnings being treated as errors$`)

@@ -29,7 +29,7 @@ func TestFirstError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := FirstError(log); got != tt.want {
+			if got := firstError(log); got != tt.want {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 			f := &errorFinder{}
@@ -72,7 +72,7 @@ func TestFirstErrorLines(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := FirstError([]byte(tt.log)); got != tt.want {
+			if got := firstError([]byte(tt.log)); got != tt.want {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
@@ -84,7 +84,7 @@ func FuzzFirstError(f *testing.F) {
 	f.Add([]byte("a.c:1:2: error: x\x1b[31m\n"))
 	f.Add([]byte("make: *** \xff\x00\n"))
 	f.Fuzz(func(t *testing.T, log []byte) {
-		got := FirstError(log)
+		got := firstError(log)
 		if len(got) > maxErrorLine+len("...") || !utf8.ValidString(got) {
 			t.Errorf("%d bytes, valid: %v", len(got), utf8.ValidString(got))
 		}
@@ -92,4 +92,11 @@ func FuzzFirstError(f *testing.F) {
 			t.Errorf("%q has a character that does not print", got)
 		}
 	})
+}
+
+// firstError is what a log that is written in one piece has for its first error.
+func firstError(log []byte) string {
+	f := &errorFinder{}
+	_, _ = f.Write(log) // it never fails
+	return f.first()
 }

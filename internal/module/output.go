@@ -12,17 +12,19 @@ import (
 )
 
 const (
-	// maxOutput bounds what a compile may leave, in bytes. A module with debugging information has 10 MB.
-	maxOutput = 256 << 20
+	// MaxOutput bounds what a compile may leave, and with it a module, in bytes. One with debugging information
+	// has 10 MB.
+	MaxOutput = 64 << 20
 	// maxFiles bounds how many files it may leave; depmod makes a dozen.
 	maxFiles = 1000
 )
 
-// moduleDir is where KMM looks for the module, relative to an image's root.
+// Dir is the folder in which KMM looks for a kernel's module, relative to an
+// image's root and to a compile's output, with slashes.
 // https://docs.redhat.com/en/documentation/openshift_container_platform/4.19/html/specialized_hardware_and_driver_enablement/kmm-creating-kmod-image_kernel-module-management-operator
-func moduleDir(k kernel.Version) string { return path.Join("opt/lib/modules", k.String()) }
+func Dir(k kernel.Version) string { return path.Join("opt/lib/modules", k.String()) }
 
-func modulePath(k kernel.Version) string { return path.Join(moduleDir(k), Name+".ko") }
+func modulePath(k kernel.Version) string { return path.Join(Dir(k), Name+".ko") }
 
 // inspectOutput inspects the module that a job has left in dir. The container was a foreign image's: what
 // is not a plain file in the one right folder, or a link that KMM knows, is refused, and nothing is opened
@@ -62,8 +64,8 @@ func checkTree(root *os.Root, k kernel.Version) error {
 		if err != nil {
 			return err
 		}
-		if !d.IsDir() && path.Dir(name) != moduleDir(k) || d.IsDir() && !leadsTo(name, moduleDir(k)) {
-			return fmt.Errorf("%q is outside %s", name, moduleDir(k))
+		if !d.IsDir() && path.Dir(name) != Dir(k) || d.IsDir() && !leadsTo(name, Dir(k)) {
+			return fmt.Errorf("%q is outside %s", name, Dir(k))
 		}
 		if files++; files > maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
@@ -80,8 +82,8 @@ func checkTree(root *os.Root, k kernel.Version) error {
 		if err != nil {
 			return err
 		}
-		if size += info.Size(); size > maxOutput {
-			return fmt.Errorf("more than %d MiB", maxOutput>>20)
+		if size += info.Size(); size > MaxOutput {
+			return fmt.Errorf("more than %d MiB", MaxOutput>>20)
 		}
 		return nil
 	})
