@@ -70,7 +70,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &part):
 		return exitIncomplete
-	case errors.As(err, &use), registry.Is404(err), name.IsErrBadName(err):
+	case errors.As(err, &use), registry.Is404(err), errors.As(err, new(*name.ErrBadName)):
 		return exitUsage
 	case errors.As(err, &position), errors.As(err, &config):
 		return exitConfig
