@@ -118,7 +118,7 @@ func TestE2ERun(t *testing.T) {
 	importImage(t)
 	c, _ := real(t, t.TempDir())
 	j := realJob(t, `set -eu
-echo "$0 $# $1/$2 $A"
+echo "$0 $# $1/$2"
 cat /input/source/file
 id -u
 grep -E '^(CapEff|NoNewPrivs)' /proc/self/status
@@ -131,7 +131,7 @@ echo to stderr >&2
 	j.Log = &log
 	must(t, os.WriteFile(filepath.Join(j.Inputs["source"], "file"), []byte("content\n"), 0o600))
 	must(t, c.Run(t.Context(), j))
-	want := "/input/script/job.sh 2 --not-a-flag/two words 1 and more\ncontent\n0\n" +
+	want := "/input/script/job.sh 2 --not-a-flag/two words\ncontent\n0\n" +
 		"CapEff:\t0000000000000000\nNoNewPrivs:\t1\nlo\nto stderr\n"
 	if diff := cmp.Diff(want, log.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
