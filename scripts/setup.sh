@@ -116,7 +116,8 @@ install_debian() {
   if ((${#packages[@]} == 0)) && [[ $go_missing == false ]]; then
     return
   fi
-  if ! apt-cache show "${packages[@]:-golang-go}" >/dev/null 2>&1; then
+  # A fresh system has no list of packages, or knows some of them only as names.
+  if ! apt-get install --simulate -qq --no-install-recommends -- "${packages[@]:-golang-go}" >/dev/null 2>&1; then
     as_root apt-get update -q
   fi
   if [[ $go_missing == true ]]; then
