@@ -31,6 +31,11 @@ func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
 	if err != nil {
 		return fmt.Errorf("build image: make a folder: %w", err)
 	}
+	leave, err := c.occupy()
+	if err != nil {
+		return fmt.Errorf("build image: %w", errors.Join(err, os.RemoveAll(temp)))
+	}
+	defer func() { err = errors.Join(err, leave()) }()
 	b := &imageBuild{CLI: c, spec: spec, temp: temp, tag: c.localImage("image")}
 	defer func() {
 		err = errors.Join(err, b.cleanUp(context.WithoutCancel(ctx)), os.RemoveAll(temp))

@@ -43,9 +43,13 @@ type Options struct {
 // CLI is an engine behind a command line. It is safe for concurrent use.
 type CLI struct {
 	Options
-	dialect dialect
-	serial  atomic.Int64 // numbers containers and builds within the run
+	dialect  dialect
+	serial   atomic.Int64 // numbers containers and builds within the run
+	occupied occupancy
 }
+
+// programs are the engines that New knows.
+var programs = []string{"podman", "docker"}
 
 // validRunID is the form of a workspace's ID: it ends up in names of containers and images.
 var validRunID = regexp.MustCompile(`^[a-z0-9]{1,64}$`)

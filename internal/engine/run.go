@@ -43,6 +43,11 @@ func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(script)) }()
+	leave, err := c.occupy()
+	if err != nil {
+		return fmt.Errorf("job %s: %w", job.Name, err)
+	}
+	defer func() { err = errors.Join(err, leave()) }()
 	name := c.localName(job.Name)
 	args, err := c.runArgs(ctx, job, name, script)
 	if err != nil {

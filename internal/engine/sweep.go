@@ -15,7 +15,8 @@ import (
 
 // Sweep removes what runs that were killed have left: containers, images and folders of runs whose lock
 // nobody holds, and images that we pulled and nobody uses. It asks the engine nothing if there is nothing
-// to remove, and goes on after a failure; what is left is the next Sweep's. Runs that are alive lose nothing.
+// to remove, and goes on after a failure; what is left is the next Sweep's. Runs that are alive lose nothing,
+// and one that was killed with another engine at work is left to that engine's Sweep.
 func (c *CLI) Sweep(ctx context.Context) error {
 	return errors.Join(c.sweepRuns(ctx), c.sweepImages(ctx))
 }
@@ -33,8 +34,19 @@ func (c *CLI) sweepRuns(ctx context.Context) error {
 
 // sweepRun removes what one run has left; its lock file goes last, so that nothing is ever left unknown.
 func (c *CLI) sweepRun(ctx context.Context, run *workspace.Leftover) error {
+	owner, err := c.ownerOf(run.ID)
+	if err != nil {
+		return errors.Join(err, run.Close())
+	}
+	if owner != "" && owner != c.engineName() {
+		c.Log.Info("leaving a run that was killed to its engine", "run", run.ID, "engine", owner)
+		return run.Close()
+	}
 	c.Log.Info("cleaning up after a run that was killed", "run", run.ID)
 	if err := c.sweepStore(ctx, run.ID); err != nil {
+		return errors.Join(err, run.Close())
+	}
+	if err := removeIfThere(c.ownerFile(run.ID)); err != nil {
 		return errors.Join(err, run.Close())
 	}
 	return run.Remove()
