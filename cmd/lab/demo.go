@@ -90,6 +90,6 @@ To pull one, start the registries again (they listen on other ports then) ...
   go run ./cmd/lab -dir %s serve
 and in another terminal, after the lines that it prints:
   podman pull --authfile "$REGISTRY_AUTH_FILE" "$TARGET:%s"
-A cluster pulls DRIVER-$KERNEL_FULL_VERSION from a registry of yours by itself: see the KMM Module in the docs.
+A cluster pulls DRIVER-$KERNEL_FULL_VERSION from a registry of yours by itself, when KMM is told DRIVER and the repository.
 `, dir, tag)
 }
