@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"catalog":   {"hint", "jsonfile", "kernel", "version"},
 	"command":   {},
 	"transport": {"hint"},
-	"registry":  {"hint", "filelock"},
+	"registry":  {"command", "hint", "filelock"},
 	"toolkit":   {"hint", "kernel", "registry"},
 	"driver":    {"hint", "kernel", "version"},
 	"workspace": {"hint", "filelock"},

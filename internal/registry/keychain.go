@@ -1,19 +1,17 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
-	"github.com/docker/cli/cli/config/configfile"
-	"github.com/docker/cli/cli/config/credentials"
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/hint"
 )
 
-// Keychain finds credentials in auth files of docker and podman. It implements authn.Keychain and may be used from
-// several goroutines.
+// Keychain finds credentials in auth files of docker and podman. It implements authn.Keychain and
+// authn.ContextKeychain, and may be used from several goroutines.
 type Keychain struct {
 	paths []string
 	load  func() ([]*authFile, error)
@@ -42,16 +40,32 @@ func (k *Keychain) read() ([]*authFile, error) {
 	return out, nil
 }
 
-// Resolve returns the credentials for r, authn.Anonymous if there are none. In one file a helper for just that
+// ResolveContext returns the credentials for r, authn.Anonymous if there are none. In one file a helper for just that
 // host (credHelpers) comes first, then the entry with the longest matching host/path, then the helper for all hosts
-// (credsStore). It blocks while a helper runs.
+// (credsStore). It blocks while a helper runs, which ends when ctx does. It implements authn.ContextKeychain, which
+// go-containerregistry prefers to Resolve.
+func (k *Keychain) ResolveContext(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
+	return k.resolve(r, func(f *authFile, helper, host string) (authn.AuthConfig, error) { return f.ask(ctx, helper, host) })
+}
+
+// Resolve is ResolveContext for callers without a context. As nothing could end a helper, it fails where one has to be
+// asked.
 func (k *Keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
+	return k.resolve(r, func(f *authFile, helper, host string) (authn.AuthConfig, error) {
+		return authn.AuthConfig{}, fmt.Errorf("auth file %s: docker-credential-%s for %s cannot be asked without a context", f.path, helper, host)
+	})
+}
+
+// askHelper asks a credential helper that a file names.
+type askHelper func(f *authFile, helper, host string) (authn.AuthConfig, error)
+
+func (k *Keychain) resolve(r authn.Resource, ask askHelper) (authn.Authenticator, error) {
 	files, err := k.load()
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range files {
-		cfg, err := f.find(r)
+		cfg, err := f.find(r, ask)
 		if err != nil {
 			return nil, err
 		}
@@ -63,10 +77,10 @@ func (k *Keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
 }
 
 // find returns the file's credentials for r, the zero value if it has none.
-func (f *authFile) find(r authn.Resource) (authn.AuthConfig, error) {
+func (f *authFile) find(r authn.Resource, ask askHelper) (authn.AuthConfig, error) {
 	host := r.RegistryStr()
 	if helper := f.helpers[host]; helper != "" {
-		if cfg, err := f.ask(helper, host); err != nil || cfg != (authn.AuthConfig{}) {
+		if cfg, err := ask(f, helper, host); err != nil || cfg != (authn.AuthConfig{}) {
 			return cfg, err
 		}
 	}
@@ -74,22 +88,7 @@ func (f *authFile) find(r authn.Resource) (authn.AuthConfig, error) {
 		return cfg, nil
 	}
 	if f.store != "" && f.helpers[host] == "" {
-		return f.ask(f.store, host)
+		return ask(f, f.store, host)
 	}
 	return authn.AuthConfig{}, nil
-}
-
-// ask runs a credential helper, with the protocol of
-// https://github.com/docker/docker-credential-helpers#development. "Not found" is the zero value.
-func (f *authFile) ask(helper, host string) (authn.AuthConfig, error) {
-	server := host
-	if host == name.DefaultRegistry {
-		server = authn.DefaultAuthKey
-	}
-	got, err := credentials.NewNativeStore(&configfile.ConfigFile{}, helper).Get(server)
-	if err != nil {
-		err = fmt.Errorf("auth file %s: docker-credential-%s for %s: %w", f.path, helper, host, err)
-		return authn.AuthConfig{}, hint.Wrap(err, "install the helper, or take it out of credHelpers or credsStore in that file")
-	}
-	return authn.AuthConfig{Username: got.Username, Password: got.Password, IdentityToken: got.IdentityToken}, nil
 }

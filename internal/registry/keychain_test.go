@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,7 +38,7 @@ func resolve(t *testing.T, k authn.Keychain, repo string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth, err := k.Resolve(r)
+	auth, err := authn.Resolve(t.Context(), k, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,35 +86,87 @@ func TestKeychain(t *testing.T) {
 	}
 }
 
-// Credential helpers are asked as docker asks them.
-func TestKeychainHelpers(t *testing.T) {
+// putHelper makes a shell script the credential helper "testing", the first in PATH.
+func putHelper(t *testing.T, script string) {
+	t.Helper()
 	dir := t.TempDir()
-	helper := "#!/bin/sh\nread -r host\ncase $host in\n" +
-		"has.test) echo '{\"ServerURL\":\"has.test\",\"Username\":\"helped\",\"Secret\":\"x\"}' ;;\n" +
-		"token.test) echo '{\"ServerURL\":\"token.test\",\"Username\":\"<token>\",\"Secret\":\"id\"}' ;;\n" +
-		"broken.test) echo no luck; exit 1 ;;\n" +
-		"*) echo credentials not found in native keychain; exit 1 ;;\nesac\n"
-	if err := os.WriteFile(filepath.Join(dir, "docker-credential-testing"), []byte(helper), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-testing"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+// Credential helpers are asked as docker asks them.
+func TestKeychainHelpers(t *testing.T) {
+	putHelper(t, `[ "$*" = get ] || exit 2
+read -r host
+case $host in
+has.test) echo '{"ServerURL":"has.test","Username":"helped","Secret":"x"}' ;;
+token.test) echo '{"ServerURL":"token.test","Username":"<token>","Secret":"id"}' ;;
+https://index.docker.io/v1/) echo '{"Username":"hub","Secret":"x"}' ;;
+*) echo credentials not found in native keychain; exit 1 ;;
+esac
+`)
 	hosts := NewKeychain(
-		write(t, "hosts.json", `{"credHelpers": {"has.test": "testing", "broken.test": "testing", "none.test": "testing"}, "auths": {"has.test": {"auth": "`+basic("filed", "x")+`"}, "none.test": {"auth": "`+basic("filed", "x")+`"}}}`),
+		write(t, "hosts.json", `{"credHelpers": {"has.test": "testing", "none.test": "testing"}, "auths": {"has.test": {"auth": "`+basic("filed", "x")+`"}, "none.test": {"auth": "`+basic("filed", "x")+`"}}}`),
 		write(t, "all.json", `{"credsStore": "testing", "auths": {"has.test": {}}}`))
-	for repo, want := range map[string]string{"has.test/x": "helped", "none.test/x": "filed", "token.test/x": "id", "unknown.test/x": ""} {
+	for repo, want := range map[string]string{"has.test/x": "helped", "none.test/x": "filed", "token.test/x": "id", "unknown.test/x": "", "busybox": "hub"} {
 		if got := resolve(t, hosts, repo); got != want {
 			t.Errorf("%s: user %q, want %q", repo, got, want)
 		}
 	}
-	for host, helper := range map[string]string{"broken.test": "testing", "has.test": "missing"} {
-		file := write(t, "auth.json", `{"credHelpers": {"`+host+`": "`+helper+`"}}`)
-		repo, err := name.NewRepository(host + "/x")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := NewKeychain(file).Resolve(repo); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "docker-credential-"+helper) || hint.Of(err) == "" {
-			t.Errorf("%s: error %v, advice %q", host, err, hint.Of(err))
-		}
+	repo, err := nameOf("has.test/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hosts.Resolve(repo); err == nil {
+		t.Error("a helper was asked without a context")
+	}
+}
+
+// R8.1, R10.2: a helper that fails is named with its file, and nothing that it says is repeated.
+func TestKeychainHelperFails(t *testing.T) {
+	for name, tt := range map[string]struct{ helper, script, want string }{
+		"fails":         {"testing", "echo hunter2; echo hunter2 >&2; exit 3", "exit status 3"},
+		"no JSON":       {"testing", "echo hunter2", "JSON"},
+		"cut off":       {"testing", `echo '{"Username":"u","Secret":"hunter2'`, "JSON"},
+		"says too much": {"testing", `yes hunter2`, "more than"},
+		"not installed": {"missing", "", "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			putHelper(t, tt.script)
+			file := write(t, "auth.json", `{"credHelpers": {"some.test": "`+tt.helper+`"}}`)
+			repo, err := nameOf("some.test/x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = NewKeychain(file).ResolveContext(t.Context(), repo)
+			if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "docker-credential-"+tt.helper) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+			if !strings.Contains(hint.Of(err), "docker-credential-"+tt.helper+" get") || strings.Contains(err.Error()+hint.Of(err), "hunter2") {
+				t.Errorf("error %v, advice %q", err, hint.Of(err))
+			}
+		})
+	}
+}
+
+// R8.2: a helper that hangs, for instance because it waits for a person, ends with the run.
+func TestKeychainHelperHangs(t *testing.T) {
+	begun := filepath.Join(t.TempDir(), "begun")
+	if err := syscall.Mkfifo(begun, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	putHelper(t, "echo begun > '"+begun+"'; exec sleep 600\n")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("terminated")
+	go func() {
+		_, _ = os.ReadFile(begun) // until the helper runs
+		cancel(cause)
+	}()
+	target := newTestTarget(t, "registry.test/me/kmod", NewKeychain(write(t, "auth.json", `{"credsStore": "testing"}`)))
+	if _, err := target.Tags(ctx); !errors.Is(err, cause) {
+		t.Errorf("error %v, want %v", err, cause)
 	}
 }
 
