@@ -17,7 +17,7 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// poll is how often a waiting Shared looks again: flock(2) itself cannot be given up.
+// poll is how often one who waits looks again: flock(2) itself cannot be given up.
 const poll = 50 * time.Millisecond
 
 // mode lets only the owner see a lock file.
@@ -29,9 +29,19 @@ type Lock struct{ file *flock.Flock }
 // Shared takes the lock at path together with other shared holders, creating the file if it is absent.
 // It waits for an exclusive holder until ctx is done.
 func Shared(ctx context.Context, path string) (*Lock, error) {
+	return wait(ctx, path, (*flock.Flock).TryRLockContext)
+}
+
+// Exclusive takes the lock at path for itself alone, creating the file if it is absent. It waits for all
+// other holders until ctx is done.
+func Exclusive(ctx context.Context, path string) (*Lock, error) {
+	return wait(ctx, path, (*flock.Flock).TryLockContext)
+}
+
+func wait(ctx context.Context, path string, take func(*flock.Flock, context.Context, time.Duration) (bool, error)) (*Lock, error) {
 	for {
 		f := flock.New(path, flock.SetPermissions(mode))
-		if _, err := f.TryRLockContext(ctx, poll); err != nil {
+		if _, err := take(f, ctx, poll); err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, errors.Join(err, f.Close()))
 		}
 		if l, err := held(f); l != nil || err != nil {

@@ -133,3 +133,56 @@ func TestNoFolder(t *testing.T) {
 		t.Errorf("Shared: %v, %v", l, err)
 	}
 }
+
+// Of many that want the lock for themselves each gets it in turn, although each removes the file.
+func TestExclusive(t *testing.T) {
+	path := lockPath(t)
+	var holders, turns atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 5 {
+				l, err := Exclusive(t.Context(), path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d holders", n)
+				}
+				turns.Add(1)
+				holders.Add(-1)
+				if err := l.Remove(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := turns.Load(); n != 40 {
+		t.Errorf("%d turns, want 40", n)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is still there: %v", err)
+	}
+}
+
+func TestExclusiveGivesUp(t *testing.T) {
+	path := lockPath(t)
+	holder := shared(t, path)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if l, err := Exclusive(ctx, path); l != nil || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside a shared holder: %v, %v", l, err)
+	}
+	if err := holder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Exclusive(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
