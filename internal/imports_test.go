@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"transport": {"hint"},
 	"registry":  {"command", "hint", "filelock"},
 	"toolkit":   {"hint", "kernel", "registry"},
-	"driver":    {"hint", "kernel", "version"},
+	"driver":    {"filelock", "hint", "kernel", "version"},
 	"workspace": {"hint", "filelock"},
 	"engine":    {"command", "hint", "filelock", "workspace"},
 	"module":    {"engine", "hint", "kernel", "version"},

@@ -94,5 +94,5 @@ func checkDiskFull(t *testing.T, dir string, err error) {
 	if !strings.Contains(hint.Of(err), "free some space") {
 		t.Errorf("advice: %q", hint.Of(err))
 	}
-	onlyLock(t, dir)
+	nothingLeft(t, dir)
 }

@@ -14,8 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
+	"neuron-kmod/internal/filelock"
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/version"
 )
@@ -124,11 +123,11 @@ func packagesIn(folder string) ([]string, error) {
 // none and the next one starts its partial file again.
 func (f *Fetcher) cached(ctx context.Context, u *url.URL, v version.Driver) (_ string, err error) {
 	path := filepath.Join(f.Cache, FileName(v))
-	lock := flock.New(filepath.Join(f.Cache, "."+FileName(v)+".lock"))
-	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
-		return "", fmt.Errorf("lock the cached package: %w", err)
+	lock, err := filelock.Exclusive(ctx, filepath.Join(f.Cache, "."+FileName(v)+".lock"))
+	if err != nil {
+		return "", fmt.Errorf("wait for the cached package: %w", err)
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	defer func() { err = errors.Join(err, lock.Remove()) }()
 	err = f.check(ctx, path, v)
 	if err == nil {
 		return path, nil

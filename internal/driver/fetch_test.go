@@ -66,17 +66,15 @@ func newFetcher(t *testing.T, repo *repository) (*Fetcher, *[]time.Duration) {
 	}, &waits
 }
 
-// onlyLock checks that a failed download left nothing but the lock's file.
-func onlyLock(t *testing.T, cache string) {
+// nothingLeft checks that a failed download left nothing, not even the lock's file.
+func nothingLeft(t *testing.T, cache string) {
 	t.Helper()
 	entries, err := os.ReadDir(cache)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".lock") {
-			t.Errorf("left behind: %s", e.Name())
-		}
+		t.Errorf("left behind: %s", e.Name())
 	}
 }
 
@@ -97,6 +95,9 @@ func TestFetch(t *testing.T) {
 		}
 		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, repo.content) {
 			t.Errorf("other content (%v)", err)
+		}
+		if there, err := os.ReadDir(f.Cache); len(there) != 1 || err != nil {
+			t.Errorf("in the cache: %v, %v; want the package alone", there, err)
 		}
 	}
 	if size := int64(len(repo.content)); done != size || total != size {
@@ -143,7 +144,7 @@ func TestFetchRefused(t *testing.T) {
 			if len(repo.requests) != 1 {
 				t.Errorf("%d requests, want 1", len(repo.requests))
 			}
-			onlyLock(t, f.Cache)
+			nothingLeft(t, f.Cache)
 		})
 	}
 }
@@ -216,7 +217,7 @@ func TestFetchCancelled(t *testing.T) {
 	if len(*waits) > 0 {
 		t.Errorf("waited %v", *waits)
 	}
-	onlyLock(t, f.Cache)
+	nothingLeft(t, f.Cache)
 }
 
 // R3.1: a folder of packages is used in place.

@@ -127,7 +127,7 @@ func TestFetchWrongLength(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "is not the package") {
 			t.Errorf("got %v", err)
 		}
-		onlyLock(t, f.Cache)
+		nothingLeft(t, f.Cache)
 	})
 }
 
@@ -154,7 +154,7 @@ func TestFetchGivesUp(t *testing.T) {
 	if diff := cmp.Diff(want, *waits); diff != "" {
 		t.Error(diff)
 	}
-	onlyLock(t, f.Cache)
+	nothingLeft(t, f.Cache)
 }
 
 // R9.2: a package that is larger than the bound is not downloaded first to be found so.
@@ -191,7 +191,7 @@ func TestFetchTooLarge(t *testing.T) {
 			if len(repo.requests) != 1 {
 				t.Errorf("%d requests, want 1", len(repo.requests))
 			}
-			onlyLock(t, f.Cache)
+			nothingLeft(t, f.Cache)
 		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -28,20 +27,12 @@ type authFile struct {
 
 // readAuthFile reads path; nil if there is no such file.
 func readAuthFile(path string) (*authFile, error) {
-	f, err := os.Open(path)
+	data, err := readBounded(path, maxAuthFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("auth file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxAuthFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("auth file: %w", err)
-	}
-	if len(data) > maxAuthFile {
-		return nil, fmt.Errorf("auth file %s is larger than %d bytes", path, maxAuthFile)
 	}
 	return parseAuthFile(path, data)
 }

@@ -12,17 +12,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/renameio/v2"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"neuron-kmod/internal/filelock"
 )
 
-// lockFile is held by whoever writes to the layout. While blobs are written or removed it names their digests, so that
-// the next writer can remove what one that was killed left: nothing else tells such blobs from other tools'.
+// lockFile is held by whoever writes to the layout, and is there only as long. While blobs are written or removed it
+// names their digests, so that the next writer can remove what one that was killed left: nothing else tells such blobs
+// from other tools'.
 const lockFile = ".neuron-kmod.lock"
 
 // Publish implements Target. Everything happens under the layout's lock: what is under the tag is looked at, blobs
@@ -54,11 +55,11 @@ func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 }
 
 func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Image, want Published, overwrite bool) (_ Published, err error) {
-	unlock, err := t.lock(ctx)
+	lock, err := t.lock(ctx)
 	if err != nil {
 		return Published{}, err
 	}
-	defer unlock()
+	defer func() { err = errors.Join(err, t.unlock(lock)) }()
 	if err := t.sweep(); err != nil { // what a killed run left
 		return Published{}, err
 	}
@@ -95,9 +96,8 @@ func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Ima
 	return want, err
 }
 
-// lock waits for the layout's lock, making the folder if it is not there. The lock belongs to the open file, so it
-// ends with the process that holds it, however that ends.
-func (t *layoutTarget) lock(ctx context.Context) (unlock func(), err error) {
+// lock waits for the layout's lock, making the folder if it is not there.
+func (t *layoutTarget) lock(ctx context.Context) (*filelock.Lock, error) {
 	if err := t.checkFresh(); err != nil {
 		if _, statErr := os.Stat(filepath.Join(t.dir, indexFile)); statErr != nil {
 			return nil, err
@@ -106,15 +106,15 @@ func (t *layoutTarget) lock(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return nil, err
 	}
-	l := flock.New(filepath.Join(t.dir, lockFile), flock.SetPermissions(0o644))
-	if _, err := l.TryLockContext(ctx, 50*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("wait for the lock of %s: %w", t, err)
+	return filelock.Exclusive(ctx, filepath.Join(t.dir, lockFile))
+}
+
+// unlock gives up the lock, and removes its file unless it still names blobs that have to go.
+func (t *layoutTarget) unlock(lock *filelock.Lock) error {
+	if left, err := t.noted(); err != nil || len(left) > 0 {
+		return errors.Join(err, lock.Close())
 	}
-	return func() {
-		if err := l.Unlock(); err != nil {
-			t.log.Warn("releasing the lock of a layout failed", "layout", t.String(), "error", err)
-		}
-	}, nil
+	return lock.Remove()
 }
 
 // blobsOf returns the digests of what img consists of.
