@@ -6,16 +6,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,8 +27,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
-	"neuron-kmod/internal/hint"
 )
 
 const user, password = "robot", "s3cret-for-this-test"
@@ -154,47 +146,6 @@ func podmanRun(t *testing.T, c *CLI, args ...string) error {
 	t.Helper()
 	_, err := c.list(t.Context(), args...)
 	return err
-}
-
-// R6.1: podman trusts the CA that it is given, and still those that it trusts by itself.
-func TestE2EPrivateCA(t *testing.T) {
-	server := httptest.NewTLSServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "https://") + "/test/dtk:1")
-	must(t, err)
-	must(t, remote.Write(ref, busyboxImage(t), remote.WithTransport(server.Client().Transport)))
-	theirs, other := caFile(t, server.Certificate().Raw), caFile(t, otherCA(t))
-
-	c, _ := real(t, t.TempDir())
-	c.CAFile = other
-	_, err = c.Acquire(t.Context(), ref.String(), nil)
-	if _, ok := errors.AsType[*PullError](err); ok || !strings.Contains(hint.Of(err), "--ca-file") {
-		t.Errorf("with another CA: %v, hint %q", err, hint.Of(err))
-	}
-	for system, given := range map[string]string{other: theirs, theirs: other} {
-		t.Setenv("SSL_CERT_FILE", system)
-		c.CAFile = given
-		lease, err := c.Acquire(t.Context(), ref.String(), nil)
-		must(t, err)
-		must(t, lease.Release(t.Context()))
-	}
-}
-
-// otherCA is a certificate that has signed nothing here.
-func otherCA(t *testing.T) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	return must1(x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key))(t)
-}
-
-func caFile(t *testing.T, der []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	must(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return path
 }
 
 // R4.1: what a real registry says through a real podman is understood.
