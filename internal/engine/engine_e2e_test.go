@@ -251,7 +251,11 @@ func TestE2ESweepAfterSIGKILL(t *testing.T) {
 	j := realJob(t, "echo ready; sleep 1000")
 	j.Log = writerFunc(func([]byte) { close(ready) })
 	go func() { live <- c.Run(ctx, j) }()
-	<-ready
+	select {
+	case <-ready:
+	case err := <-live:
+		t.Fatalf("the live run ended before its script began: %v", err)
+	}
 
 	killed := killChild(t, "run", root)
 	dead := filepath.Join(root, "temp", "neuron-kmod-"+killed)
