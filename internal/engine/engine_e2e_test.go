@@ -272,7 +272,7 @@ func TestE2ESweepAfterSIGKILL(t *testing.T) {
 	}
 	select {
 	case err := <-live:
-		t.Errorf("the live run's container ended: %v", err)
+		t.Fatalf("the live run's container ended: %v", err)
 	default:
 	}
 	stop()
