@@ -23,7 +23,7 @@ ARG V
 ENV A=1 B="$V"
 LABEL version="${V}" none="${NONE}"
 USER 0:0
-WORKDIR /opt/work
+WORKDIR /opt/tool
 COPY licenses/ /licenses/
 COPY --chmod=0700 --chown=1:2 opt/ /opt/
 COPY *.txt ./
