@@ -152,17 +152,6 @@ func TestEngineBuildFails(t *testing.T) {
 	base := busyBoxBase(t)
 	spec := kmodSpec(t, base, testLabels(t, base, "1.36.1"))
 	stale := baseOf(t, oci, nil, entries{file("bin/sh", "stale")})
-	other := func(change func(*v1.ConfigFile)) func(v1.Image) v1.Image {
-		return func(img v1.Image) v1.Image {
-			cfg := mustConfig(t, img).DeepCopy()
-			change(cfg)
-			img, err := mutate.ConfigFile(img, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return img
-		}
-	}
 	tests := map[string]struct {
 		builder Builder
 		want    string
@@ -170,7 +159,7 @@ func TestEngineBuildFails(t *testing.T) {
 		"engine fails":     {failingBuilder{errors.New("exit status 125")}, "building Containerfile with the engine: exit status 125"},
 		"no archive":       {failingBuilder{nil}, "no such file"},
 		"another base":     {&buildah{t: t, base: stale}, "the engine built on another image than the example.com/base:1"},
-		"another platform": {&buildah{t: t, base: base, result: other(func(c *v1.ConfigFile) { c.Architecture = "arm64" })}, "is for linux/arm64"},
+		"another platform": {&buildah{t: t, base: base, result: withConfig(t, func(c *v1.ConfigFile) { c.Architecture = "arm64" })}, "is for linux/arm64"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -195,6 +195,20 @@ func mustConfig(t testing.TB, img v1.Image) *v1.ConfigFile {
 	return cfg
 }
 
+// withConfig returns a change of an image's configuration.
+func withConfig(t testing.TB, change func(*v1.ConfigFile)) func(v1.Image) v1.Image {
+	return func(img v1.Image) v1.Image {
+		t.Helper()
+		cfg := mustConfig(t, img).DeepCopy()
+		change(cfg)
+		img, err := mutate.ConfigFile(img, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img
+	}
+}
+
 func mustDigest(t testing.TB, img v1.Image) string {
 	t.Helper()
 	d, err := img.Digest()

@@ -57,19 +57,8 @@ func TestVerifyFindsFaults(t *testing.T) {
 			return img
 		}
 	}
-	config := func(change func(*v1.ConfigFile)) func(v1.Image) v1.Image {
-		return func(img v1.Image) v1.Image {
-			cfg := mustConfig(t, img).DeepCopy()
-			change(cfg)
-			img, err := mutate.ConfigFile(img, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return img
-		}
-	}
 	label := func(name, value string) func(v1.Image) v1.Image {
-		return config(func(c *v1.ConfigFile) { c.Config.Labels[name] = value })
+		return withConfig(t, func(c *v1.ConfigFile) { c.Config.Labels[name] = value })
 	}
 	tests := map[string]struct {
 		change func(v1.Image) v1.Image
@@ -84,11 +73,11 @@ func TestVerifyFindsFaults(t *testing.T) {
 		"another kernel":     {label(LabelKernel, "6.1.0"), []string{`label kernel-version is "6.1.0"`}},
 		"no time":            {label(LabelCreated, "yesterday"), []string{`label org.opencontainers.image.created is "yesterday"`}},
 		"another BusyBox":    {label(LabelBusyBoxVersion, "1.35.0"), []string{`label busybox.version is "1.35.0", but the BusyBox in the image is "1.36.1"`}},
-		"no labels": {config(func(c *v1.ConfigFile) { c.Config.Labels = nil }), []string{
+		"no labels": {withConfig(t, func(c *v1.ConfigFile) { c.Config.Labels = nil }), []string{
 			"neuron-driver-version", "neuron-driver.source is not there", "neuron-driver.license", "neuron-driver.copyright",
 			"image.source is not there", "image.created", "busybox.version", "busybox.source", "busybox.license", "busybox.copyright",
 		}},
-		"another platform": {config(func(c *v1.ConfigFile) { c.Architecture = "arm64" }), []string{"linux/arm64"}},
+		"another platform": {withConfig(t, func(c *v1.ConfigFile) { c.Architecture = "arm64" }), []string{"linux/arm64"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

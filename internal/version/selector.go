@@ -46,9 +46,6 @@ func (s Selector) String() string {
 // IsZero tells whether s is the zero value.
 func (s Selector) IsZero() bool { return s == Selector{} }
 
-// IsMinor tells whether s selects a whole minor.
-func (s Selector) IsMinor() bool { return s.minor }
-
 // Minor returns the minor release of what s selects: "4.20" for both 4.20 and 4.20.16.
 func (s Selector) Minor() string { return s.release.Minor() }
 
