@@ -134,7 +134,7 @@ func pending(p *plan.Plan, force bool) []kernelWork {
 	for _, k := range p.Kernels() {
 		w := kernelWork{kernel: k}
 		for i, b := range p.Builds {
-			if b.Kernel == k && (b.State == plan.Missing || force && b.State == plan.Published) {
+			if b.Kernel == k && b.Due(force) {
 				w.builds = append(w.builds, i)
 				w.toolkits = appendNew(w.toolkits, b.Toolkits)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,7 +135,7 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if err := eng.Sweep(ctx); err != nil {
 		o.log.Warn("cannot remove all that an earlier run left", "error", err)
 	}
-	if !due(p, o.Force) {
+	if !slices.ContainsFunc(p.Builds, func(b plan.Build) bool { return b.Due(o.Force) }) {
 		return nil
 	}
 	if err := target.CheckPush(ctx); err != nil {
@@ -149,24 +150,10 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if err != nil {
 		return err
 	}
-	return o.carryOut(ctx, s, p, target, ws, eng, recipe)
-}
-
-func (o *buildOptions) carryOut(ctx context.Context, s *session, p *plan.Plan, target registry.Target,
-	ws *workspace.Workspace, eng *engine.CLI, recipe build.Recipe,
-) error {
 	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
 	defer progress.Close()
-	created := o.Created
-	if created.IsZero() {
-		created = time.Now().UTC().Truncate(time.Second)
-	}
 	r := &build.Run{
-		Options: build.Options{
-			Builder: build.Builder(o.builder), Jobs: o.jobs, Timeout: o.timeout, Force: o.Force, FailFast: o.failFast,
-			Created: created, SourceURL: o.SourceURL, LogDir: filepath.Join(o.CacheDir, "logs"),
-		},
-		Engine: leasing{eng}, Target: target, Workspace: ws, Recipe: recipe,
+		Options: o.options(), Engine: leasing{eng}, Target: target, Workspace: ws, Recipe: recipe,
 		Fetcher: &driver.Fetcher{
 			HTTP: s.httpClient(), Source: o.DriverSource, Cache: filepath.Join(o.CacheDir, "drivers"), Log: o.log,
 		},
@@ -175,8 +162,16 @@ func (o *buildOptions) carryOut(ctx context.Context, s *session, p *plan.Plan, t
 	return r.Do(ctx, p)
 }
 
-func due(p *plan.Plan, force bool) bool {
-	return p.Count(plan.Missing) > 0 || force && p.Count(plan.Published) > 0
+// options are the run's choices; without SOURCE_DATE_EPOCH images are of now.
+func (o *buildOptions) options() build.Options {
+	created := o.Created
+	if created.IsZero() {
+		created = time.Now().UTC().Truncate(time.Second)
+	}
+	return build.Options{
+		Builder: build.Builder(o.builder), Jobs: o.jobs, Timeout: o.timeout, Force: o.Force, FailFast: o.failFast,
+		Created: created, SourceURL: o.SourceURL, LogDir: filepath.Join(o.CacheDir, "logs"),
+	}
 }
 
 // engineFor makes the engine, with the credentials for the plan's toolkits in a
@@ -184,7 +179,7 @@ func due(p *plan.Plan, force bool) bool {
 func (o *buildOptions) engineFor(ctx context.Context, p *plan.Plan, s *session, ws *workspace.Workspace) (*engine.CLI, error) {
 	var toolkits []string
 	for _, b := range p.Builds {
-		if b.State == plan.Missing || o.Force {
+		if b.Due(o.Force) {
 			toolkits = append(toolkits, b.Toolkits...)
 		}
 	}

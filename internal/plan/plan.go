@@ -47,6 +47,12 @@ type Build struct {
 	Error    string         `json:"error"`    // why it failed or was skipped, else ""
 }
 
+// Due tells whether a run has to build it; with force what is published is built
+// again. What the plan has failed is never due.
+func (b Build) Due(force bool) bool {
+	return b.State == Missing || force && b.State == Published
+}
+
 // Unresolved is a release whose Driver Toolkit could not be used. Such a
 // release may boot a kernel that has no image, so it is never success.
 type Unresolved struct {
