@@ -92,7 +92,15 @@ install_without_registry_service() {
   return "$status"
 }
 
+# A list of packages that is old names versions which the archive no longer has.
 install_packages() {
+  apt_install "$@" && return
+  say "trying again with fresh package lists"
+  as_root apt-get update -q
+  apt_install "$@"
+}
+
+apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends -- "$@"
 }
 
@@ -178,7 +186,11 @@ check_machine() {
   done
 }
 
-# The lab is made of Debian 12's kernels. A fresh container image has never had a list of packages.
+# lab_kernel REGEXP prints the packages of such kernels' headers that apt knows.
+lab_kernel() { apt-cache pkgnames linux-headers-6 | grep -E -- "^linux-headers-$1-amd64\$" || true; }
+
+# The lab is made of Debian 12's kernels. A fresh container image has never had a list of packages, and one
+# that was made a while ago has a list from before the 6.12 kernels.
 check_kernels() {
   local group codename
   codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
@@ -189,7 +201,7 @@ check_kernels() {
     if [[ $codename != bookworm ]]; then
       die "the demo and the end-to-end tests are made of Debian 12 (bookworm) packages: run them on such a machine, VM or container; 'make build' and 'make test-short' work here"
     fi
-    if [[ -z $(apt-cache pkgnames linux-headers-6.1.0- | head -n 1) ]]; then
+    if [[ -z $(lab_kernel '6\.1\.0-[0-9]+') || -z $(lab_kernel '6\.12\.[0-9]+\+deb12') ]]; then
       as_root apt-get update -q
     fi
     return
