@@ -31,6 +31,8 @@ type buildOptions struct {
 	failFast     bool
 	keepGoing    bool // the default, so it only must not meet failFast
 	timeout      time.Duration
+	create       bool // the repository in ECR, if it is missing
+	mutable      bool // let the tags of a new repository be overwritten
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -62,6 +64,8 @@ the others. A run that was stopped is finished by running it again.`,
 	f.StringVar(&o.builder, "builder", string(build.Auto), "who makes the image: auto, native (in-process) or `engine`")
 	f.StringVar(&o.DriverSource, "driver-source", o.DriverSource, "`URL or folder` that holds the driver's RPMs")
 	f.StringVar(&o.BaseImage, "base-image", o.BaseImage, "base of the images: a `reference`, or oci:DIR:TAG")
+	f.BoolVar(&o.create, "create-repository", false, "with target ecr, create the repository if it is missing: immutable tags, images scanned on push")
+	f.BoolVar(&o.mutable, "mutable-tags", false, "with --create-repository, let tags be overwritten, which --force needs")
 	f.StringVar(&o.containerDir, "container-dir", "", "`folder` with Containerfile, build-module.sh and licenses/ to use instead of the built-in ones")
 	return cmd
 }
@@ -78,7 +82,7 @@ func (o *buildOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, target, err := o.plan(ctx, s)
+	p, target, err := o.plan(ctx, s, access{push: true, create: o.create, mutable: o.mutable})
 	if err != nil {
 		return err
 	}
@@ -100,6 +104,12 @@ func (o *buildOptions) check() error {
 	case build.Auto, build.Native, build.ByEngine:
 	default:
 		return usage{hint.Wrap(fmt.Errorf("--builder is %q", o.builder), "use auto, native or engine")}
+	}
+	if o.create && o.Target != registry.KindECR {
+		return usage{errors.New("--create-repository is for target ecr")}
+	}
+	if o.mutable && !o.create {
+		return usage{errors.New("--mutable-tags goes with --create-repository")}
 	}
 	if o.failFast && o.keepGoing {
 		return usage{errors.New("--fail-fast and --keep-going exclude each other")}
@@ -138,12 +148,15 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if !slices.ContainsFunc(p.Builds, func(b plan.Build) bool { return b.Due(o.Force) }) {
 		return nil
 	}
-	if err := target.CheckPush(ctx); err != nil {
+	if err := checkPush(ctx, target); err != nil {
 		return err
 	}
 	info, err := eng.Check(ctx)
 	if err != nil {
 		return prerequisite{err}
+	}
+	if err := s.checkPull(ctx, dueToolkits(p, o.Force)); err != nil {
+		return err
 	}
 	o.log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
 	recipe, err := o.recipe(ctx, s, ws, files)
@@ -153,7 +166,7 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
 	defer progress.Close()
 	r := &build.Run{
-		Options: o.options(), Engine: leasing{eng}, Target: target, Workspace: ws, Recipe: recipe,
+		Options: o.options(), Engine: leasing{eng, s.locate}, Target: target, Workspace: ws, Recipe: recipe,
 		Fetcher: &driver.Fetcher{
 			HTTP: s.httpClient(), Source: o.DriverSource, Cache: filepath.Join(o.CacheDir, "drivers"), Log: o.log,
 		},
@@ -177,18 +190,14 @@ func (o *buildOptions) options() build.Options {
 // engineFor makes the engine, with the credentials for the plan's toolkits in a
 // file of the run. It starts nothing.
 func (o *buildOptions) engineFor(ctx context.Context, p *plan.Plan, s *session, ws *workspace.Workspace) (*engine.CLI, error) {
-	var toolkits []string
-	for _, b := range p.Builds {
-		if b.Due(o.Force) {
-			toolkits = append(toolkits, b.Toolkits...)
-		}
-	}
 	dir, err := ws.Mkdir("engine")
 	if err != nil {
 		return nil, err
 	}
 	authFile := filepath.Join(dir, "config.json")
-	if err := registry.WriteAuthFile(ctx, authFile, s.keychain, toolkits); err != nil {
+	toolkits := dueToolkits(p, o.Force)
+	login := func(ctx context.Context) error { return s.writeLogin(ctx, authFile, toolkits) }
+	if err := login(ctx); err != nil {
 		return nil, prerequisite{err}
 	}
 	return engine.New(engine.Options{
@@ -199,10 +208,13 @@ func (o *buildOptions) engineFor(ctx context.Context, p *plan.Plan, s *session, 
 }
 
 // leasing is the engine as package build sees it.
-type leasing struct{ *engine.CLI }
+type leasing struct {
+	*engine.CLI
+	locate locator
+}
 
 func (l leasing) Acquire(ctx context.Context, image string, progress func(done, total int64)) (build.Lease, error) {
-	lease, err := l.CLI.Acquire(ctx, image, progress)
+	lease, err := l.pull(ctx, image, progress)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/identity"
 	"neuron-kmod/internal/jsonfile"
 	"neuron-kmod/internal/registry"
 )
@@ -74,7 +75,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &position), errors.As(err, &config):
 		return exitConfig
-	case errors.As(err, &pre), registry.IsUnauthorized(err), errors.Is(err, fs.ErrPermission):
+	case errors.As(err, &pre), errors.As(err, new(*identity.CredentialError)), registry.IsUnauthorized(err), errors.Is(err, fs.ErrPermission):
 		return exitPrerequisite
 	}
 	return exitService

@@ -74,7 +74,7 @@ func (o *planOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, _, err := o.plan(ctx, s)
+	p, _, err := o.plan(ctx, s, access{})
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (o *planOptions) run(ctx context.Context) error {
 }
 
 // plan makes the plan, and returns the target that it was made for.
-func (o *planOptions) plan(ctx context.Context, s *session) (*plan.Plan, registry.Target, error) {
+func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.Plan, registry.Target, error) {
 	if o.output != "table" && o.output != "json" {
 		return nil, nil, usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use table or json")}
 	}
@@ -93,9 +93,14 @@ func (o *planOptions) plan(ctx context.Context, s *session) (*plan.Plan, registr
 	if err != nil {
 		return nil, nil, err
 	}
-	target, err := s.target()
+	target, err := s.target(ctx, want)
 	if err != nil {
 		return nil, nil, err
+	}
+	if want.push {
+		if err := s.checkQuay(ctx, in); err != nil {
+			return nil, nil, err
+		}
 	}
 	in.Target, in.Resolve = target, s.resolver()
 	p, err := plan.Make(ctx, in)

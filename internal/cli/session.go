@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"neuron-kmod/internal/ecr"
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
@@ -21,40 +22,67 @@ import (
 // to hide the latency, few enough to be a polite guest at quay.io.
 const toolkitReaders = 8
 
-// session is the way to the outside: one HTTP transport, one keychain, one
-// registry client.
+// quayHost is where Driver Toolkits are from.
+const quayHost = "quay.io"
+
+// session is the way to the outside: one HTTP transport, one AWS identity, one
+// keychain, one registry client.
 type session struct {
 	*app
 	transport http.RoundTripper
+	caller    *caller
+	login     *ecr.Login
 	keychain  *registry.Keychain
 	client    *registry.Client
+	locate    locator // where a Driver Toolkit is taken from
 }
 
 // open makes the session that the settings and flags describe. It asks nothing
 // of the network.
 func (a *app) open() (*session, error) {
-	for _, file := range a.NamedFiles {
-		if _, err := os.Stat(file); err != nil {
-			return nil, prerequisite{hint.Wrap(fmt.Errorf("registry credentials: %w", err),
-				"REGISTRY_AUTH_FILE and QUAY_AUTH_FILE have to name files that are there")}
+	a.log.Debug("settings", "settings", a.Settings)
+	for _, file := range a.AuthFiles {
+		if file.Named == "" {
+			continue
+		}
+		if _, err := os.Stat(file.Path); err != nil {
+			return nil, prerequisite{hint.Wrap(fmt.Errorf("registry credentials: %s: %w", file.Named, err),
+				file.Named+" has to name a file that is there")}
 		}
 	}
 	rt, err := transport.New(transport.Options{CAFile: a.caFile, UserAgent: "neuron-kmod/" + buildVersion(), Log: a.log})
 	if err != nil {
 		return nil, usage{fmt.Errorf("--ca-file: %w", err)}
 	}
-	s := &session{app: a, transport: rt, keychain: registry.NewKeychain(a.AuthFiles...)}
+	s := &session{app: a, transport: rt, locate: unmoved}
+	s.caller = &caller{load: s.loadIdentity}
+	s.login = &ecr.Login{Identity: s.caller.identity, AnonymousPublic: a.AnonymousPublic, Log: a.log}
+	s.keychain = registry.NewKeychain(s.sources()...)
 	s.client = registry.NewClient(s.keychain, rt, a.log)
 	return s, nil
 }
 
-// target is where the images go.
-func (s *session) target() (registry.Target, error) {
-	t, err := registry.NewTarget(s.Target, s.client)
-	if err != nil {
-		return nil, usage{fmt.Errorf("--target: %w", err)}
+// sources lists where credentials are looked for, the most explicit first: an
+// account for one registry, files that a variable names, AWS for its own
+// registries, and last what podman and docker have kept.
+func (s *session) sources() []registry.Source {
+	var named, kept []registry.Source
+	for _, f := range s.AuthFiles {
+		if source := registry.NewAuthFile(f.Path, f.Named); f.Named != "" {
+			named = append(named, source)
+		} else {
+			kept = append(kept, source)
+		}
 	}
-	return t, nil
+	var all []registry.Source
+	if s.Quay.User != "" {
+		all = append(all, registry.Password{
+			From: "QUAY_USERNAME and QUAY_PASSWORD", Host: quayHost, Username: s.Quay.User, Secret: s.Quay.Password.Reveal(),
+		})
+	}
+	all = append(all, named...)
+	all = append(all, s.login)
+	return append(all, kept...)
 }
 
 // image reads an image of a registry, or of a folder as oci:DIR:TAG.
@@ -90,7 +118,7 @@ func (s *session) resolver() plan.Resolver {
 		results := reader.Kernels(ctx, toolkits, toolkitReaders)
 		out := make([]plan.Resolved, len(toolkits))
 		for i, t := range toolkits {
-			out[i] = plan.Resolved{Kernel: results[t].Kernel, Err: results[t].Err}
+			out[i] = plan.Resolved{Kernel: results[t].Kernel, Err: withQuayAdvice(t, results[t].Err)}
 		}
 		return out
 	}

@@ -61,7 +61,7 @@ func runVerify(ctx context.Context, a *app, reference string) error {
 // check holds an image against its own labels, down to the module's version and
 // vermagic.
 func check(ctx context.Context, img v1.Image) (version.Driver, kernel.Version, error) {
-	d, k, err := identity(img)
+	d, k, err := labelled(img)
 	if err != nil {
 		return d, k, err
 	}
@@ -79,8 +79,8 @@ func check(ctx context.Context, img v1.Image) (version.Driver, kernel.Version, e
 	return d, k, info.Check(d, k)
 }
 
-// identity reads from an image's labels which driver and kernel it is for.
-func identity(img v1.Image) (version.Driver, kernel.Version, error) {
+// labelled reads from an image's labels which driver and kernel it is for.
+func labelled(img v1.Image) (version.Driver, kernel.Version, error) {
 	cfg, err := img.ConfigFile()
 	if err != nil {
 		return version.Driver{}, kernel.Version{}, err

@@ -6,6 +6,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,7 +33,8 @@ const (
 const defaultTempDir = "/var/tmp"
 
 // Settings is all that the environment decides. The zero value of a field means
-// that the environment says nothing and there is no default.
+// that the environment says nothing and there is no default. What differs
+// between GitHub Actions and other machines is decided here and nowhere else.
 type Settings struct {
 	Actions      bool      // this is a GitHub Actions runner (GITHUB_ACTIONS)
 	Matrix       string    // path of build-matrix.json
@@ -43,20 +45,43 @@ type Settings struct {
 	SourceURL    string    // URL of the project's repository, without a slash at the end
 	BaseImage    string
 	DriverSource string
-	NamedFiles   []string // the first of AuthFiles: those that a variable names, which have to exist
-	AuthFiles    []string // registry credentials, the most explicit first; the others need not exist
-	CacheDir     string   // the tool's own folder under the user's cache folder
-	TempDir      string   // where a run makes its folder
+	CacheDir     string // the tool's own folder under the user's cache folder
+	TempDir      string // where a run makes its folder
+
+	AWS       AWS
+	Quay      Login      // QUAY_USERNAME and QUAY_PASSWORD, the account for quay.io
+	AuthFiles []AuthFile // registry credentials, the most explicit first
+
+	CheckTools      bool // whether doctor looks for tools: a runner has them installed
+	NeedQuay        bool // whether a run ends where Driver Toolkits are at quay.io and there are no credentials for it
+	UseMirror       bool // whether Driver Toolkits are taken from the mirror in ECR where it has them
+	AnonymousPublic bool // whether ECR Public is read without credentials where those of AWS fail
 }
 
-// FromEnvironment reads GITHUB_ACTIONS, GITHUB_REPOSITORY, GITHUB_SERVER_URL,
-// FORCE_BUILD, SOURCE_DATE_EPOCH, REGISTRY_AUTH_FILE, QUAY_AUTH_FILE,
-// DOCKER_CONFIG, HOME, TMPDIR and the XDG variables. getenv returns "" for a
-// variable that is not set. The error names the variable and its mend; the
-// settings beside it are those of the other variables.
+// Login is an account of a registry.
+type Login struct {
+	User     string
+	Password Secret
+}
+
+// AuthFile is a file with registry credentials, in the form of docker or podman.
+type AuthFile struct {
+	Path  string
+	Named string // the variable that names it, in which case it has to exist; "" for podman's and docker's own
+}
+
+// FromEnvironment reads GITHUB_ACTIONS and other variables of a runner,
+// FORCE_BUILD, SOURCE_DATE_EPOCH, QUAY_USERNAME, QUAY_PASSWORD,
+// REGISTRY_AUTH_FILE, QUAY_AUTH_FILE, DOCKER_CONFIG, HOME, TMPDIR, the proxy's,
+// XDG's and those of AWS that are named at type AWS. The AWS SDK reads others
+// by itself: they are its default credential chain. getenv returns "" for a
+// variable that is not set. The error names the variable and its mend, never
+// its value where that may be a secret; the settings beside it are those of the
+// other variables.
 func FromEnvironment(getenv func(string) string) (Settings, error) {
+	actions := getenv("GITHUB_ACTIONS") == "true"
 	s := Settings{
-		Actions:      getenv("GITHUB_ACTIONS") == "true",
+		Actions:      actions,
 		Matrix:       DefaultMatrix,
 		Catalog:      DefaultCatalog,
 		Target:       "ecr",
@@ -65,21 +90,58 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 		DriverSource: driver.DefaultSource,
 		AuthFiles:    authFiles(getenv),
 		TempDir:      first(getenv("TMPDIR"), defaultTempDir),
+		AWS:          amazon(getenv, actions),
+
+		CheckTools:      !actions,
+		NeedQuay:        actions,
+		UseMirror:       !actions,
+		AnonymousPublic: !actions,
 	}
-	for _, name := range []string{"REGISTRY_AUTH_FILE", "QUAY_AUTH_FILE"} {
-		if file := getenv(name); file != "" {
-			s.NamedFiles = append(s.NamedFiles, file)
-		}
-	}
-	s.AuthFiles = append(slices.Clone(s.NamedFiles), s.AuthFiles...)
-	if s.Actions {
+	if actions {
 		s.Target = "ecr-public"
 	}
-	var errs [3]error
+	var errs [6]error
 	s.CacheDir, errs[0] = cacheDir(getenv)
 	s.Force, errs[1] = boolean(getenv, "FORCE_BUILD")
 	s.Created, errs[2] = epoch(getenv, "SOURCE_DATE_EPOCH")
+	s.Quay, errs[3] = quay(getenv)
+	errs[4] = checkProxy(getenv)
+	errs[5] = checkForms(getenv)
 	return s, errors.Join(errs[:]...)
+}
+
+// quay reads the account for quay.io. Half an account is a mistake, often a
+// secret that a workflow from a fork does not get.
+func quay(getenv func(string) string) (Login, error) {
+	l := Login{User: getenv("QUAY_USERNAME"), Password: NewSecret(getenv("QUAY_PASSWORD"))}
+	set, missing := "QUAY_USERNAME", "QUAY_PASSWORD"
+	if l.User == "" {
+		set, missing = missing, set
+	}
+	if (l.User == "") != l.Password.IsZero() {
+		return Login{}, hint.Wrap(fmt.Errorf("%s is set and %s is not", set, missing), "set both or neither")
+	}
+	return l, nil
+}
+
+// checkProxy refuses a proxy that Go would refuse, because Go's error repeats
+// the value, which may hold a password.
+func checkProxy(getenv func(string) string) error {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		v := getenv(name)
+		if v == "" {
+			continue
+		}
+		if !strings.Contains(v, "://") {
+			v = "http://" + v // as net/http reads it
+		}
+		u, err := url.Parse(v)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+			return hint.Wrap(fmt.Errorf("%s is not the address of a proxy", name),
+				"set it to http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special characters percent-encoded")
+		}
+	}
+	return nil
 }
 
 func sourceURL(getenv func(string) string) string {
@@ -91,13 +153,18 @@ func sourceURL(getenv func(string) string) string {
 	return strings.TrimRight(server, "/") + "/" + repository
 }
 
-// authFiles lists where podman and docker keep credentials, in the order of
+// authFiles lists where credentials are, in the order of
 // https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
-func authFiles(getenv func(string) string) []string {
-	var files []string
+func authFiles(getenv func(string) string) []AuthFile {
+	var files []AuthFile
+	for _, name := range []string{"REGISTRY_AUTH_FILE", "QUAY_AUTH_FILE"} {
+		if path := getenv(name); path != "" {
+			files = append(files, AuthFile{Path: path, Named: name})
+		}
+	}
 	add := func(base string, elem ...string) {
 		if base != "" {
-			files = append(files, filepath.Join(append([]string{base}, elem...)...))
+			files = append(files, AuthFile{Path: filepath.Join(append([]string{base}, elem...)...)})
 		}
 	}
 	add(getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")

@@ -274,7 +274,7 @@ func pushImage(t *testing.T, env *lab.Env, img v1.Image) string {
 		t.Fatal(err)
 	}
 	err = remote.Write(ref, img, remote.WithContext(t.Context()), remote.WithTransport(client.Transport),
-		remote.WithAuthFromKeychain(registry.NewKeychain(env.AuthFile)))
+		remote.WithAuthFromKeychain(registry.NewKeychain(registry.NewAuthFile(env.AuthFile, ""))))
 	if err != nil {
 		t.Fatal(err)
 	}

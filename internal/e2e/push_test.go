@@ -156,7 +156,7 @@ func expectTags(t *testing.T, env *lab.Env, want ...string) {
 		t.Fatal(err)
 	}
 	got, err := remote.List(repo, remote.WithContext(t.Context()), remote.WithTransport(client.Transport),
-		remote.WithAuthFromKeychain(registry.NewKeychain(env.AuthFile)))
+		remote.WithAuthFromKeychain(registry.NewKeychain(registry.NewAuthFile(env.AuthFile, ""))))
 	if err != nil && !registry.Is404(err) {
 		t.Fatal(err)
 	}

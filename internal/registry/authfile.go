@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -8,10 +9,68 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"neuron-kmod/internal/hint"
 )
+
+// AuthFile is a file of docker or podman as a source. It is read at the first Find. One that does not exist has no
+// credentials; one that is malformed makes each Find fail with an error that names it.
+//
+// For one host a helper for just that host (credHelpers) comes first, then the entry with the longest matching
+// host/path, then the helper for all hosts (credsStore). Find blocks while a helper runs, which ends when ctx does.
+type AuthFile struct {
+	name string
+	load func() (*authFile, error)
+}
+
+// NewAuthFile returns the source that is the file at path; named is the variable that names it, "" if none does.
+func NewAuthFile(path, named string) *AuthFile {
+	name := path
+	if named != "" {
+		name = named + " (" + path + ")"
+	}
+	return &AuthFile{name: name, load: sync.OnceValues(func() (*authFile, error) {
+		f, err := readAuthFile(path)
+		return f, hint.Wrap(err, "mend the file, or log in again with podman login or docker login")
+	})}
+}
+
+// Name implements Source.
+func (a *AuthFile) Name() string { return a.name }
+
+// Find implements Source.
+func (a *AuthFile) Find(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
+	f, err := a.load()
+	if f == nil || err != nil {
+		return nil, err
+	}
+	cfg, err := f.find(ctx, r)
+	if err != nil || cfg == (authn.AuthConfig{}) {
+		return nil, err
+	}
+	return authn.FromConfig(cfg), nil
+}
+
+// find returns the file's credentials for r, the zero value if it has none.
+func (f *authFile) find(ctx context.Context, r authn.Resource) (authn.AuthConfig, error) {
+	host := r.RegistryStr()
+	if helper := f.helpers[host]; helper != "" {
+		if cfg, err := f.ask(ctx, helper, host); err != nil || cfg != (authn.AuthConfig{}) {
+			return cfg, err
+		}
+	}
+	if cfg, ok := f.lookup(r.String()); ok {
+		return cfg, nil
+	}
+	if f.store != "" && f.helpers[host] == "" {
+		return f.ask(ctx, f.store, host)
+	}
+	return authn.AuthConfig{}, nil
+}
 
 // maxAuthFile bounds an auth file; Red Hat's pull secrets are below 10 kB.
 const maxAuthFile = 1 << 20

@@ -25,7 +25,7 @@ type authEntry struct {
 //
 // Credentials are filed by host, except where two of refs share a host with different credentials: those are filed
 // by repository, which podman understands and docker does not.
-func WriteAuthFile(ctx context.Context, path string, k authn.Keychain, refs []string) error {
+func WriteAuthFile(ctx context.Context, path string, k *Keychain, refs []string) error {
 	found := map[string]map[string]authEntry{} // by host, then by repository
 	for _, ref := range refs {
 		parsed, err := name.ParseReference(ref, name.StrictValidation)
@@ -78,8 +78,8 @@ func fileEntries(auths map[string]authEntry, host string, byRepo map[string]auth
 }
 
 // entryFor returns the entry for repo, the zero value if k has no credentials for it.
-func entryFor(ctx context.Context, k authn.Keychain, repo name.Repository) (authEntry, error) {
-	auth, err := authn.Resolve(ctx, k, repo)
+func entryFor(ctx context.Context, k *Keychain, repo name.Repository) (authEntry, error) {
+	auth, err := k.ResolveContext(ctx, repo)
 	if err != nil {
 		return authEntry{}, err
 	}

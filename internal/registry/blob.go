@@ -49,7 +49,7 @@ type Blob struct {
 func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (*Blob, error) {
 	s, err := c.pull(ctx, repo)
 	if err != nil {
-		return nil, fmt.Errorf("blob %s: %w", d.Digest, Classify(err))
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, c.classify(ctx, repo, err))
 	}
 	hasher, err := v1.Hasher(d.Digest.Algorithm)
 	if err != nil {

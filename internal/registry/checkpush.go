@@ -22,7 +22,7 @@ func (t *remoteTarget) CheckPush(ctx context.Context) error {
 			return nil
 		}
 		if n == len(t.client.restart) || !startOver(ctx, err) {
-			return fmt.Errorf("see whether images can be pushed to %s: %w", t, Classify(t.withPushAdvice(err)))
+			return fmt.Errorf("see whether images can be pushed to %s: %w", t, t.classify(ctx, t.withPushAdvice(ctx, err)))
 		}
 		if err := pause(ctx, t.client.restart[n]); err != nil {
 			return err
@@ -81,16 +81,11 @@ func cancelUpload(ctx context.Context, client *http.Client, begun *http.Response
 }
 
 // withPushAdvice adds to err what to do about a registry that refuses, where pushing wants more than reading does.
-func (t *remoteTarget) withPushAdvice(err error) error {
-	host := t.repo.RegistryStr()
-	switch status(err) {
-	case http.StatusUnauthorized:
-		return hint.Wrap(err, fmt.Sprintf("credentials for %s are missing, wrong or read-only: log in with an account that may push to %s "+
-			"(podman login %s), or name its auth file in REGISTRY_AUTH_FILE", host, t, host))
-	case http.StatusNotFound:
-		return hint.Wrap(err, fmt.Sprintf("check the name; %s may want the repository to be created first", host))
+func (t *remoteTarget) withPushAdvice(ctx context.Context, err error) error {
+	if status(err) == http.StatusNotFound {
+		return hint.Wrap(err, fmt.Sprintf("check the name; %s may want the repository to be created first", t.repo.RegistryStr()))
 	}
-	return err
+	return t.withAccountAdvice(ctx, err, "may push to "+t.String())
 }
 
 // CheckPush implements Target.

@@ -26,9 +26,9 @@ func TestCheckPushRefused(t *testing.T) {
 		advice string
 	}{
 		"read-only":         {opts: []registrytest.Option{registrytest.ReadOnly()}, status: 405, advice: "choose another target"},
-		"may not push":      {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusForbidden}, status: 403, advice: "may not push"},
+		"may not push":      {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusForbidden}, status: 403, advice: "may push to"},
 		"no account":        {opts: []registrytest.Option{registrytest.BasicAuth("me", "secret")}, status: 401, advice: "may push to"},
-		"token for readers": {opts: []registrytest.Option{registrytest.TokenAuth("reader", "secret", false, 0)}, status: 401, advice: "read-only"},
+		"token for readers": {opts: []registrytest.Option{registrytest.TokenAuth("reader", "secret", false, 0)}, status: 401, advice: "refuses the credentials from the test"},
 		"no repository":     {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusNotFound}, status: 404, advice: "created first"},
 		"in trouble":        {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusBadGateway}, status: 502, advice: "run again later"},
 	}
@@ -38,7 +38,7 @@ func TestCheckPushRefused(t *testing.T) {
 			if tt.fault != (registrytest.Fault{}) {
 				s.Break(tt.fault)
 			}
-			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys{"reader", "secret"})
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader", "secret"))
 			err := target.CheckPush(t.Context())
 			if err == nil || status(err) != tt.status || !strings.Contains(hint.Of(err), tt.advice) || !strings.Contains(err.Error(), target.String()) {
 				t.Errorf("error %v (status %d, advice %q), want status %d and %q", err, status(err), hint.Of(err), tt.status, tt.advice)
@@ -66,7 +66,7 @@ func TestCheckPushRequests(t *testing.T) {
 			for _, fault := range tt.faults {
 				s.Break(fault)
 			}
-			if err := newTestTarget(t, s.Host+"/me/kmod", basicKeys{"me", "secret"}).CheckPush(t.Context()); err != nil {
+			if err := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")).CheckPush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -96,7 +96,7 @@ func TestCheckPushElsewhere(t *testing.T) {
 		}
 	}))
 	t.Cleanup(s.Close)
-	target := newTestTarget(t, strings.TrimPrefix(s.URL, "http://")+"/me/kmod", basicKeys{"me", "secret"})
+	target := newTestTarget(t, strings.TrimPrefix(s.URL, "http://")+"/me/kmod", basicKeys("me", "secret"))
 	if err := target.CheckPush(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,6 +95,9 @@ func advice(err error) string {
 	if e, ok := errors.AsType[*transport.Error](err); ok {
 		return statusAdvice(e)
 	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "proxyconnect" {
+		return "the proxy cannot be reached or does not let this through: check HTTPS_PROXY and NO_PROXY"
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return fmt.Sprintf("check the name %q, the name server and the proxy settings (HTTPS_PROXY, NO_PROXY)", e.Name)
 	}
@@ -116,10 +121,19 @@ func statusAdvice(e *transport.Error) string {
 		host = e.Request.URL.Host
 		writing = e.Request.Method != http.MethodGet && e.Request.Method != http.MethodHead
 	}
+	if action := deniedAction(e); action != "" {
+		return fmt.Sprintf("allow %s in the IAM policy of that identity, or use another one", action)
+	}
+	if immutable(e) {
+		return "the repository's tags are immutable: delete the tag there first, or make its tags mutable"
+	}
 	switch e.StatusCode {
 	case http.StatusUnauthorized:
 		return fmt.Sprintf("credentials for %s are missing or wrong: log in (podman login %s) or name the auth file in REGISTRY_AUTH_FILE", host, host)
 	case http.StatusForbidden:
+		if expired(e) {
+			return fmt.Sprintf("the login for %s has expired: log in again", host)
+		}
 		if writing {
 			return fmt.Sprintf("these credentials for %s may not push here: use an account that may, or another target", host)
 		}
@@ -135,4 +149,30 @@ func statusAdvice(e *transport.Error) string {
 		return fmt.Sprintf("%s is in trouble; run again later, what is done stays done", host)
 	}
 	return ""
+}
+
+// deniedForm is how AWS words a refusal, in ECR as in its other services:
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+var deniedForm = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]{1,40}:[A-Za-z]{1,60})`)
+
+// deniedAction returns the IAM action that AWS refuses, "" if e is no such refusal.
+func deniedAction(e *transport.Error) string {
+	for _, d := range e.Errors {
+		if m := deniedForm.FindStringSubmatch(d.Message); m != nil {
+			return m[1]
+		}
+	}
+	return ""
+}
+
+// immutable tells whether a registry has refused to let a tag lead somewhere else.
+func immutable(e *transport.Error) bool {
+	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool {
+		return e.StatusCode < 500 && strings.Contains(strings.ToLower(d.Message), "immutable")
+	})
+}
+
+// expired tells whether a registry has refused a token that was good once; ECR does so with 403.
+func expired(e *transport.Error) bool {
+	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool { return strings.Contains(d.Message, "expired") })
 }

@@ -13,17 +13,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"neuron-kmod/internal/hint"
 )
 
 // Client talks to registries. It asks each repository once how to authenticate and keeps the answer, so that many
 // small requests stay many small requests. It may be used from several goroutines.
 type Client struct {
-	keys     authn.Keychain
+	keys     *Keychain
 	rt       http.RoundTripper
 	log      *slog.Logger
 	readBack []time.Duration // pauses before the tag is looked at after publishing
@@ -36,9 +37,9 @@ type Client struct {
 
 // NewClient returns a client. kc finds credentials (nil means none); rt sends the requests and repeats those that
 // can be repeated, as package transport does; log may be nil.
-func NewClient(kc authn.Keychain, rt http.RoundTripper, log *slog.Logger) *Client {
+func NewClient(kc *Keychain, rt http.RoundTripper, log *slog.Logger) *Client {
 	if kc == nil {
-		kc = authn.NewMultiKeychain()
+		kc = NewKeychain()
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -105,7 +106,7 @@ func (c *Client) session(ctx context.Context, repo name.Repository, scopes ...st
 // authenticate finds out how the registry of repo wants to be asked, and returns a transport that does so. It makes one
 // or two requests.
 func (c *Client) authenticate(ctx context.Context, repo name.Repository, scopes ...string) (http.RoundTripper, error) {
-	auth, err := authn.Resolve(ctx, c.keys, repo)
+	auth, err := c.keys.ResolveContext(ctx, repo)
 	if err != nil {
 		return nil, fmt.Errorf("find credentials for %s: %w", repo.RegistryStr(), err)
 	}
@@ -128,6 +129,15 @@ func keepTLS(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// classify is Classify for what the registry of repo has answered. Where that refuses credentials it names the place
+// that they are from, which only the client knows.
+func (c *Client) classify(ctx context.Context, repo name.Repository, err error) error {
+	if status(err) == http.StatusUnauthorized && hint.Of(err) == "" {
+		err = hint.Wrap(err, c.keys.advice(ctx, repo))
+	}
+	return Classify(err)
+}
+
 // Image returns the image that ref names, its linux/amd64 variant if there are several, and the digest of what ref
 // names. The manifest is read and checked now; configuration and layers when they are asked for, for as
 // long as ctx lives.
@@ -138,7 +148,7 @@ func (c *Client) Image(ctx context.Context, ref string) (v1.Image, string, error
 	}
 	img, digest, err := c.image(ctx, parsed)
 	if err != nil {
-		return nil, "", fmt.Errorf("read the manifest of %s: %w", ref, Classify(err))
+		return nil, "", fmt.Errorf("read the manifest of %s: %w", ref, c.classify(ctx, parsed.Context(), err))
 	}
 	return img, digest, nil
 }

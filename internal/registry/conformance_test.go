@@ -29,7 +29,7 @@ import (
 const testTag = "2.24.7.0-5.14.0-570.96.1.el9_6.x86_64"
 
 // newTestClient returns a client that waits for nothing longer than a few milliseconds.
-func newTestClient(t testing.TB, kc authn.Keychain) *Client {
+func newTestClient(t testing.TB, kc *Keychain) *Client {
 	t.Helper()
 	rt, err := transport.New(transport.Options{MinWait: time.Millisecond, MaxWait: 5 * time.Millisecond, Retries: 3})
 	if err != nil {
@@ -43,13 +43,19 @@ func newTestClient(t testing.TB, kc authn.Keychain) *Client {
 }
 
 // basicKeys is a keychain with one account for every registry.
-type basicKeys struct{ user, password string }
-
-func (k basicKeys) Resolve(authn.Resource) (authn.Authenticator, error) {
-	return &authn.Basic{Username: k.user, Password: k.password}, nil
+func basicKeys(user, password string) *Keychain {
+	return NewKeychain(anywhere{&authn.Basic{Username: user, Password: password}})
 }
 
-func newTestTarget(t testing.TB, s string, kc authn.Keychain) Target {
+type anywhere struct{ auth authn.Authenticator }
+
+func (anywhere) Name() string { return "the test" }
+
+func (a anywhere) Find(context.Context, authn.Resource) (authn.Authenticator, error) {
+	return a.auth, nil
+}
+
+func newTestTarget(t testing.TB, s string, kc *Keychain) Target {
 	t.Helper()
 	target, err := NewTarget(s, newTestClient(t, kc))
 	if err != nil {
@@ -87,15 +93,15 @@ var targets = map[string]func(t *testing.T) func() Target{
 	},
 	"registry with basic auth": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.BasicAuth("me", "secret"))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys{"me", "secret"}) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
 	},
 	"registry with tokens": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys{"me", "secret"}) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
 	},
 	"registry with short-lived tokens": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 5))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys{"me", "secret"}) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
 	},
 	"registry with pages": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.Paged(2))

@@ -2,93 +2,92 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-
-	"neuron-kmod/internal/hint"
 )
 
-// Keychain finds credentials in auth files of docker and podman. It implements authn.Keychain and
-// authn.ContextKeychain, and may be used from several goroutines.
-type Keychain struct {
-	paths []string
-	load  func() ([]*authFile, error)
+// Source is one place where credentials may be. It may be used from several goroutines.
+type Source interface {
+	// Name says which place it is, for a person: "REGISTRY_AUTH_FILE (/home/me/pull-secret.json)".
+	Name() string
+	// Find returns the credentials for r, nil if this place has none. It may block until ctx ends.
+	Find(ctx context.Context, r authn.Resource) (authn.Authenticator, error)
 }
 
-// NewKeychain returns a keychain over files, the most explicit first: the first file that has credentials for a
-// repository decides. Files are read at the first Resolve. A file that does not exist is passed over; one that is
-// malformed makes each Resolve fail with an error that names it.
-func NewKeychain(files ...string) *Keychain {
-	k := &Keychain{paths: files}
-	k.load = sync.OnceValues(k.read)
-	return k
-}
+// Keychain finds credentials in several places. It implements authn.Keychain and authn.ContextKeychain, and may be
+// used from several goroutines.
+type Keychain struct{ sources []Source }
 
-func (k *Keychain) read() ([]*authFile, error) {
-	var out []*authFile
-	for _, path := range k.paths {
-		f, err := readAuthFile(path)
+// NewKeychain returns a keychain over sources, the most explicit first: the first one that has credentials for a
+// repository decides.
+func NewKeychain(sources ...Source) *Keychain { return &Keychain{sources} }
+
+// Find returns the credentials for r and the name of the place that they are from; authn.Anonymous and "" if no place
+// has any.
+func (k *Keychain) Find(ctx context.Context, r authn.Resource) (authn.Authenticator, string, error) {
+	for _, s := range k.sources {
+		auth, err := s.Find(ctx, r)
 		if err != nil {
-			return nil, hint.Wrap(err, "mend the file, or log in again with podman login or docker login")
+			return nil, "", err
 		}
-		if f != nil {
-			out = append(out, f)
+		if auth != nil {
+			return auth, s.Name(), nil
 		}
 	}
-	return out, nil
+	return authn.Anonymous, "", nil
 }
 
-// ResolveContext returns the credentials for r, authn.Anonymous if there are none. In one file a helper for just that
-// host (credHelpers) comes first, then the entry with the longest matching host/path, then the helper for all hosts
-// (credsStore). It blocks while a helper runs, which ends when ctx does. It implements authn.ContextKeychain, which
-// go-containerregistry prefers to Resolve.
+// ResolveContext is Find without the name. It implements authn.ContextKeychain, which go-containerregistry prefers to
+// Resolve.
 func (k *Keychain) ResolveContext(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
-	return k.resolve(r, func(f *authFile, helper, host string) (authn.AuthConfig, error) { return f.ask(ctx, helper, host) })
+	auth, _, err := k.Find(ctx, r)
+	return auth, err
 }
 
-// Resolve is ResolveContext for callers without a context. As nothing could end a helper, it fails where one has to be
-// asked.
-func (k *Keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
-	return k.resolve(r, func(f *authFile, helper, host string) (authn.AuthConfig, error) {
-		return authn.AuthConfig{}, fmt.Errorf("auth file %s: docker-credential-%s for %s cannot be asked without a context", f.path, helper, host)
-	})
+// Resolve makes it an authn.Keychain. It fails: nothing could end a search that has no context.
+func (k *Keychain) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return nil, errors.New("credentials are not looked for without a context")
 }
 
-// askHelper asks a credential helper that a file names.
-type askHelper func(f *authFile, helper, host string) (authn.AuthConfig, error)
-
-func (k *Keychain) resolve(r authn.Resource, ask askHelper) (authn.Authenticator, error) {
-	files, err := k.load()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		cfg, err := f.find(r, ask)
-		if err != nil {
-			return nil, err
-		}
-		if cfg != (authn.AuthConfig{}) {
-			return authn.FromConfig(cfg), nil
-		}
-	}
-	return authn.Anonymous, nil
-}
-
-// find returns the file's credentials for r, the zero value if it has none.
-func (f *authFile) find(r authn.Resource, ask askHelper) (authn.AuthConfig, error) {
+// advice says what to do when the registry of r has refused the credentials that k has for it, or wants some.
+func (k *Keychain) advice(ctx context.Context, r authn.Resource) string {
 	host := r.RegistryStr()
-	if helper := f.helpers[host]; helper != "" {
-		if cfg, err := ask(f, helper, host); err != nil || cfg != (authn.AuthConfig{}) {
-			return cfg, err
-		}
+	_, source, err := k.Find(ctx, r)
+	switch {
+	case err != nil:
+		return ""
+	case source != "":
+		return fmt.Sprintf("%s refuses the credentials from %s: mend them there, or give others", host, source)
 	}
-	if cfg, ok := f.lookup(r.String()); ok {
-		return cfg, nil
+	var places []string
+	for _, s := range k.sources {
+		places = append(places, s.Name())
 	}
-	if f.store != "" && f.helpers[host] == "" {
-		return ask(f, f.store, host)
+	looked := "no place was given to look in"
+	if len(places) > 0 {
+		looked = "looked in " + strings.Join(places, ", ")
 	}
-	return authn.AuthConfig{}, nil
+	return fmt.Sprintf("there are no credentials for %s (%s): log in with podman login %s, or name a file that has them in REGISTRY_AUTH_FILE", host, looked, host)
+}
+
+// Password is a source that has one account, for all repositories of one host.
+type Password struct {
+	From     string // where the account is from: "QUAY_USERNAME and QUAY_PASSWORD"
+	Host     string // "quay.io"
+	Username string
+	Secret   string
+}
+
+// Name implements Source.
+func (p Password) Name() string { return p.From }
+
+// Find implements Source.
+func (p Password) Find(_ context.Context, r authn.Resource) (authn.Authenticator, error) {
+	if r.RegistryStr() != p.Host {
+		return nil, nil
+	}
+	return &authn.Basic{Username: p.Username, Password: p.Secret}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/registry/registrytest"
 )
 
 func basic(user, password string) string {
@@ -31,14 +32,23 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
+// files is a keychain over auth files.
+func files(paths ...string) *Keychain {
+	var sources []Source
+	for _, path := range paths {
+		sources = append(sources, NewAuthFile(path, ""))
+	}
+	return NewKeychain(sources...)
+}
+
 // resolve returns the user that k has for a repository, "" for none.
-func resolve(t *testing.T, k authn.Keychain, repo string) string {
+func resolve(t *testing.T, k *Keychain, repo string) string {
 	t.Helper()
 	r, err := name.NewRepository(repo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth, err := authn.Resolve(t.Context(), k, r)
+	auth, err := k.ResolveContext(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +75,7 @@ func TestKeychain(t *testing.T) {
 		"quay.io/openshift": {"auth": "`+basic("middle", "x")+`"},
 		"docker.io": {"auth": "`+basic("other hub", "x")+`"},
 		"empty.test": {"auth": "`+basic("filled", "x")+`"}}}`)
-	k := NewKeychain("/nonexistent/auth.json", first, second)
+	k := files("/nonexistent/auth.json", first, second)
 	for repo, want := range map[string]string{
 		"quay.io/openshift/private/x": "deep",
 		"quay.io/openshift/private":   "deep",
@@ -83,6 +93,41 @@ func TestKeychain(t *testing.T) {
 		if got := resolve(t, k, repo); got != want {
 			t.Errorf("%s: user %q, want %q", repo, got, want)
 		}
+	}
+}
+
+// R1.3: the first place that has credentials for a host decides, and can be named; an account is for its host alone.
+func TestKeychainSources(t *testing.T) {
+	file := write(t, "auth.json", `{"auths": {"quay.io": {"auth": "`+basic("filed", "x")+`"}, "other.test": {"auth": "`+basic("filed", "x")+`"}}}`)
+	k := NewKeychain(Password{From: "QUAY_USERNAME and QUAY_PASSWORD", Host: "quay.io", Username: "given", Secret: "x"}, NewAuthFile(file, "REGISTRY_AUTH_FILE"))
+	for repo, want := range map[string]struct{ user, source string }{
+		"quay.io/me/x":    {"given", "QUAY_USERNAME and QUAY_PASSWORD"},
+		"other.test/x":    {"filed", "REGISTRY_AUTH_FILE (" + file + ")"},
+		"unknown.test/x":  {"", ""},
+		"notquay.io/me/x": {"", ""},
+	} {
+		r, err := nameOf(repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, source, err := k.Find(t.Context(), r)
+		if err != nil || source != want.source || resolve(t, k, repo) != want.user {
+			t.Errorf("%s: user %q from %q (%v), want %+v", repo, resolve(t, k, repo), source, err, want)
+		}
+	}
+}
+
+// R8.1: who is refused reads where the credentials were from, or where they were looked for.
+func TestRefusedCredentials(t *testing.T) {
+	s := registrytest.New(t, registrytest.BasicAuth("me", "secret"))
+	file := write(t, "auth.json", `{"auths": {"elsewhere.test": {"auth": "`+basic("me", "secret")+`"}}}`)
+	_, _, err := newTestClient(t, NewKeychain(NewAuthFile(file, "QUAY_AUTH_FILE"))).Image(t.Context(), s.Host+"/me/kmod:x")
+	if want := "no credentials for " + s.Host + " (looked in QUAY_AUTH_FILE (" + file + "))"; !strings.Contains(hint.Of(err), want) {
+		t.Errorf("none: error %v, advice %q, want %q", err, hint.Of(err), want)
+	}
+	_, _, err = newTestClient(t, NewKeychain(Password{From: "QUAY_USERNAME", Host: s.Host, Username: "me", Secret: "hunter2"})).Image(t.Context(), s.Host+"/me/kmod:x")
+	if !strings.Contains(hint.Of(err), "refuses the credentials from QUAY_USERNAME") || strings.Contains(err.Error()+hint.Of(err), "hunter2") {
+		t.Errorf("wrong: error %v, advice %q", err, hint.Of(err))
 	}
 }
 
@@ -107,7 +152,7 @@ https://index.docker.io/v1/) echo '{"Username":"hub","Secret":"x"}' ;;
 *) echo credentials not found in native keychain; exit 1 ;;
 esac
 `)
-	hosts := NewKeychain(
+	hosts := files(
 		write(t, "hosts.json", `{"credHelpers": {"has.test": "testing", "none.test": "testing"}, "auths": {"has.test": {"auth": "`+basic("filed", "x")+`"}, "none.test": {"auth": "`+basic("filed", "x")+`"}}}`),
 		write(t, "all.json", `{"credsStore": "testing", "auths": {"has.test": {}}}`))
 	for repo, want := range map[string]string{"has.test/x": "helped", "none.test/x": "filed", "token.test/x": "id", "unknown.test/x": "", "busybox": "hub"} {
@@ -140,7 +185,7 @@ func TestKeychainHelperFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = NewKeychain(file).ResolveContext(t.Context(), repo)
+			_, err = files(file).ResolveContext(t.Context(), repo)
 			if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "docker-credential-"+tt.helper) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
@@ -164,7 +209,7 @@ func TestKeychainHelperHangs(t *testing.T) {
 		_, _ = os.ReadFile(begun) // until the helper runs
 		cancel(cause)
 	}()
-	target := newTestTarget(t, "registry.test/me/kmod", NewKeychain(write(t, "auth.json", `{"credsStore": "testing"}`)))
+	target := newTestTarget(t, "registry.test/me/kmod", files(write(t, "auth.json", `{"credsStore": "testing"}`)))
 	if _, err := target.Tags(ctx); !errors.Is(err, cause) {
 		t.Errorf("error %v, want %v", err, cause)
 	}
@@ -189,7 +234,7 @@ func TestKeychainMalformed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = NewKeychain(path).Resolve(repo)
+		_, err = files(path).ResolveContext(t.Context(), repo)
 		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "hunter2") || hint.Of(err) == "" {
 			t.Errorf("%s: error %v, advice %q", name, err, hint.Of(err))
 		}
@@ -200,7 +245,7 @@ func nameOf(s string) (name.Repository, error) { return name.NewRepository(s) }
 
 // R10.2: the engine gets the credentials that it needs, for its owner's eyes only.
 func TestWriteAuthFile(t *testing.T) {
-	k := NewKeychain(write(t, "auth.json", `{"auths": {
+	k := files(write(t, "auth.json", `{"auths": {
 		"quay.io": {"auth": "`+basic("wide", "x")+`"},
 		"quay.io/me": {"auth": "`+basic("me", "x")+`"},
 		"docker.io": {"auth": "`+basic("hub", "x")+`"},
@@ -238,7 +283,7 @@ func TestWriteAuthFile(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got.Auths); diff != "" {
 				t.Errorf("auths (-want +got):\n%s", diff)
 			}
-			again := NewKeychain(path)
+			again := files(path)
 			for _, ref := range tt.refs {
 				repo, _, _ := strings.Cut(strings.ReplaceAll(ref, "@", ":"), ":")
 				if got, want := resolve(t, again, repo), resolve(t, k, repo); got != want {
@@ -250,25 +295,6 @@ func TestWriteAuthFile(t *testing.T) {
 	if err := WriteAuthFile(t.Context(), filepath.Join(t.TempDir(), "auth.json"), k, []string{"not an image"}); err == nil {
 		t.Error("no error for a name that is none")
 	}
-}
-
-// A keychain may need a context, as those of clouds do.
-func TestWriteAuthFileContext(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auth.json")
-	if err := WriteAuthFile(t.Context(), path, cloudKeys{}, []string{"cloud.test/x:y"}); err != nil {
-		t.Fatal(err)
-	}
-	if got := resolve(t, NewKeychain(path), "cloud.test/x"); got != "cloud" {
-		t.Errorf("user %q, want %q", got, "cloud")
-	}
-}
-
-type cloudKeys struct{}
-
-func (cloudKeys) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
-
-func (cloudKeys) ResolveContext(context.Context, authn.Resource) (authn.Authenticator, error) {
-	return &authn.Basic{Username: "cloud", Password: "x"}, nil
 }
 
 // The parser survives any file, and finds for a repository only what is filed under a prefix of its name.

@@ -38,13 +38,13 @@ func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 		}
 	}
 	if err := t.push(ctx, tag, img, want); err != nil {
-		return Published{}, fmt.Errorf("push %s: %w", t.Reference(tag), Classify(err))
+		return Published{}, fmt.Errorf("push %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	if have, err := t.putTag(ctx, tag, img, want, overwrite); err != nil {
 		return have, err
 	}
 	if err := t.verify(ctx, tag, want); err != nil {
-		return Published{}, fmt.Errorf("read back %s: %w", t.Reference(tag), Classify(err))
+		return Published{}, fmt.Errorf("read back %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	return want, nil
 }
@@ -125,7 +125,7 @@ func (t *remoteTarget) putTag(ctx context.Context, tag string, img v1.Image, wan
 			return have, ErrExists
 		}
 	}
-	return Published{}, fmt.Errorf("tag %s: %w", t.Reference(tag), Classify(err))
+	return Published{}, fmt.Errorf("tag %s: %w", t.Reference(tag), t.classify(ctx, err))
 }
 
 // verify reads the tag until it leads to what was published, a few times.

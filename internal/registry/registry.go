@@ -137,7 +137,8 @@ func parseRepository(s string) (name.Repository, error) {
 // see to it: no empty parts, none that starts or ends with a separator.
 var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 
-// NewTarget returns the target that s names. It looks at the text alone; whether the place exists shows with use.
+// NewTarget returns the target that s names, which is none of the kinds of ECR: where those are, AWS has to be asked. It
+// looks at the text alone; whether the place exists shows with use.
 func NewTarget(s string, c *Client) (Target, error) {
 	kind, rest, err := ParseTarget(s)
 	if err != nil {
@@ -145,8 +146,7 @@ func NewTarget(s string, c *Client) (Target, error) {
 	}
 	switch kind {
 	case KindECR, KindECRPublic:
-		err := fmt.Errorf("target %s is not there yet", kind)
-		return nil, hint.Wrap(err, "name a registry (REGISTRY/REPOSITORY, with credentials in an auth file) or a folder (oci:DIR)")
+		return nil, hint.Wrap(fmt.Errorf("%s does not name a repository by itself", kind), targetForms)
 	case KindLayout:
 		return &layoutTarget{dir: rest, log: c.log}, nil
 	}

@@ -37,12 +37,9 @@ const (
 // the second one.
 func (t *remoteTarget) Tags(ctx context.Context) (map[string]bool, error) {
 	tags, err := t.list(ctx)
-	if IsUnauthorized(err) {
-		err = hint.Wrap(err, fmt.Sprintf("log in with an account that may list the tags of this repository (podman login %s), "+
-			"or name its auth file in REGISTRY_AUTH_FILE", t.repo.RegistryStr()))
-	}
 	if err != nil {
-		return nil, fmt.Errorf("list the tags of %s: %w", t, Classify(err))
+		err = t.withAccountAdvice(ctx, err, "may list the tags of this repository")
+		return nil, fmt.Errorf("list the tags of %s: %w", t, t.classify(ctx, err))
 	}
 	return tags, nil
 }
@@ -74,6 +71,26 @@ func (t *remoteTarget) list(ctx context.Context) (map[string]bool, error) {
 		next = following
 	}
 	return nil, fmt.Errorf("more than %d pages", maxPages)
+}
+
+func (t *remoteTarget) classify(ctx context.Context, err error) error {
+	return t.client.classify(ctx, t.repo, err)
+}
+
+// withAccountAdvice adds to the refusal of a registry what an account has to be able to do here, where advice for any
+// refusal would not say it.
+func (t *remoteTarget) withAccountAdvice(ctx context.Context, err error, ability string) error {
+	switch status(err) {
+	case http.StatusUnauthorized:
+		if advice := t.client.keys.advice(ctx, t.repo); advice != "" {
+			return hint.Wrap(err, advice+"; the account has to be one that "+ability)
+		}
+	case http.StatusForbidden:
+		if e, ok := errors.AsType[*transport.Error](err); ok && deniedAction(e) == "" && !expired(e) {
+			return hint.Wrap(err, fmt.Sprintf("use an account of %s that %s", t.repo.RegistryStr(), ability))
+		}
+	}
+	return err
 }
 
 // url returns an address below the repository.
@@ -146,7 +163,7 @@ func (t *remoteTarget) Published(ctx context.Context, tag string) (Published, bo
 		return Published{}, false, nil
 	}
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
+		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	return have, true, nil
 }
@@ -177,7 +194,7 @@ func (t *remoteTarget) Image(ctx context.Context, tag string) (v1.Image, error) 
 	}
 	img, _, err := t.client.image(ctx, t.repo.Tag(tag))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", t.Reference(tag), Classify(err))
+		return nil, fmt.Errorf("read %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	return img, nil
 }

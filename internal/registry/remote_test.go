@@ -68,9 +68,9 @@ func TestPublishGivesUp(t *testing.T) {
 		"hangs up":         {fault: registrytest.Fault{Method: http.MethodPatch, After: 1000}},
 		"read-only":        {opts: []registrytest.Option{registrytest.ReadOnly()}, status: 405, advice: "choose another target"},
 		"may not push":     {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusForbidden}, status: 403, advice: "may not push"},
-		"no account":       {opts: []registrytest.Option{registrytest.BasicAuth("me", "secret")}, status: 401, advice: "log in"},
+		"no account":       {opts: []registrytest.Option{registrytest.BasicAuth("me", "secret")}, status: 401, advice: "refuses the credentials from the test"},
 		"token for readers": {opts: []registrytest.Option{registrytest.TokenAuth("reader", "secret", false, 0)},
-			status: 401, advice: "log in"},
+			status: 401, advice: "refuses the credentials from the test"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestPublishGivesUp(t *testing.T) {
 			if tt.fault != (registrytest.Fault{}) {
 				s.Break(tt.fault)
 			}
-			_, err := newTestTarget(t, s.Host+"/me/kmod", basicKeys{"reader", "secret"}).Publish(t.Context(), testTag, randomImage(t), false)
+			_, err := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader", "secret")).Publish(t.Context(), testTag, randomImage(t), false)
 			if err == nil || status(err) != tt.status || !strings.Contains(hint.Of(err), tt.advice) {
 				t.Errorf("error %v (status %d, advice %q), want status %d and %q", err, status(err), hint.Of(err), tt.status, tt.advice)
 			}
@@ -197,7 +197,7 @@ func TestTagsRequests(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.New(t, tt.opts...)
-			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys{"me", "secret"})
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret"))
 			if _, err := target.Tags(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -260,7 +260,7 @@ func TestTagsDenied(t *testing.T) {
 // Layers of a base image in the same registry are mounted, not sent.
 func TestPublishMounts(t *testing.T) {
 	s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-	keys := basicKeys{"me", "secret"}
+	keys := basicKeys("me", "secret")
 	client := newTestClient(t, keys)
 	base, err := NewTarget(s.Host+"/library/busybox", client)
 	if err != nil {

@@ -149,7 +149,7 @@ func (a *attempts) wait(low, high time.Duration, n int, resp *http.Response) tim
 
 // permanent tells whether err would be the same next time.
 func permanent(err error) bool {
-	if errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, ErrPlainHTTP) {
+	if errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, ErrPlainHTTP) || errors.Is(err, ErrProxy) {
 		return true
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

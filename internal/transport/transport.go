@@ -6,7 +6,6 @@
 package transport
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -52,11 +51,11 @@ type Options struct {
 func New(o Options) (http.RoundTripper, error) {
 	base := o.Base
 	if base == nil {
-		roots, err := rootCAs(o.CAFile)
-		if err != nil {
+		t := pool(o.Proxy)
+		if err := Configure(t, o.CAFile); err != nil {
 			return nil, err
 		}
-		base = pool(roots, o.Proxy)
+		base = t
 	}
 	r := &retry{
 		base:    base,
@@ -71,7 +70,7 @@ func New(o Options) (http.RoundTripper, error) {
 
 // pool returns a transport with its own connections. Of the time limits none bounds a whole transfer: layers are
 // large and lines are slow, so only silence counts (see quiet).
-func pool(roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+func pool(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	if proxy == nil {
 		proxy = http.ProxyFromEnvironment
 	}
@@ -79,7 +78,6 @@ func pool(roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error)) *ht
 		Proxy:                 proxy,
 		DialContext:           dial,
 		ForceAttemptHTTP2:     true,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:   15 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		IdleConnTimeout:       60 * time.Second,

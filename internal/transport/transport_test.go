@@ -341,3 +341,33 @@ func TestProxy(t *testing.T) {
 		t.Errorf("the proxy was asked for %q", asked)
 	}
 }
+
+// R8.1, R10.2: a proxy that refuses is told from a server that does, at once, and its password from the rest.
+func TestProxyRefuses(t *testing.T) {
+	for code, advice := range map[int]string{http.StatusProxyAuthRequired: "USER:PASSWORD", http.StatusForbidden: "NO_PROXY"} {
+		asked := 0
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.WriteHeader(code)
+		}))
+		t.Cleanup(proxy.Close)
+		address, err := url.Parse(proxy.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address.User = url.UserPassword("me", "hunter2")
+		client := newTest(t, Options{Retries: 3, MinWait: time.Millisecond, Proxy: http.ProxyURL(address)})
+		resp, err := client.Get("https://registry.test/v2/")
+		if err == nil {
+			resp.Body.Close()
+			t.Fatal("no error")
+		}
+		text := err.Error()
+		if !errors.Is(err, ErrProxy) || !strings.Contains(text, fmt.Sprintf("registry.test:443: %s answers %d", address.Host, code)) || !strings.Contains(hint.Of(err), advice) {
+			t.Errorf("error %v, advice %q", err, hint.Of(err))
+		}
+		if strings.Contains(text+hint.Of(err), "hunter2") || asked != 1 {
+			t.Errorf("asked %d times: %v", asked, err)
+		}
+	}
+}

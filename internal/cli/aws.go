@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"neuron-kmod/internal/ecr"
+	"neuron-kmod/internal/github"
+	"neuron-kmod/internal/identity"
+	"neuron-kmod/internal/registry"
+)
+
+// caller finds out once who the program is to AWS.
+type caller struct {
+	load func(ctx context.Context) (*identity.Identity, error)
+
+	mu  sync.Mutex
+	id  *identity.Identity
+	err error
+}
+
+// identity returns who the program is to AWS. The first call blocks on the
+// network; its answer is kept, also where that is an error.
+func (c *caller) identity(ctx context.Context) (*identity.Identity, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.id != nil || c.err != nil {
+		return c.id, c.err
+	}
+	id, err := c.load(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	c.id, c.err = id, err
+	return id, err
+}
+
+func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) {
+	o := identity.Options{Region: s.AWS.Region, CAFile: s.caFile, Profile: s.AWS.Profile, Log: s.log}
+	if s.Target != registry.KindECR && !s.AWS.MirrorNamed {
+		o.Fallback = ecr.PublicRegion // nothing of ours is in a region
+	}
+	if s.AWS.Role != "" {
+		o.Role = &identity.Role{ARN: s.AWS.Role, Session: s.AWS.Session, Token: s.idToken}
+	}
+	id, err := identity.Load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s.log.Debug("AWS identity", "arn", id.ARN, "region", id.Region, "from", id.Source, "until", id.Expires)
+	return id, nil
+}
+
+// audience is AWS's, as its documentation for GitHub has it:
+// https://docs.github.com/en/actions/how-tos/secure-your-work/security-harden-deployments/oidc-in-aws
+const audience = "sts.amazonaws.com"
+
+func (s *session) idToken(ctx context.Context) (string, error) {
+	token, err := github.OIDC{URL: s.AWS.TokenURL, Request: s.AWS.TokenRequest.Reveal(), HTTP: s.httpClient()}.IDToken(ctx, audience)
+	if errors.Is(err, github.ErrNoIdentity) {
+		err = &identity.CredentialError{Err: err}
+	}
+	return token, err
+}
+
+// repositories are those of the account and region that the settings name, or
+// else the identity's own.
+func (s *session) repositories(ctx context.Context) (*ecr.Repositories, error) {
+	id, err := s.caller.identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ecr.NewRepositories(id, s.AWS.AccountID), nil
+}

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"neuron-kmod/internal/engine"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/registry"
+)
+
+// locator returns where a Driver Toolkit that the catalogue names is taken from.
+type locator func(ctx context.Context, dtk string) (string, error)
+
+// unmoved takes every Driver Toolkit from where the catalogue says.
+func unmoved(_ context.Context, dtk string) (string, error) { return dtk, nil }
+
+// checkQuay ends a run early where wanted Driver Toolkits are at quay.io and
+// nothing has credentials for it.
+func (s *session) checkQuay(ctx context.Context, in plan.Input) error {
+	if !s.NeedQuay {
+		return nil
+	}
+	for _, wanted := range in.Entries {
+		entries, _ := in.Catalog.Select(wanted.Selectors, in.Arch)
+		for _, e := range entries {
+			if strings.HasPrefix(e.DTK, quayHost+"/") {
+				repository, _, _ := strings.Cut(e.DTK, "@")
+				return hint.Wrap(s.canLogIn(ctx, repository), quayAdvice)
+			}
+		}
+	}
+	return nil
+}
+
+const quayAdvice = "in GitHub Actions set QUAY_USERNAME and QUAY_PASSWORD from secrets; elsewhere those, or a file with a Red Hat pull secret " +
+	"(https://console.redhat.com/openshift/install/pull-secret) in REGISTRY_AUTH_FILE"
+
+// withQuayAdvice adds to a refusal of quay.io what is good for there.
+func withQuayAdvice(dtk string, err error) error {
+	if strings.HasPrefix(dtk, quayHost+"/") && registry.IsUnauthorized(err) {
+		return hint.Wrap(err, hint.Of(err)+"; "+quayAdvice)
+	}
+	return err
+}
+
+// checkPull asks for one Driver Toolkit in each repository that some will be
+// pulled from. It is an error only where none of them lets these credentials in.
+func (s *session) checkPull(ctx context.Context, toolkits []string) error {
+	var refused []error
+	asked := map[string]bool{}
+	for _, dtk := range toolkits {
+		at, err := s.locate(ctx, dtk)
+		if err != nil {
+			return err
+		}
+		repository, _, _ := strings.Cut(at, "@")
+		if asked[repository] {
+			continue
+		}
+		asked[repository] = true
+		if _, _, err := s.client.Image(ctx, at); registry.IsUnauthorized(err) {
+			refused = append(refused, withQuayAdvice(at, err))
+		}
+	}
+	if len(refused) == 0 || len(refused) < len(asked) {
+		return nil
+	}
+	return prerequisite{fmt.Errorf("see whether Driver Toolkits can be pulled: %w", refused[0])}
+}
+
+// dueToolkits lists the Driver Toolkits of the builds that are due.
+func dueToolkits(p *plan.Plan, force bool) []string {
+	var toolkits []string
+	for _, b := range p.Builds {
+		if b.Due(force) {
+			toolkits = append(toolkits, b.Toolkits...)
+		}
+	}
+	return toolkits
+}
+
+// writeLogin writes the credentials for toolkits, where they are taken from and
+// where the catalogue has them, to a file for the engine.
+func (s *session) writeLogin(ctx context.Context, path string, toolkits []string) error {
+	refs := slices.Clone(toolkits)
+	for _, dtk := range toolkits {
+		at, err := s.locate(ctx, dtk)
+		if err != nil {
+			return err
+		}
+		if at != dtk {
+			refs = append(refs, at)
+		}
+	}
+	return registry.WriteAuthFile(ctx, path, s.keychain, refs)
+}
+
+// pull brings a Driver Toolkit from the mirror, or else from where the catalogue
+// has it.
+func (l leasing) pull(ctx context.Context, dtk string, progress func(done, total int64)) (*engine.Lease, error) {
+	at, err := l.locate(ctx, dtk)
+	if err != nil {
+		return nil, err
+	}
+	lease, err := l.CLI.Acquire(ctx, at, progress)
+	if pull, ok := errors.AsType[*engine.PullError](err); ok && at != dtk {
+		l.Log.Warn("the mirror does not give a Driver Toolkit; taking it from where the catalogue has it", "toolkit", at, "reason", pull)
+		lease, err = l.CLI.Acquire(ctx, dtk, progress)
+	}
+	if pull, ok := errors.AsType[*engine.PullError](err); ok && pull.Unauthorized && refQuay(pull.Image) {
+		err = hint.Wrap(err, quayAdvice)
+	}
+	return lease, err
+}
+
+func refQuay(image string) bool {
+	ref, err := name.ParseReference(image)
+	return err == nil && ref.Context().RegistryStr() == quayHost
+}

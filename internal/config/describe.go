@@ -1,0 +1,75 @@
+package config
+
+import (
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Setting is one setting as a person reads it. Nothing in it is a secret.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"` // "" where nothing is set
+	Flag  string `json:"flag"`  // what overrides it, "" for nothing: a flag, or a variable
+}
+
+// Describe lists the settings, the ones that differ between environments
+// first.
+func (s Settings) Describe() []Setting {
+	environment := "local"
+	if s.Actions {
+		environment = "GitHub Actions"
+	}
+	var files []string
+	for _, f := range s.AuthFiles {
+		files = append(files, f.Path)
+	}
+	return []Setting{
+		{"environment", environment, "GITHUB_ACTIONS"},
+		{"target", s.Target, "--target"},
+		{"AWS region", s.AWS.Region, "AWS_REGION"},
+		{"AWS account", s.AWS.AccountID, "AWS_ACCOUNT_ID"},
+		{"AWS profile", s.AWS.Profile, "AWS_PROFILE"},
+		{"AWS role by OIDC", s.AWS.Role, "AWS_ROLE_ARN"},
+		{"ECR repository", s.AWS.Repository, "KMOD_ECR_REPOSITORY_NAME"},
+		{"ECR Public repository", s.AWS.PublicRepository, "KMOD_ECR_PUBLIC_REPOSITORY"},
+		{"Driver Toolkit mirror", s.mirror(), "DTK_ECR_REPOSITORY_NAME"},
+		{"quay.io user", s.Quay.User, "QUAY_USERNAME"},
+		{"quay.io password", s.Quay.Password.String(), "QUAY_PASSWORD"},
+		{"credential files", strings.Join(files, ", "), "REGISTRY_AUTH_FILE"},
+		{"matrix", s.Matrix, "--matrix"},
+		{"catalogue", s.Catalog, "--catalog"},
+		{"base image", s.BaseImage, "--base-image"},
+		{"driver source", redacted(s.DriverSource), "--driver-source"},
+		{"force", strconv.FormatBool(s.Force), "FORCE_BUILD"},
+		{"cache folder", s.CacheDir, "XDG_CACHE_HOME"},
+		{"temporary folder", s.TempDir, "TMPDIR"},
+	}
+}
+
+// redacted takes the password out of an address.
+func redacted(address string) string {
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return address
+}
+
+func (s Settings) mirror() string {
+	if !s.UseMirror {
+		return ""
+	}
+	return s.AWS.Mirror
+}
+
+// LogValue implements slog.LogValuer: what is set, without secrets.
+func (s Settings) LogValue() slog.Value {
+	var attrs []slog.Attr
+	for _, d := range s.Describe() {
+		if d.Value != "" {
+			attrs = append(attrs, slog.String(strings.ReplaceAll(d.Name, " ", "_"), d.Value))
+		}
+	}
+	return slog.GroupValue(attrs...)
+}
