@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,11 @@ type Options struct {
 	// AuthFile holds registry credentials in config.json form; "" leaves them to the engine. Docker reads
 	// only a file of that very name.
 	AuthFile string
+	// Login brings AuthFile up to date; nil leaves it as it is. It is called before each attempt to pull, never
+	// twice at the same time, and may block on the network until ctx ends. What it leaves has to be good for one
+	// attempt, which may take an hour; and it has to replace the file in one step, because another pull may be
+	// reading it. Its error ends the pull: it is no *PullError, since another image would need the same credentials.
+	Login func(ctx context.Context) error
 	// CAFile is a PEM file with certificates to trust besides the system's while pulling; "" is none. It is
 	// podman's alone: docker's daemon reads only its own, and Check says so.
 	CAFile    string
@@ -43,9 +49,10 @@ type Options struct {
 // CLI is an engine behind a command line. It is safe for concurrent use.
 type CLI struct {
 	Options
-	dialect  dialect
-	serial   atomic.Int64 // numbers containers and builds within the run
-	occupied occupancy
+	dialect   dialect
+	serial    atomic.Int64 // numbers containers and builds within the run
+	occupied  occupancy
+	loginSlot chan struct{} // holds one value while Login runs
 }
 
 // programs are the engines that New knows.
@@ -68,7 +75,7 @@ func New(o Options) (*CLI, error) {
 	if o.StateDir == "" || o.TempDir == "" {
 		return nil, errors.New("container engine: it needs a folder for its state and the run's own folder")
 	}
-	c := &CLI{Options: o}
+	c := &CLI{Options: o, loginSlot: make(chan struct{}, 1)}
 	switch filepath.Base(o.Program) {
 	case "podman":
 		c.dialect = podman{}

@@ -29,6 +29,9 @@ const (
 func (c *CLI) pull(ctx context.Context, image reference, progress func(done, total int64)) error {
 	wait := c.RetryWait
 	for attempt := 1; ; attempt++ {
+		if err := c.login(ctx); err != nil {
+			return fmt.Errorf("pull %s: %w", image.text, err)
+		}
 		err := c.pullOnce(ctx, image, progress)
 		if err == nil {
 			return nil
@@ -56,6 +59,28 @@ func (c *CLI) pull(ctx context.Context, image reference, progress func(done, tot
 		}
 		wait *= 2
 	}
+}
+
+// login has the caller bring AuthFile up to date. A run may outlast the tokens that it began with: those of
+// ECR live 12 hours. https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+func (c *CLI) login(ctx context.Context) error {
+	if c.Login == nil {
+		return nil
+	}
+	select {
+	case c.loginSlot <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.loginSlot }()
+	err := c.Login(ctx)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("bring the registry credentials up to date: %w", err)
+	}
+	return nil
 }
 
 // pullOnce has the engine keep what arrives in a folder of the run's: podman leaves it behind when a
