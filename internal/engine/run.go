@@ -83,11 +83,20 @@ func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if failed, ok := errors.AsType[*command.Error](err); ok && failed.ExitCode > 0 && failed.ExitCode != engineFailed {
+	failed, ok := errors.AsType[*command.Error](err)
+	if ok && failed.ExitCode > 0 && failed.ExitCode != engineFailed {
 		return &ExitError{Code: failed.ExitCode, Tail: end.String()}
+	}
+	if ok {
+		failed.Stderr = withoutUsage(failed.Stderr)
 	}
 	return err
 }
+
+// usage is what docker says after an error of `run`, which would pass for its last words.
+var usage = regexp.MustCompile(`\s*\n(?:See|Run) 'docker [a-z ]*--help'.*\s*$`)
+
+func withoutUsage(said string) string { return usage.ReplaceAllString(said, "") }
 
 // runArgs is the command line of a job's container. A signal must end the engine's program rather than
 // be handed to the script, which as process 1 would not notice it; removeContainers then ends the script.

@@ -193,6 +193,19 @@ func TestOldDockerCannotFindContainer(t *testing.T) {
 	must(t, c.Run(t.Context(), job(t)))
 }
 
+// What docker says about its usage is not why it failed.
+func TestRunDockerFails(t *testing.T) {
+	const why = "docker: Error response from daemon: no space left on device."
+	for _, advice := range []string{"", "\nSee 'docker run --help'.\n", "\n\nRun 'docker run --help' for more information\n"} {
+		f, c := newFake(t, "docker")
+		c.dialect.(*docker).uid = 0
+		f.next(t, "run", outcome{Code: 125, Stderr: why + advice})
+		if err := c.Run(t.Context(), job(t)); err == nil || !strings.HasSuffix(err.Error(), ": "+why) {
+			t.Errorf("got %v, want it to end with %q", err, why)
+		}
+	}
+}
+
 func TestRunWithoutEngine(t *testing.T) {
 	f, c := newFake(t, "podman")
 	must(t, os.Remove(filepath.Join(f.dir, "bin", "podman")))
