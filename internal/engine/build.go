@@ -71,7 +71,7 @@ func (b *imageBuild) lendBases(ctx context.Context) error {
 		b.aliases[base] = alias
 		b.stored = append(b.stored, alias)
 		if img := b.spec.Bases[base]; img != nil {
-			if err := b.load(ctx, alias, img); err != nil {
+			if err := b.load(ctx, b.temp, alias, img); err != nil {
 				return fmt.Errorf("base image %s: %w", base, err)
 			}
 			continue
@@ -88,17 +88,17 @@ func (b *imageBuild) lendBases(ctx context.Context) error {
 	return nil
 }
 
-// load puts img into the engine's store as alias.
-func (b *imageBuild) load(ctx context.Context, alias string, img v1.Image) error {
+// load puts img into the engine's store as alias. It uses the folder temp for a while.
+func (c *CLI) load(ctx context.Context, temp, alias string, img v1.Image) error {
 	tag, err := name.NewTag(alias)
 	if err != nil {
 		return err
 	}
-	archive := filepath.Join(b.temp, "base.tar")
+	archive := filepath.Join(temp, "base.tar")
 	if err := tarball.WriteToFile(archive, tag, img); err != nil {
 		return fmt.Errorf("write %s: %w", archive, err)
 	}
-	err = command.Run(ctx, b.command("load", "--input="+archive))
+	err = command.Run(ctx, c.command("load", "--input="+archive))
 	return errors.Join(err, os.Remove(archive))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -38,6 +39,12 @@ func TestCheck(t *testing.T) {
 			Info{}, "--engine podman",
 		},
 		{"it fails", "podman", outcome{Code: 125, Stderr: "Error: cannot set up namespace\n"}, Info{}, "info` work first"},
+		{
+			"no newuidmap", "podman",
+			outcome{Code: 125, Stderr: "time=\"2026\" level=warning msg=\"cgroups\"\nError: command required for rootless mode with multiple IDs: exec: \"newuidmap\": executable file not found in $PATH\n"},
+			Info{}, "package uidmap",
+		},
+		{"no daemon, an error", "docker", outcome{Code: 1, Stderr: "ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\nerrors pretty printing info\n"}, Info{}, "start the docker daemon"},
 		{"no JSON", "podman", outcome{Stdout: "hello"}, Info{}, ""},
 		{"no version", "podman", outcome{Stdout: "{}"}, Info{}, "update podman"},
 		{"an old podman", "podman", outcome{Stdout: `{"version":{"Version":"3.4.4"}}`}, Info{}, "version 4.3"},
@@ -47,6 +54,9 @@ func TestCheck(t *testing.T) {
 			f, c := newFake(t, tt.program)
 			f.next(t, "info", tt.outcome)
 			got, err := c.Check(t.Context())
+			if tt.want.Name != "" {
+				tt.want.Path = filepath.Join(f.dir, "bin", tt.program)
+			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -21,6 +21,7 @@ import (
 // Info describes a working engine.
 type Info struct {
 	Name     string // "podman" or "docker"
+	Path     string // of the program that was found
 	Version  string // as the engine says it, "4.3.1"
 	Rootless bool   // it runs without root's rights
 	Storage  string // the folder that holds images and containers, "" if the engine does not say

@@ -108,7 +108,7 @@ func TestE2ECheck(t *testing.T) {
 	c, _ := real(t, t.TempDir())
 	info, err := c.Check(t.Context())
 	must(t, err)
-	if info.Name != "podman" || info.Version == "" || !filepath.IsAbs(info.Storage) {
+	if info.Name != "podman" || info.Version == "" || !filepath.IsAbs(info.Storage) || !filepath.IsAbs(info.Path) {
 		t.Errorf("got %+v", info)
 	}
 }

@@ -207,6 +207,8 @@ func (f fake) main(args []string) int {
 		return f.write("images", last, "")
 	case "load":
 		return f.load(args)
+	case "run":
+		return f.run(args)
 	case "rm":
 		if args[0] == "image" {
 			return f.removeImage(last)
@@ -265,6 +267,9 @@ func (f fake) pop(verb string) (outcome, bool) {
 func (f fake) play(o outcome, args []string) int {
 	stopped := make(chan os.Signal, 1)
 	signal.Notify(stopped, syscall.SIGTERM)
+	if args[0] == "load" && o.Hang {
+		f.load(args)
+	}
 	if args[0] == "run" && o.Hang {
 		f.write("containers", flag(args, "--name"), flag(args, "--label")+" image")
 	}
@@ -278,6 +283,7 @@ func (f fake) play(o outcome, args []string) int {
 	fmt.Print(o.Stdout)
 	fmt.Fprint(os.Stderr, o.Stderr)
 	if o.Hang {
+		f.tell()
 		<-stopped
 	}
 	return o.Code

@@ -195,14 +195,19 @@ func (c *CLI) machineAdvice(ctx context.Context, v verdict) string {
 	return "make room: a pull takes about 3 times the size of the image, " + where
 }
 
-// judge reads what the engine said while it failed to pull image: podman's last word, not those of the
-// tries it has made itself before. Digests are no words: one may well hold a "429".
-func judge(image, stderr string) verdict {
+// lastWord is the end of what an engine said while it failed, lower case, without podman's warnings and the
+// tries it has made itself before.
+func lastWord(stderr string) string {
 	said := strings.ToLower(stderr)
 	if last := strings.LastIndex(said, "error: "); last >= 0 {
 		said = said[last:]
 	}
-	said = strings.ReplaceAll(said, strings.ToLower(image), "IMAGE")
+	return said
+}
+
+// judge reads what the engine said while it failed to pull image. Digests are no words: one may well hold a "429".
+func judge(image, stderr string) verdict {
+	said := strings.ReplaceAll(lastWord(stderr), strings.ToLower(image), "IMAGE")
 	said = digest.ReplaceAllString(said, "DIGEST")
 	for _, known := range verdicts {
 		for _, text := range known.texts {

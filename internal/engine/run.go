@@ -26,6 +26,9 @@ const maxTail = 8 << 10
 // scriptInput is the input that holds the script itself.
 const scriptInput = "script"
 
+// jobScript is where a container sees the script.
+const jobScript = "/input/" + scriptInput + "/job.sh"
+
 var (
 	validJob   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$`)
 	validInput = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
@@ -120,7 +123,7 @@ func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]stri
 		args = append(args, "--volume="+inputs[in]+":/input/"+in+":ro,Z")
 	}
 	args = append(args, "--volume="+job.Output+":/output:Z",
-		"--workdir=/", "--entrypoint=/bin/sh", job.Image, "/input/"+scriptInput+"/job.sh")
+		"--workdir=/", "--entrypoint=/bin/sh", job.Image, jobScript)
 	return append(args, job.Args...), nil
 }
 
