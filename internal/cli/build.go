@@ -201,7 +201,7 @@ func (o *buildOptions) engineFor(ctx context.Context, p *plan.Plan, s *session, 
 		return nil, prerequisite{err}
 	}
 	return engine.New(engine.Options{
-		Program: o.engine, StateDir: o.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile,
+		Program: o.engine, StateDir: o.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile, Login: login,
 		CAFile:   o.caFile,
 		Platform: platform, Log: o.log,
 	})
