@@ -107,6 +107,9 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 	if err != nil {
 		return nil, nil, o.classify(err)
 	}
+	if len(p.Builds) == 0 && s.refused != nil {
+		return nil, nil, prerequisite{fmt.Errorf("no Driver Toolkit can be read: %w", s.refused)}
+	}
 	for _, n := range p.Notes {
 		o.log.Warn("the matrix asks for more than the catalogue has", "missing", n)
 	}

@@ -35,6 +35,7 @@ type session struct {
 	keychain  *registry.Keychain
 	client    *registry.Client
 	locate    locator // where a Driver Toolkit is taken from
+	refused   error   // why the last Driver Toolkit could not be read, where credentials were the reason
 }
 
 // open makes the session that the settings and flags describe. It asks nothing
@@ -118,7 +119,11 @@ func (s *session) resolver() plan.Resolver {
 		results := reader.Kernels(ctx, toolkits, toolkitReaders)
 		out := make([]plan.Resolved, len(toolkits))
 		for i, t := range toolkits {
-			out[i] = plan.Resolved{Kernel: results[t].Kernel, Err: withQuayAdvice(t, results[t].Err)}
+			err := withQuayAdvice(t, results[t].Err)
+			if registry.IsUnauthorized(err) {
+				s.refused = err
+			}
+			out[i] = plan.Resolved{Kernel: results[t].Kernel, Err: err}
 		}
 		return out
 	}

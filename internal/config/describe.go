@@ -66,9 +66,10 @@ func (s Settings) mirror() string {
 // LogValue implements slog.LogValuer: what is set, without secrets.
 func (s Settings) LogValue() slog.Value {
 	var attrs []slog.Attr
+	word := strings.NewReplacer(" ", "_", ".", "_")
 	for _, d := range s.Describe() {
 		if d.Value != "" {
-			attrs = append(attrs, slog.String(strings.ReplaceAll(d.Name, " ", "_"), d.Value))
+			attrs = append(attrs, slog.String(strings.ToLower(word.Replace(d.Name)), d.Value))
 		}
 	}
 	return slog.GroupValue(attrs...)

@@ -125,9 +125,9 @@ func TestToolkitCredentials(t *testing.T) {
 		code           int
 		said           string
 	}{
-		{"reading", host + "/" + toolkits, unknown(), 1, "podman login " + host},
-		{"pulling", host + "/" + toolkits, known(), 1, "log in to the registry"},
-		{"base image", host, known(), 4, "hint: credentials for " + host + " are missing or wrong"},
+		{"reading", host + "/" + toolkits, unknown(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
+		{"pulling", host + "/" + toolkits, known(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
+		{"base image", host, known(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -38,7 +38,7 @@ func TestNoSecrets(t *testing.T) {
 		{"the engine builds the image", 0, func(t *testing.T, env *lab.Env) result {
 			return launch(t, env, "-v", "--builder", "engine").result()
 		}},
-		{"refused by the DTK registry", 1, func(t *testing.T, env *lab.Env) result {
+		{"refused by the DTK registry", 4, func(t *testing.T, env *lab.Env) result {
 			toolkits, _, _ := strings.Cut(lab.ToolkitRepository, "/")
 			env = withPassword(t, env, env.ToolkitHost+"/"+toolkits, markerPassword)
 			return launch(t, env, "-v", "--log-format", "json").result()

@@ -44,7 +44,7 @@ const machineService = "ec2imds"
 // *CredentialError if it is one. nil stays nil.
 func Classify(err error) error { return classify(brief(err), Options{}) }
 
-// answer is an error that a service of AWS has answered with, without the SDK's protocol around it.
+// answer is an error of a request to AWS, without what the SDK puts around it.
 type answer struct {
 	err  error
 	text string
@@ -53,14 +53,20 @@ type answer struct {
 func (a *answer) Error() string { return a.text }
 func (a *answer) Unwrap() error { return a.err }
 
-// brief shortens the SDK's text of a service's answer to what a person can use; other errors stay.
+// brief shortens the SDK's text of a service's answer, or of a request that could not be sent, to what a person can use.
+// Other errors stay.
 func brief(err error) error {
-	op, isOperation := errors.AsType[*smithy.OperationError](err)
-	api, isAnswer := errors.AsType[smithy.APIError](err)
-	if !isOperation || !isAnswer {
+	op, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok {
 		return err
 	}
-	return &answer{err, fmt.Sprintf("%s: %s: %s", action(op), api.ErrorCode(), api.ErrorMessage())}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return &answer{err, fmt.Sprintf("%s: %s: %s", action(op), api.ErrorCode(), api.ErrorMessage())}
+	}
+	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		return &answer{err, fmt.Sprintf("%s: %v", action(op), send.Err)}
+	}
+	return err
 }
 
 // action is an operation as IAM names it: "ecr:GetAuthorizationToken".
