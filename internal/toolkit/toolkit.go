@@ -1,7 +1,7 @@
 // Package toolkit finds out which kernel a Driver Toolkit (DTK) image is for, without pulling the image: it reads
 // one small file out of the image's layers and remembers the answer by the image's digest.
 //
-// It knows how layers stack and what the file looks like, and nothing of releases, plans or engines.
+// It knows how layers stack, what the file looks like and how a mirror names its copies, and nothing of plans or engines.
 package toolkit
 
 import (
@@ -28,6 +28,10 @@ type Reader struct {
 	Client *registry.Client
 	Cache  *Cache       // nil means that nothing is remembered
 	Log    *slog.Logger // nil means silence
+
+	// Locate returns where the image dtk is to be read, by the same digest; nil means where dtk says. It is asked only
+	// for what the cache does not have. What Kernel returns and says is dtk's in any case.
+	Locate func(ctx context.Context, dtk string) (string, error)
 }
 
 // Result is what became of one image: a kernel, or the reason why there is none.
@@ -71,13 +75,9 @@ func (r *Reader) Kernel(ctx context.Context, dtk string) (kernel.Version, error)
 	if k, ok := r.Cache.get(ref.DigestStr()); ok {
 		return k, nil
 	}
-	k, err := r.read(ctx, ref)
+	k, err := r.find(ctx, ref)
 	if err != nil {
-		err = fmt.Errorf("kernel of driver toolkit %s: %w", dtk, err)
-		if registry.Is404(err) {
-			err = hint.Wrap(err, "the image is gone or these credentials may not see it: check the pull secret, or update the catalogue")
-		}
-		return kernel.Version{}, err
+		return kernel.Version{}, fmt.Errorf("kernel of driver toolkit %s: %w", dtk, err)
 	}
 	if err := r.Cache.put(ref.DigestStr(), k); err != nil {
 		r.log().Warn("the kernel of a driver toolkit could not be remembered", "toolkit", dtk, "error", err)
@@ -90,6 +90,46 @@ func (r *Reader) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return r.Log
+}
+
+// find returns the kernel of the image ref, read where it is to be read.
+func (r *Reader) find(ctx context.Context, ref name.Digest) (kernel.Version, error) {
+	place, err := r.locate(ctx, ref)
+	if err != nil {
+		return kernel.Version{}, err
+	}
+	k, err := r.read(ctx, place)
+	if err == nil {
+		return k, nil
+	}
+	advice := "the image is gone or these credentials may not see it: check the pull secret, or update the catalogue"
+	if place.Name() != ref.Name() {
+		err = fmt.Errorf("its copy %s: %w", place, err)
+		advice = "the copy is not complete or these credentials may not see it: copy the image again, with its digest"
+	}
+	if registry.Is404(err) {
+		err = hint.Wrap(err, advice)
+	}
+	return kernel.Version{}, err
+}
+
+// locate asks Locate, and believes it no other digest.
+func (r *Reader) locate(ctx context.Context, ref name.Digest) (name.Digest, error) {
+	if r.Locate == nil {
+		return ref, nil
+	}
+	place, err := r.Locate(ctx, ref.String())
+	if err != nil {
+		return name.Digest{}, fmt.Errorf("find out where it is: %w", err)
+	}
+	located, err := name.NewDigest(place, name.StrictValidation)
+	if err != nil {
+		return name.Digest{}, fmt.Errorf("it is said to be at %q: %w", place, err)
+	}
+	if located.DigestStr() != ref.DigestStr() {
+		return name.Digest{}, fmt.Errorf("it is said to be at %s, which is another image", place)
+	}
+	return located, nil
 }
 
 // read finds the file in the image's layers, from the top down, and returns the kernel in it.
