@@ -97,6 +97,9 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.useMirror(ctx, in.Catalog); err != nil {
+		return nil, nil, err
+	}
 	if want.push {
 		if err := s.checkQuay(ctx, in); err != nil {
 			return nil, nil, err

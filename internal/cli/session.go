@@ -113,7 +113,7 @@ func (s *session) image(ctx context.Context, reference string) (v1.Image, string
 // of the cache of earlier runs.
 func (s *session) resolver() plan.Resolver {
 	reader := &toolkit.Reader{
-		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Log: s.log,
+		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Locate: s.locate, Log: s.log,
 	}
 	return func(ctx context.Context, toolkits []string) []plan.Resolved {
 		results := reader.Kernels(ctx, toolkits, toolkitReaders)

@@ -34,7 +34,9 @@ func TestIDTokenFails(t *testing.T) {
 		"wrong token": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 		"no JSON":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hunter2") },
 		"no token":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"other": "hunter2"}`) },
-		"endless":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"value": "`+strings.Repeat("hunter2", maxTokenAnswer)) },
+		"endless": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"value": "`+strings.Repeat("hunter2", maxTokenAnswer))
+		},
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {

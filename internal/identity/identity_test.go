@@ -231,7 +231,9 @@ func TestLoadFails(t *testing.T) {
 		"expired identity token": {
 			set: func(_ *testing.T, c *amazon.Cloud, o *Options) {
 				o.Role = oidc(c, c.AddRole(amazon.Role{Name: "ci", Audience: "sts.amazonaws.com", Subject: "*"}))
-				o.Role.Token = func(context.Context) (string, error) { return c.IDToken("sts.amazonaws.com", c.Subject(), -time.Minute) }
+				o.Role.Token = func(context.Context) (string, error) {
+					return c.IDToken("sts.amazonaws.com", c.Subject(), -time.Minute)
+				}
 			},
 			text: "ExpiredTokenException", advice: "get new ones",
 		},
