@@ -19,8 +19,8 @@ import (
 )
 
 // earliest is how long before its end a token is renewed; one that lives shorter than four times that, after three
-// quarters of its life. A request that has begun with a token may end after it.
-const earliest = 15 * time.Minute
+// quarters of its life. A pull that has begun with a token may take that long.
+const earliest = time.Hour
 
 // issued is a token as AWS has given it.
 type issued struct {
