@@ -127,7 +127,7 @@ func TestToolkitCredentials(t *testing.T) {
 	}{
 		{"reading", host + "/" + toolkits, unknown(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
 		{"pulling", host + "/" + toolkits, known(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
-		{"base image", host, known(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
+		{"base image", host + "/docker", known(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func TestPushCredentials(t *testing.T) {
 	env = withPassword(t, env, env.TargetHost, "no-such-password")
 	env.ToolkitFaults.Reset()
 	r := build(t, env)
-	expect(t, r, 4, "hint: log in with an account that may list the tags", "podman login")
+	expect(t, r, 4, "refuses the credentials from REGISTRY_AUTH_FILE", "may list the tags")
 	if n := env.ToolkitFaults.Total().Requests; n != 0 {
 		t.Errorf("the DTK registry was asked %d times", n)
 	}
