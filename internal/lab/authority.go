@@ -25,8 +25,22 @@ type authority struct {
 // Far enough apart that a lab outlives neither: certificates are part of the store.
 const certificateLife = 10 * 365 * 24 * time.Hour
 
+// names are those that the lab's certificate is for: this machine's, and those of sites in the lab's internet.
+var names = []string{
+	"localhost",
+	"quay.io",
+	"public.ecr.aws",
+	"*.dkr.ecr.us-west-2.amazonaws.com", "*.dkr.ecr.us-gov-west-1.amazonaws.com", "*.dkr.ecr.cn-north-1.amazonaws.com.cn",
+	"*.us-west-2.amazonaws.com", "api.ecr.us-west-2.amazonaws.com",
+	"*.us-east-1.amazonaws.com", "api.ecr.us-east-1.amazonaws.com", "api.ecr-public.us-east-1.amazonaws.com",
+	"yum.repos.neuron.amazonaws.com",
+	"*.actions.githubusercontent.com",
+	"github.com", "api.github.com", "uploads.github.com",
+	"busybox.net", "git.busybox.net",
+}
+
 func openAuthority(ctx context.Context, s *store) (*authority, error) {
-	dir, err := s.make(ctx, "authority", "certificates 1", func(_ context.Context, dir string) error {
+	dir, err := s.make(ctx, "authority", "certificates 2", func(_ context.Context, dir string) error {
 		return makeCertificates(dir)
 	})
 	if err != nil {
@@ -58,7 +72,7 @@ func makeCertificates(dir string) error {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "neuron-kmod lab"},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	if err != nil {
