@@ -3,6 +3,9 @@
 // a real compiler, a driver RPM of our own, a base image, registries with TLS and passwords, and a server
 // for the driver downloads. `make demo`, the end-to-end tests and the benchmarks live on it.
 //
+// With Options.Cloud there are AWS, GitHub's identities and Quay as well (packages amazon and door), and an
+// internet in which they have their real names.
+//
 // What takes long to make is kept in one folder (.lab) under a name that holds a hash of its recipe, so it
 // is made once and made again only when the recipe changes. Things appear there by rename, under a lock:
 // interrupting the lab at any moment, or running it twice at once, does no harm.

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +38,8 @@ type Options struct {
 	KeepStorage bool
 	// Faults: there are fault injectors in front of both registries.
 	Faults bool
+	// Cloud, if set, adds stand-ins for AWS, for GitHub's identities and for Quay, and an internet in which they are.
+	Cloud *CloudOptions
 }
 
 // Env is a running environment for the program under test.
@@ -57,6 +58,8 @@ type Env struct {
 	ToolkitFaults *Faults // nil without Options.Faults
 	TargetFaults  *Faults
 	Downloads     *Downloads
+
+	cloudEnv // zero without Options.Cloud
 
 	lab              *Lab
 	toolkits, target *registryServer
@@ -111,6 +114,11 @@ func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 		"REGISTRY_AUTH_FILE=" + e.AuthFile,
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
 	}, l.engine.env(storage.conf)...)
+	if o.Cloud != nil {
+		if err := e.startCloud(ctx, o); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.pushBaseImages(ctx); err != nil {
 		return nil, err
 	}
@@ -181,7 +189,7 @@ func (e *Env) inFront(ctx context.Context, host string, wanted bool) (string, *F
 	if !wanted {
 		return host, nil, nil
 	}
-	proxy, err := e.lab.ca.proxyTo(host)
+	proxy, err := e.lab.ca.proxyTo(host, nil)
 	if err != nil {
 		return "", nil, err
 	}
@@ -253,12 +261,13 @@ func (e *Env) writeAuthFile() error {
 	type auth struct {
 		Auth string `json:"auth"`
 	}
-	encode := func(a Account) auth {
-		return auth{base64.StdEncoding.EncodeToString([]byte(a.User + ":" + a.Password))}
+	toolkits := toolkitAccount
+	if e.Quay != nil {
+		toolkits = Account{User: e.Quay.User, Password: e.Quay.Password}
 	}
 	data, err := json.Marshal(map[string]map[string]auth{"auths": {
-		e.ToolkitHost: encode(toolkitAccount),
-		e.TargetHost:  encode(targetAccount),
+		e.ToolkitHost: {toolkits.encoded()},
+		e.TargetHost:  {targetAccount.encoded()},
 	}})
 	if err != nil {
 		return err

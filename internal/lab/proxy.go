@@ -17,9 +17,9 @@ import (
 // silentLog swallows what net/http says of the connections that faults break.
 var silentLog = log.New(io.Discard, "", 0)
 
-// proxyTo forwards to one of the lab's registries. The Host header stays, so that the registry's own
-// addresses in its answers lead back through the proxy.
-func (a *authority) proxyTo(host string) (http.Handler, error) {
+// proxyTo forwards to one of the lab's registries, as the account's user if there is an account. The Host header stays,
+// so that the registry's own addresses in its answers lead back through the proxy.
+func (a *authority) proxyTo(host string, account *Account) (http.Handler, error) {
 	transport, err := a.transport()
 	if err != nil {
 		return nil, err
@@ -28,6 +28,9 @@ func (a *authority) proxyTo(host string) (http.Handler, error) {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "https", Host: host})
 			r.Out.Host = r.In.Host
+			if account != nil {
+				r.Out.SetBasicAuth(account.User, account.Password)
+			}
 		},
 		Transport:     transport,
 		FlushInterval: -1,
@@ -40,6 +43,7 @@ type Downloads struct {
 	Dir    string // what is served; a test may put files there
 	Faults *Faults
 
+	files  http.Handler
 	server *httpServer
 }
 
@@ -53,8 +57,9 @@ func startDownloads(ctx context.Context, dir string) (*Downloads, error) {
 		}
 		files.ServeHTTP(w, r)
 	})
+	d.files = d.Faults.Wrap(tagged)
 	var err error
-	d.server, err = serveHTTP(ctx, nil, d.Faults.Wrap(tagged))
+	d.server, err = serveHTTP(ctx, nil, d.files)
 	return d, err
 }
 

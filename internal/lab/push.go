@@ -37,13 +37,18 @@ func (e *Env) PushToolkit(ctx context.Context, t Toolkit) (string, error) {
 	return e.ToolkitHost + "/" + ToolkitRepository + "@" + digest.String(), nil
 }
 
-// push puts an image into the DTK registry: past the fault injector, so that it is not counted.
+// push puts an image into the DTK registry.
 func (e *Env) push(ctx context.Context, repositoryAndRef string, img v1.Image) error {
-	ref, err := name.ParseReference(e.toolkits.Host + "/" + repositoryAndRef)
+	return e.pushTo(ctx, e.toolkits, toolkitAccount, repositoryAndRef, img)
+}
+
+// pushTo puts an image into a registry: past what stands before it, so that it is not counted.
+func (e *Env) pushTo(ctx context.Context, to *registryServer, account Account, repositoryAndRef string, img v1.Image) error {
+	ref, err := name.ParseReference(to.Host + "/" + repositoryAndRef)
 	if err != nil {
 		return err
 	}
-	options := e.remoteOptions(ctx, toolkitAccount)
+	options := e.remoteOptions(ctx, account)
 	want, err := img.Digest()
 	if err != nil {
 		return err
@@ -67,8 +72,16 @@ func (e *Env) remoteOptions(ctx context.Context, a Account) []remote.Option {
 }
 
 // TargetTags lists the tags of the target repository, sorted; none if there is no such repository yet.
-func (e *Env) TargetTags(ctx context.Context) ([]string, error) {
-	repo, err := name.NewRepository(e.target.Host + "/" + TargetRepository)
+func (e *Env) TargetTags(ctx context.Context) ([]string, error) { return e.Tags(ctx, TargetRepository) }
+
+// TargetImage reads an image that is in the target.
+func (e *Env) TargetImage(ctx context.Context, tag string) (v1.Image, error) {
+	return e.Image(ctx, TargetRepository, tag)
+}
+
+// Tags does what TargetTags does for any repository of the target's registry.
+func (e *Env) Tags(ctx context.Context, repository string) ([]string, error) {
+	repo, err := name.NewRepository(e.target.Host + "/" + repository)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +93,9 @@ func (e *Env) TargetTags(ctx context.Context) ([]string, error) {
 	return tags, nil
 }
 
-// TargetImage reads an image that is in the target.
-func (e *Env) TargetImage(ctx context.Context, tag string) (v1.Image, error) {
-	ref, err := name.NewTag(e.target.Host + "/" + TargetRepository + ":" + tag)
+// Image reads an image of any repository of the target's registry.
+func (e *Env) Image(ctx context.Context, repository, tag string) (v1.Image, error) {
+	ref, err := name.NewTag(e.target.Host + "/" + repository + ":" + tag)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +114,12 @@ func (e *Env) pushBaseImages(ctx context.Context) error {
 	}
 	for tag, img := range images {
 		if err := e.push(ctx, BaseRepository+":"+tag, img); err != nil {
+			return err
+		}
+		if e.Cloud == nil {
+			continue
+		}
+		if err := e.pushTo(ctx, e.target, targetAccount, BaseRepository+":"+tag, img); err != nil {
 			return err
 		}
 	}
