@@ -13,6 +13,7 @@ import (
 	"neuron-kmod/internal/identity"
 	"neuron-kmod/internal/jsonfile"
 	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/transport"
 )
 
 // Exit codes. They are part of the command line and documented in docs/.
@@ -71,11 +72,13 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &part):
 		return exitIncomplete
+	case errors.As(err, &pre), errors.As(err, new(*identity.CredentialError)), transport.IsProxyLogin(err):
+		return exitPrerequisite
 	case errors.As(err, &use), registry.Is404(err), errors.As(err, new(*name.ErrBadName)):
 		return exitUsage
 	case errors.As(err, &position), errors.As(err, &config):
 		return exitConfig
-	case errors.As(err, &pre), errors.As(err, new(*identity.CredentialError)), registry.IsUnauthorized(err), errors.Is(err, fs.ErrPermission):
+	case registry.IsUnauthorized(err), errors.Is(err, fs.ErrPermission):
 		return exitPrerequisite
 	}
 	return exitService

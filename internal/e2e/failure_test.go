@@ -243,8 +243,14 @@ type process struct {
 // launch starts `build all`, in a process group of its own as a shell does.
 func launch(t *testing.T, env *lab.Env, more ...string) *process {
 	t.Helper()
+	return launchProgram(t, env, buildArgs(env, more...)...)
+}
+
+// launchProgram starts the program with these arguments alone.
+func launchProgram(t *testing.T, env *lab.Env, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, ended: make(chan struct{})}
-	p.cmd, p.stdout, p.stderr = command(t, env, buildArgs(env, more...)...)
+	p.cmd, p.stdout, p.stderr = command(t, env, args...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

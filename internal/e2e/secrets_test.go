@@ -64,7 +64,8 @@ func TestNoSecrets(t *testing.T) {
 			toRegistry(t, env)
 			temp := t.TempDir()
 			env.Vars = append(env.Vars, "TMPDIR="+temp)
-			w := watchSecrets(t, env, temp)
+			secrets := secretsOf(t, env)
+			w := watchSecrets(t, func() [][]byte { return secrets }, temp)
 			r := tt.run(t, env)
 			w.stop()
 			expect(t, r, tt.code)
@@ -86,7 +87,7 @@ const markerPassword = "marker-of-a-password"
 // secretWatch looks for secrets in argument lists and temporary files while a run goes on.
 type secretWatch struct {
 	t           *testing.T
-	secrets     [][]byte
+	secrets     func() [][]byte // those that there are by now
 	temp        string
 	done        chan struct{}
 	ended       sync.WaitGroup
@@ -94,9 +95,9 @@ type secretWatch struct {
 	sawAuthFile bool
 }
 
-func watchSecrets(t *testing.T, env *lab.Env, temp string) *secretWatch {
+func watchSecrets(t *testing.T, secrets func() [][]byte, temp string) *secretWatch {
 	t.Helper()
-	w := &secretWatch{t: t, temp: temp, done: make(chan struct{}), secrets: secretsOf(t, env)}
+	w := &secretWatch{t: t, temp: temp, done: make(chan struct{}), secrets: secrets}
 	w.ended.Go(func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
@@ -146,7 +147,7 @@ func secretsOf(t *testing.T, env *lab.Env) [][]byte {
 }
 
 func (w *secretWatch) holds(data []byte) bool {
-	return slices.ContainsFunc(w.secrets, func(s []byte) bool { return bytes.Contains(data, s) })
+	return slices.ContainsFunc(w.secrets(), func(s []byte) bool { return bytes.Contains(data, s) })
 }
 
 // lookAtProcesses reads the argument list of every process of the machine, as any of its users can.

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"regexp"
@@ -122,6 +123,9 @@ func judge(err error, o Options) (credential bool, advice string) {
 	}
 	if _, ok := errors.AsType[*CredentialError](err); ok {
 		return true, noCredentials(o)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return false, "if a proxy opens TLS, or the endpoint has a certificate of a private CA, give the CA's with --ca-file or SSL_CERT_FILE"
 	}
 	return false, "AWS cannot be reached: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY); what is done stays done"
 }

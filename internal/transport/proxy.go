@@ -15,6 +15,12 @@ import (
 // such as "Forbidden".
 var ErrProxy = errors.New("the proxy refuses")
 
+// errProxyLogin is an ErrProxy that credentials would mend.
+var errProxyLogin = fmt.Errorf("%w", ErrProxy)
+
+// IsProxyLogin tells whether err is a proxy's refusal for want of a user and a password.
+func IsProxyLogin(err error) bool { return errors.Is(err, errProxyLogin) }
+
 // Configure gives t what every transport of the program has: the certificates of caFile (PEM) beside the system's,
 // TLS 1.2 or later, and errors that tell a proxy's refusal from a server's. It is for transports that others make; New
 // has it built in. It fails only if caFile cannot be read or holds no certificate; "" means none.
@@ -34,8 +40,12 @@ func checkProxy(_ context.Context, proxy *url.URL, asked *http.Request, answer *
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	err := fmt.Errorf("%w to connect to %s: %s answers %d %s", ErrProxy, asked.Host, proxy.Host, answer.StatusCode, http.StatusText(answer.StatusCode))
+	refusal := ErrProxy
 	if answer.StatusCode == http.StatusProxyAuthRequired {
+		refusal = errProxyLogin
+	}
+	err := fmt.Errorf("%w to connect to %s: %s answers %d %s", refusal, asked.Host, proxy.Host, answer.StatusCode, http.StatusText(answer.StatusCode))
+	if refusal == errProxyLogin {
 		return hint.Wrap(err, "give the proxy's user and password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")
 	}
 	return hint.Wrap(err, "have the proxy allow that host, or list the host in NO_PROXY if it can be reached without")
