@@ -113,7 +113,11 @@ func source(t *testing.T) string {
 // The links between the documents lead somewhere.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
-	for _, doc := range []string{"../README.md", "architecture.md", "requirements.md", "commands.md", "benchmarks.md", "../driver-toolkit/README.md"} {
+	guides, err := filepath.Glob("guides/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range append(guides, "../README.md", "architecture.md", "requirements.md", "commands.md", "benchmarks.md", "../driver-toolkit/README.md") {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Error(err)

@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
 	"term":      {"build"},
 	"config":    {"driver", "hint"},
+	"doctor":    {"config", "hint"},
 
 	// Parts of the lab that tests of any package may use: they know nothing of the product.
 	"lab/door":   {},

@@ -54,20 +54,26 @@ the others. A run that was stopped is finished by running it again.`,
 		},
 	}
 	o.flags(cmd)
+	o.engineFlags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&o.Force, "force", o.Force, "build and overwrite images that are published (FORCE_BUILD)")
 	f.IntVar(&o.jobs, "jobs", runtime.GOMAXPROCS(0), "`processors` to compile with")
 	f.BoolVar(&o.failFast, "fail-fast", false, "stop at the first failure")
 	f.BoolVar(&o.keepGoing, "keep-going", false, "go on with the other kernels after a failure (the default)")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "`limit` for one compile")
-	f.StringVar(&o.engine, "engine", "podman", "container `engine`: podman or docker")
 	f.StringVar(&o.builder, "builder", string(build.Auto), "who makes the image: auto, native (in-process) or `engine`")
 	f.StringVar(&o.DriverSource, "driver-source", o.DriverSource, "`URL or folder` that holds the driver's RPMs")
-	f.StringVar(&o.BaseImage, "base-image", o.BaseImage, "base of the images: a `reference`, or oci:DIR:TAG")
 	f.BoolVar(&o.create, "create-repository", false, "with target ecr, create the repository if it is missing: immutable tags, images scanned on push")
 	f.BoolVar(&o.mutable, "mutable-tags", false, "with --create-repository, let tags be overwritten, which --force needs")
-	f.StringVar(&o.containerDir, "container-dir", "", "`folder` with Containerfile, build-module.sh and licenses/ to use instead of the built-in ones")
 	return cmd
+}
+
+// engineFlags say with which engine, and from what, images are made.
+func (o *buildOptions) engineFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.engine, "engine", "podman", "container `engine`: podman or docker")
+	f.StringVar(&o.BaseImage, "base-image", o.BaseImage, "base of the images: a `reference`, or oci:DIR:TAG")
+	f.StringVar(&o.containerDir, "container-dir", "", "`folder` with Containerfile, build-module.sh and licenses/ to use instead of the built-in ones")
 }
 
 func (o *buildOptions) run(ctx context.Context) error {

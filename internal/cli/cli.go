@@ -93,11 +93,11 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.setLog(); err != nil {
 				return err
 			}
-			if a.environment != nil {
+			if a.environment != nil && cmd.Annotations[anyEnvironment] == "" {
 				return usage{a.environment}
 			}
 			return nil
@@ -111,9 +111,13 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage{hint.Wrap(err, "see `"+c.CommandPath()+" --help`")}
 	})
-	cmd.AddCommand(newBuild(a), newPlan(a), newVerify(a), newVersion(a))
+	cmd.AddCommand(newBuild(a), newDoctor(a), newPlan(a), newVerify(a), newVersion(a))
 	return cmd
 }
+
+// anyEnvironment marks a command that tells itself what is wrong with the
+// environment.
+const anyEnvironment = "any environment"
 
 func (a *app) setLog() error {
 	level := slog.LevelInfo

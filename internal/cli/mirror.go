@@ -16,22 +16,23 @@ import (
 )
 
 // useMirror takes Driver Toolkits from the mirror in ECR, where it has them. A
-// mirror that nobody has named is used if it is there.
-func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) error {
+// mirror that nobody has named is used if it is there. It returns the mirror's
+// name, "" for none.
+func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, error) {
 	if !s.UseMirror || !s.AWS.MirrorNamed && s.Target != registry.KindECR {
-		return nil
+		return "", nil
 	}
 	repositories, err := s.repositories(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	uri, err := repositories.URI(ctx, s.AWS.Mirror)
 	if err != nil {
 		if s.AWS.MirrorNamed {
-			return fmt.Errorf("mirror of Driver Toolkits: %w", hint.Wrap(err, mirrorAdvice(err)))
+			return "", fmt.Errorf("mirror of Driver Toolkits: %w", hint.Wrap(err, mirrorAdvice(err)))
 		}
 		s.log.Debug("no mirror of Driver Toolkits", "repository", s.AWS.Mirror, "reason", err)
-		return nil
+		return "", nil
 	}
 	releases := map[string][]version.OCP{}
 	for _, e := range c.Entries {
@@ -41,7 +42,7 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) error {
 	}
 	mirror, err := toolkit.NewMirror(s.client, uri, releases, s.log)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var warn sync.Once
 	s.locate = func(ctx context.Context, dtk string) (string, error) {
@@ -54,7 +55,7 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) error {
 		}
 		return at, err
 	}
-	return nil
+	return uri, nil
 }
 
 func mirrorAdvice(err error) string {

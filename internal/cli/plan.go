@@ -51,12 +51,18 @@ func newPlan(a *app) *cobra.Command {
 }
 
 func (o *planOptions) flags(cmd *cobra.Command) {
+	o.placeFlags(cmd)
+	f := cmd.Flags()
+	f.StringSliceVar(&o.kernels, "kernel", nil, "only this `kernel`, as uname -r prints it (repeatable)")
+	f.StringVarP(&o.output, "output", "o", "table", "`format` of the result: table or json")
+}
+
+// placeFlags say which files and which target.
+func (o *planOptions) placeFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.Matrix, "matrix", o.Matrix, "`file` that says which driver is for which OpenShift versions")
 	f.StringVar(&o.Catalog, "catalog", o.Catalog, "`file` that says which Driver Toolkit belongs to which release")
 	f.StringVar(&o.Target, "target", o.Target, "where images go: ecr, ecr-public, `REGISTRY/REPOSITORY` or oci:DIR")
-	f.StringSliceVar(&o.kernels, "kernel", nil, "only this `kernel`, as uname -r prints it (repeatable)")
-	f.StringVarP(&o.output, "output", "o", "table", "`format` of the result: table or json")
 }
 
 func (o *planOptions) setArgs(args []string) {
@@ -97,7 +103,7 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.useMirror(ctx, in.Catalog); err != nil {
+	if _, err := s.useMirror(ctx, in.Catalog); err != nil {
 		return nil, nil, err
 	}
 	if want.push {

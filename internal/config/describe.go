@@ -9,9 +9,9 @@ import (
 
 // Setting is one setting as a person reads it. Nothing in it is a secret.
 type Setting struct {
-	Name  string `json:"name"`
-	Value string `json:"value"` // "" where nothing is set
-	Flag  string `json:"flag"`  // what overrides it, "" for nothing: a flag, or a variable
+	Name     string `json:"name"`
+	Value    string `json:"value"`    // "" where nothing is set
+	Override string `json:"override"` // the flag or variable that changes it
 }
 
 // Describe lists the settings, the ones that differ between environments

@@ -47,6 +47,13 @@ func (*token) Authorization() (*authn.AuthConfig, error) {
 	return nil, errors.New("a token is not asked for without a context")
 }
 
+// Expires returns when the login ends that was used last.
+func (t *token) Expires() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.expires
+}
+
 // AuthorizationContext returns the login, renewed if it ends soon. A renewal that fails is an error only when the old
 // token has ended.
 func (t *token) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, error) {
