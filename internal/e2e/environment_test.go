@@ -109,10 +109,7 @@ func TestActions(t *testing.T) {
 	expectState(t, r, "built")
 	w.expectSecret(r, filepath.Join(env.Dir, "cache"), tempDir(env))
 
-	tags, err := env.Tags(t.Context(), lab.PublicRepository)
-	if err != nil || len(tags) != 1 || !strings.HasPrefix(r.report.Builds[0].Image, env.PublicTarget+":"+driver) {
-		t.Errorf("tags %q, %v; image %s", tags, err, r.report.Builds[0].Image)
-	}
+	expectPublished(t, env, r, lab.PublicRepository, env.PublicTarget)
 	if n := env.Cloud.Count("ecr-public:GetAuthorizationToken"); n <= tokens {
 		t.Errorf("%d tokens for the registry before the pull, %d in all", tokens, n)
 	}
@@ -122,6 +119,18 @@ func TestActions(t *testing.T) {
 	expectFirst(t, env)
 	expectClean(t, actions, before)
 	expectOnly(t, env)
+}
+
+// expectPublished checks that a repository has the one image of a run's report, and that the report names it there.
+func expectPublished(t *testing.T, env *lab.Env, r result, repository, target string) {
+	t.Helper()
+	tags, err := env.Tags(t.Context(), repository)
+	if err != nil || len(r.report.Builds) != 1 {
+		t.Fatalf("tags %q, %v; report %+v", tags, err, r.report)
+	}
+	if b := r.report.Builds[0]; !slices.Equal(tags, []string{b.Tag}) || b.Image != target+":"+b.Tag || !strings.HasPrefix(b.Tag, driver+"-") {
+		t.Errorf("tags %q, reported %+v", tags, b)
+	}
 }
 
 // expectFirst checks that AWS was asked whose the credentials are before they were used for anything else.
@@ -159,10 +168,7 @@ func TestLocal(t *testing.T) {
 	if n := env.Internet.Asked("quay.io"); n != 0 {
 		t.Errorf("quay.io was asked %d times", n)
 	}
-	tags, err := env.Tags(t.Context(), lab.KmodRepository)
-	if err != nil || len(tags) != 1 || !strings.HasPrefix(r.report.Builds[0].Image, env.PrivateTarget+":"+driver) {
-		t.Errorf("tags %q, %v; image %s", tags, err, r.report.Builds[0].Image)
-	}
+	expectPublished(t, env, r, lab.KmodRepository, env.PrivateTarget)
 	expectFirst(t, env)
 	expectClean(t, local, before)
 	expectOnly(t, env)
