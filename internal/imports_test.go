@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"image":     {"engine", "hint", "kernel", "module", "version"},
 	"plan":      {"catalog", "hint", "kernel", "matrix", "version"},
 	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
-	"term":      {"build"},
+	"term":      {"build", "kernel"},
 	"config":    {"driver", "hint"},
 	"doctor":    {"config", "hint"},
 

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"neuron-kmod/internal/engine"
@@ -43,9 +44,10 @@ type Workspace interface {
 	Path(elem ...string) string
 }
 
-// Progress shows what is under way; Start never returns nil.
+// Progress shows what is under way, on a kernel or on none; Start never returns
+// nil.
 type Progress interface {
-	Start(what, name string) Task
+	Start(what, name string, k kernel.Version) Task
 }
 
 // Task is one thing under way, such as one pull. Done ends it.
@@ -75,7 +77,8 @@ type Options struct {
 	LogDir    string        // keeps the compile log of each build
 }
 
-// Run is one run: its collaborators and its options. All fields are required.
+// Run is one run: its collaborators and its options. All fields but KernelDone
+// are required.
 type Run struct {
 	Options
 	Engine    Engine
@@ -85,6 +88,9 @@ type Run struct {
 	Recipe    Recipe
 	Log       *slog.Logger
 	Progress  Progress
+	// KernelDone is called when the outcome of the last build on a kernel is known, from several goroutines. Of a run
+	// that is stopped it is not called for the kernels that are left.
+	KernelDone func(k kernel.Version)
 }
 
 // Recipe is what every image is made from beside its module.
@@ -110,7 +116,11 @@ func (r *Run) Do(ctx context.Context, p *plan.Plan) error {
 	}
 	runCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := &schedule{Run: r, plan: p, stop: stop, done: make([]bool, len(p.Builds))}
+	s := &schedule{Run: r, plan: p, stop: stop, done: make([]bool, len(p.Builds)), left: map[kernel.Version]*atomic.Int32{}}
+	for _, w := range work {
+		s.left[w.kernel] = &atomic.Int32{}
+		s.left[w.kernel].Store(int32(len(w.builds)))
+	}
 	work = s.prepareSources(runCtx, work)
 	s.run(runCtx, work)
 	s.skipRest(runCtx, work)

@@ -42,7 +42,7 @@ func toolkit(n int) string {
 
 type noProgress struct{}
 
-func (noProgress) Start(string, string) Task { return noProgress{} }
+func (noProgress) Start(string, string, kernel.Version) Task { return noProgress{} }
 func (noProgress) Update(int64, int64)       {}
 func (noProgress) Done(error)                {}
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,6 +15,7 @@ import (
 	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/engine"
 	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/module"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/version"
@@ -39,6 +41,7 @@ type schedule struct {
 	stop    context.CancelCauseFunc
 	done    []bool // by index into plan.Builds: the outcome is in the plan
 	sources map[version.Driver]*driver.Source
+	left    map[kernel.Version]*atomic.Int32 // builds whose outcome is not known yet
 }
 
 // pulled is a kernel whose toolkit is on the machine.
@@ -113,7 +116,7 @@ func (s *schedule) pullAll(ctx context.Context, work []kernelWork, slots chan st
 func (s *schedule) pull(ctx context.Context, w kernelWork) (Lease, error) {
 	var errs []error
 	for _, toolkit := range w.toolkits {
-		task := s.Progress.Start("pull", w.kernel.String())
+		task := s.Progress.Start("pull", w.kernel.String(), w.kernel)
 		lease, err := s.Engine.Acquire(ctx, toolkit, task.Update)
 		task.Done(err)
 		if err == nil {
@@ -188,17 +191,27 @@ func (s *schedule) compileKernel(ctx context.Context, p pulled, publishing *errg
 func (s *schedule) finish(ctx context.Context, i int, err error) {
 	b := &s.plan.Builds[i]
 	if err == nil {
-		s.done[i] = true
+		s.settle(i)
 		return
 	}
 	if ctx.Err() != nil {
 		return
 	}
 	b.State, b.Error = plan.Failed, hint.Text(err)
-	s.done[i] = true
 	s.logFailure(b, err)
+	s.settle(i)
 	if s.FailFast {
 		s.stop(errFailFast)
+	}
+}
+
+// settle says that the outcome of a build is in the plan. The last one of a kernel
+// ends that kernel.
+func (s *schedule) settle(i int) {
+	s.done[i] = true
+	k := s.plan.Builds[i].Kernel
+	if s.left[k].Add(-1) == 0 && s.KernelDone != nil {
+		s.KernelDone(k)
 	}
 }
 
@@ -267,7 +280,7 @@ func (s *schedule) prepareSources(ctx context.Context, work []kernelWork) []kern
 }
 
 func (s *schedule) source(ctx context.Context, v version.Driver) (*driver.Source, error) {
-	task := s.Progress.Start("source", v.String())
+	task := s.Progress.Start("source", v.String(), kernel.Version{})
 	src, err := s.fetchSource(ctx, v)
 	task.Done(err)
 	return src, err

@@ -30,7 +30,7 @@ func (s *schedule) compile(ctx context.Context, b *plan.Build, toolkit string, m
 			return nil, nil
 		}
 	}
-	task := s.Progress.Start("compile", b.Tag)
+	task := s.Progress.Start("compile", b.Tag, b.Kernel)
 	m, err := s.compileModule(ctx, b, toolkit, makeJobs)
 	task.Done(err)
 	return m, err
@@ -88,7 +88,7 @@ func (s *schedule) openLog(tag string) (*os.File, string, error) {
 
 // publish makes the image of a compiled module and publishes it.
 func (s *schedule) publish(ctx context.Context, b *plan.Build, m *compiled) error {
-	task := s.Progress.Start("publish", b.Tag)
+	task := s.Progress.Start("publish", b.Tag, b.Kernel)
 	err := s.publishModule(ctx, b, m)
 	task.Done(err)
 	return err

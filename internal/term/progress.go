@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"neuron-kmod/internal/build"
+	"neuron-kmod/internal/kernel"
 )
 
 // Progress shows the tasks under way. It is safe for concurrent use. Close ends
@@ -44,9 +45,12 @@ func (p *Progress) Close() {
 }
 
 // Start shows that a task, such as the pull of a kernel's toolkit, is under way.
-func (p *Progress) Start(what, name string) build.Task {
-	p.log.Debug("started", "step", what, "name", name)
-	t := &task{progress: p, what: what, name: name, start: time.Now()}
+func (p *Progress) Start(what, name string, k kernel.Version) build.Task {
+	t := &task{log: p.log.With("name", name), what: what, start: time.Now()}
+	if !k.IsZero() {
+		t.log = t.log.With("kernel", k)
+	}
+	t.log.Debug("started", "step", what)
 	if p.bars != nil {
 		t.bar = p.bars.New(0, mpb.BarStyle(),
 			mpb.BarRemoveOnComplete(),
@@ -57,10 +61,10 @@ func (p *Progress) Start(what, name string) build.Task {
 }
 
 type task struct {
-	progress   *Progress
-	what, name string
-	start      time.Time
-	bar        *mpb.Bar
+	log   *slog.Logger
+	what  string
+	start time.Time
+	bar   *mpb.Bar
 }
 
 // Update says that done of total units are done; total 0 means unknown.
@@ -78,10 +82,10 @@ func (t *task) Done(err error) {
 	}
 	took := time.Since(t.start).Round(100 * time.Millisecond)
 	if err != nil {
-		t.progress.log.Debug("failed", "step", t.what, "name", t.name, "took", took, "error", err)
+		t.log.Debug("failed", "step", t.what, "took", took, "error", err)
 		return
 	}
-	t.progress.log.Info(pastTense[t.what], "name", t.name, "took", took)
+	t.log.Info(pastTense[t.what], "took", took)
 }
 
 var pastTense = map[string]string{

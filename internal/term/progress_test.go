@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"neuron-kmod/internal/kernel"
 )
 
 // R8.3: without a terminal each step that ends well is one plain line; a failure is its caller's to report.
@@ -15,13 +17,17 @@ func TestPlain(t *testing.T) {
 	out := NewOutput(&buf)
 	log := slog.New(slog.NewTextHandler(out, nil))
 	p := NewProgress(out, false, log)
-	task := p.Start("pull", "6.1.0-50-amd64")
+	k, err := kernel.Parse("6.1.0-50-amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := p.Start("pull", "6.1.0-50-amd64", k)
 	task.Update(1, 2)
 	task.Done(nil)
-	p.Start("compile", "x").Done(errors.New("broken"))
+	p.Start("compile", "x", kernel.Version{}).Done(errors.New("broken"))
 	p.Close()
 	got := buf.String()
-	if !strings.Contains(got, `msg="the Driver Toolkit is here" name=6.1.0-50-amd64`) || strings.Count(got, "\n") != 1 {
+	if !strings.Contains(got, `msg="the Driver Toolkit is here" name=6.1.0-50-amd64 kernel=6.1.0-50-amd64`) || strings.Count(got, "\n") != 1 {
 		t.Errorf("log:\n%s", got)
 	}
 	if strings.ContainsAny(got, "\x1b\r") {
@@ -38,7 +44,7 @@ func TestLive(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			task := p.Start("compile", "tag")
+			task := p.Start("compile", "tag", kernel.Version{})
 			task.Update(1, 3)
 			log.Info("in between")
 			task.Done(nil)
