@@ -43,8 +43,8 @@ func toolkit(n int) string {
 type noProgress struct{}
 
 func (noProgress) Start(string, string, kernel.Version) Task { return noProgress{} }
-func (noProgress) Update(int64, int64)       {}
-func (noProgress) Done(error)                {}
+func (noProgress) Update(int64, int64)                       {}
+func (noProgress) Done(error)                                {}
 
 // folder is a Workspace in a test's folder.
 type folder string

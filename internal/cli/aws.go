@@ -37,7 +37,7 @@ func (c *caller) identity(ctx context.Context) (*identity.Identity, error) {
 }
 
 func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) {
-	o := identity.Options{Region: s.AWS.Region, CAFile: s.caFile, Profile: s.AWS.Profile, Log: s.log}
+	o := identity.Options{Region: s.AWS.Region, CAFile: s.caFile, Profile: s.AWS.Profile, Secret: s.workflow.Mask, Log: s.log}
 	if s.Target != registry.KindECR && !s.AWS.MirrorNamed {
 		o.Fallback = ecr.PublicRegion // nothing of ours is in a region
 	}

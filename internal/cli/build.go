@@ -15,6 +15,7 @@ import (
 	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/engine"
 	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
 	"neuron-kmod/internal/term"
@@ -96,7 +97,7 @@ func (o *buildOptions) run(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if werr := o.write(p); werr != nil {
+	if werr := errors.Join(o.write(p), o.tellStep(p)); werr != nil {
 		return errors.Join(err, werr)
 	}
 	if err != nil {
@@ -176,7 +177,7 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 		Fetcher: &driver.Fetcher{
 			HTTP: s.httpClient(), Source: o.DriverSource, Cache: filepath.Join(o.CacheDir, "drivers"), Log: o.log,
 		},
-		Log: o.log, Progress: progress,
+		Log: o.log, Progress: progress, KernelDone: func(k kernel.Version) { o.endGroup(p, k) },
 	}
 	return r.Do(ctx, p)
 }

@@ -16,6 +16,7 @@ import (
 	xterm "golang.org/x/term"
 
 	"neuron-kmod/internal/config"
+	"neuron-kmod/internal/github"
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/term"
 )
@@ -33,6 +34,10 @@ type Streams struct {
 func Main(ctx context.Context, s Streams) int {
 	a := &app{stdout: s.Stdout, stderr: term.NewOutput(s.Stderr), live: isTerminal(s.Stderr)}
 	a.Settings, a.environment = config.FromEnvironment(s.Getenv)
+	a.workflow = &github.Workflow{Out: io.Discard, Summary: a.StepSummary, Outputs: a.StepOutputs}
+	if a.Actions {
+		a.workflow.Out = a.stderr
+	}
 	cmd := newRoot(a)
 	cmd.SetArgs(s.Args)
 	cmd.SetOut(s.Stdout)
@@ -41,6 +46,9 @@ func Main(ctx context.Context, s Streams) int {
 	var signal Interrupted
 	if err != nil && errors.As(context.Cause(ctx), &signal) && !errors.As(err, new(Interrupted)) {
 		err = fmt.Errorf("%w: %w", signal, err) // by itself it may say no more than "context canceled"
+	}
+	if a.groups != nil {
+		a.groups.Close()
 	}
 	if err != nil {
 		a.report(err)
@@ -68,6 +76,9 @@ type app struct {
 	stderr *term.Output
 	live   bool // stderr is a terminal
 	log    *slog.Logger
+
+	workflow *github.Workflow // says nothing outside GitHub Actions
+	groups   *github.Log      // nil outside GitHub Actions, and where the log is JSON
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -134,6 +145,11 @@ func (a *app) setLog() error {
 	case "json":
 		a.log = slog.New(slog.NewJSONHandler(a.stderr, options))
 	case "text":
+		if a.Actions {
+			a.groups = github.NewLog(a.workflow, level)
+			a.log = slog.New(a.groups)
+			break
+		}
 		if a.live { // a person watches: the time is on the wall
 			options.ReplaceAttr = dropTime
 		}

@@ -89,15 +89,20 @@ type invalid struct{ error }
 
 func (i invalid) Unwrap() error { return i.error }
 
-// report prints an error and what to do about it, as a log line where the log
-// is JSON.
+// report prints an error and what to do about it: as a log line where the log
+// is JSON, as an annotation in GitHub Actions.
 func (a *app) report(err error) {
 	if a.log != nil && a.logFormat == "json" {
 		a.log.Error(err.Error(), "hint", hint.Of(err))
 		return
 	}
-	fmt.Fprintf(a.stderr, "neuron-kmod: %s\n", strings.TrimSpace(err.Error()))
+	text := strings.TrimSpace(err.Error())
 	if h := hint.Of(err); h != "" {
-		fmt.Fprintf(a.stderr, "hint: %s\n", h)
+		text += "\nhint: " + h
 	}
+	if a.Actions {
+		a.workflow.Error("neuron-kmod", text)
+		return
+	}
+	fmt.Fprintf(a.stderr, "neuron-kmod: %s\n", text)
 }

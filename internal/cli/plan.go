@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,8 +30,11 @@ type planOptions struct {
 	driver  string // a version or "all"
 	release string // "", "4.20" or "4.20.16"
 	kernels []string
-	output  string // "table" or "json"
+	output  string // "table", "json", or for plan "github-matrix"
 }
+
+// githubMatrix is the format of plan for the jobs of a workflow.
+const githubMatrix = "github-matrix"
 
 func newPlan(a *app) *cobra.Command {
 	o := &planOptions{app: a}
@@ -47,6 +51,9 @@ func newPlan(a *app) *cobra.Command {
 		},
 	}
 	o.flags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&o.Force, "force", o.Force, "with -o github-matrix, all builds and not only the missing ones (FORCE_BUILD)")
+	f.Lookup("output").Usage = "`format` of the result: table, json, or github-matrix for the matrix of a job in GitHub Actions"
 	return cmd
 }
 
@@ -84,6 +91,9 @@ func (o *planOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.output == githubMatrix {
+		return o.writeMatrix(p)
+	}
 	if err := o.write(p); err != nil {
 		return err
 	}
@@ -92,8 +102,8 @@ func (o *planOptions) run(ctx context.Context) error {
 
 // plan makes the plan, and returns the target that it was made for.
 func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.Plan, registry.Target, error) {
-	if o.output != "table" && o.output != "json" {
-		return nil, nil, usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use table or json")}
+	if err := o.checkOutput(want); err != nil {
+		return nil, nil, err
 	}
 	in, err := o.input()
 	if err != nil {
@@ -126,6 +136,19 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 		o.log.Warn("the kernel of a release cannot be found out", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
 	}
 	return p, target, nil
+}
+
+// checkOutput refuses formats that the command does not have: only who does not
+// push is asked for a job matrix.
+func (o *planOptions) checkOutput(want access) error {
+	formats := []string{"table", "json"}
+	if !want.push {
+		formats = append(formats, githubMatrix)
+	}
+	if !slices.Contains(formats, o.output) {
+		return usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use "+strings.Join(formats, " or "))}
+	}
+	return nil
 }
 
 // input reads the two files and the filters; it touches no network.

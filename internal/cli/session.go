@@ -57,7 +57,7 @@ func (a *app) open() (*session, error) {
 	}
 	s := &session{app: a, transport: rt, locate: unmoved}
 	s.caller = &caller{load: s.loadIdentity}
-	s.login = &ecr.Login{Identity: s.caller.identity, AnonymousPublic: a.AnonymousPublic, Log: a.log}
+	s.login = &ecr.Login{Identity: s.caller.identity, AnonymousPublic: a.AnonymousPublic, Secret: a.workflow.Mask, Log: a.log}
 	s.keychain = registry.NewKeychain(s.sources()...)
 	s.client = registry.NewClient(s.keychain, rt, a.log)
 	return s, nil

@@ -52,6 +52,9 @@ type Settings struct {
 	Quay      Login      // QUAY_USERNAME and QUAY_PASSWORD, the account for quay.io
 	AuthFiles []AuthFile // registry credentials, the most explicit first
 
+	StepSummary string // GITHUB_STEP_SUMMARY, a file; "" outside GitHub Actions
+	StepOutputs string // GITHUB_OUTPUT, a file; "" outside GitHub Actions
+
 	CheckTools      bool // whether doctor looks for tools: a runner has them installed
 	NeedQuay        bool // whether a run ends where Driver Toolkits are at quay.io and there are no credentials for it
 	UseMirror       bool // whether Driver Toolkits are taken from the mirror in ECR where it has them
@@ -99,6 +102,7 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 	}
 	if actions {
 		s.Target = "ecr-public"
+		s.StepSummary, s.StepOutputs = getenv("GITHUB_STEP_SUMMARY"), getenv("GITHUB_OUTPUT")
 	}
 	var errs [6]error
 	s.CacheDir, errs[0] = cacheDir(getenv)

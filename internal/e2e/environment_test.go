@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -100,16 +101,19 @@ func TestActions(t *testing.T) {
 	// The Driver Toolkit arrives when every token is over that there was when the run began.
 	g := newGate()
 	env.ToolkitFaults.Set(g.fault(http.MethodGet, regexp.MustCompile(toolkitPath.String()+"blobs/")))
-	p := launchProgram(t, actions, cloudArgs(env, "-v", "--log-format", "json")...)
+	p := launchProgram(t, actions, cloudArgs(env, "-v")...)
 	p.await("the pull", g.reached)
 	tokens, roles := env.Cloud.Count("ecr-public:GetAuthorizationToken"), env.Cloud.Count("sts:AssumeRoleWithWebIdentity")
 	time.AfterFunc(lives.ECRToken, g.open)
 	r := p.result()
 	expect(t, r, 0)
 	expectState(t, r, "built")
+	if len(r.masks) == 0 {
+		t.Error("nothing is masked")
+	}
 	w.expectSecret(r, filepath.Join(env.Dir, "cache"), tempDir(env))
-
 	expectPublished(t, env, r, lab.PublicRepository, env.PublicTarget)
+	expectStep(t, w, env, r)
 	if n := env.Cloud.Count("ecr-public:GetAuthorizationToken"); n <= tokens {
 		t.Errorf("%d tokens for the registry before the pull, %d in all", tokens, n)
 	}
@@ -119,6 +123,28 @@ func TestActions(t *testing.T) {
 	expectFirst(t, env)
 	expectClean(t, actions, before)
 	expectOnly(t, env)
+}
+
+// expectStep checks what the step of GitHub Actions shows: the kernel's log lines as a group, a summary, outputs.
+// R8.3
+func expectStep(t *testing.T, w *secretWatch, env *lab.Env, r result) {
+	t.Helper()
+	b := r.report.Builds[0]
+	_, group, _ := strings.Cut(r.stderr, "::group::"+b.Kernel+": 1 built\n")
+	group, _, ended := strings.Cut(group, "::endgroup::")
+	for _, line := range []string{"the Driver Toolkit is here", "compiled the module", "published the image"} {
+		if !ended || !strings.Contains(group, line) {
+			t.Errorf("the kernel's group has no %q:\n%s", line, r.stderr)
+		}
+	}
+	for file, want := range map[string]string{
+		"step-summary.md": "| ✅ built | " + driver + " |", "step-output": "[\"" + b.Tag + "\"]",
+	} {
+		text, err := os.ReadFile(filepath.Join(env.Dir, file))
+		if err != nil || !strings.Contains(string(text), want) || w.holds(text) {
+			t.Errorf("%s: %v, want %q in\n%s", file, err, want, text)
+		}
+	}
 }
 
 // expectPublished checks that a repository has the one image of a run's report, and that the report names it there.

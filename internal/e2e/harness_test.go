@@ -109,7 +109,21 @@ func (r report) count(state string) int {
 type result struct {
 	code           int
 	stdout, stderr string
-	report         report // of -o json
+	masks          []string // what GitHub's runner is told to hide; it hides those lines of stderr, which are not in there
+	report         report   // of -o json
+}
+
+// masked separates the lines that GitHub's runner hides.
+func masked(log string) (masks []string, shown string) {
+	var rest []string
+	for line := range strings.SplitSeq(log, "\n") {
+		if secret, ok := strings.CutPrefix(line, "::add-mask::"); ok {
+			masks = append(masks, secret)
+		} else {
+			rest = append(rest, line)
+		}
+	}
+	return masks, strings.Join(rest, "\n")
 }
 
 // run runs the program to its end and parses its report.
@@ -143,7 +157,8 @@ func finish(t testing.TB, cmd *exec.Cmd, err error, stdout, stderr *bytes.Buffer
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
+	r := result{code: cmd.ProcessState.ExitCode(), stdout: stdout.String()}
+	r.masks, r.stderr = masked(stderr.String())
 	if strings.HasPrefix(r.stdout, "{") {
 		if err := json.Unmarshal(stdout.Bytes(), &r.report); err != nil {
 			t.Fatalf("the report is not JSON: %v\n%s", err, r.stdout)

@@ -52,14 +52,14 @@ func newCloud(t *testing.T, o amazon.Options, actions ...string) *amazon.Cloud {
 func load(t *testing.T) func(ctx context.Context) (*identity.Identity, error) {
 	t.Helper()
 	return func(ctx context.Context) (*identity.Identity, error) {
-		return identity.Load(ctx, identity.Options{Log: slog.New(slog.DiscardHandler)})
+		return identity.Load(ctx, identity.Options{Secret: func(string) {}, Log: slog.New(slog.DiscardHandler)})
 	}
 }
 
 func newLogin(t *testing.T) (*Login, *strings.Builder) {
 	t.Helper()
 	var log strings.Builder
-	return &Login{Identity: load(t), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, &log
+	return &Login{Identity: load(t), Secret: func(string) {}, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, &log
 }
 
 // use returns the user and the password that l has for a host, "" for none.

@@ -20,7 +20,9 @@ type Login struct {
 	Identity func(ctx context.Context) (*identity.Identity, error)
 	// AnonymousPublic: where no token for ECR Public is to be had, it is read without one, with a warning.
 	AnonymousPublic bool
-	Log             *slog.Logger
+	// Secret is told each token before it is used, so that whoever keeps a log can hide it.
+	Secret func(secret string)
+	Log    *slog.Logger
 
 	mu     sync.Mutex
 	tokens map[string]*token // by region, and PublicHost
@@ -73,7 +75,7 @@ func (l *Login) token(ctx context.Context, host string) (*token, error) {
 	}
 	t := l.tokens[key]
 	if t == nil {
-		t = &token{log: l.Log, what: key, get: private(id.Config, key)}
+		t = &token{log: l.Log, secret: l.Secret, what: key, get: private(id.Config, key)}
 		if host == PublicHost {
 			t.get = public(id.Config)
 		}

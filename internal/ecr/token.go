@@ -31,9 +31,10 @@ type issued struct {
 // token is a login that renews itself. It implements authn.Authenticator and authn.ContextAuthenticator, and may be used
 // from several goroutines; while one renews it the others wait.
 type token struct {
-	get  func(ctx context.Context) (issued, error)
-	what string // region or host, for the log
-	log  *slog.Logger
+	get    func(ctx context.Context) (issued, error)
+	what   string // region or host, for the log
+	secret func(secret string)
+	log    *slog.Logger
 
 	mu      sync.Mutex
 	config  *authn.AuthConfig // nil until the first time
@@ -85,6 +86,8 @@ func (t *token) take(fresh issued, now time.Time) error {
 	if err != nil || !ok || user == "" || password == "" {
 		return errors.New("AWS answers with something else than a token")
 	}
+	t.secret(fresh.encoded)
+	t.secret(password)
 	t.log.Debug("logged in", "registry", t.what, "until", fresh.expires)
 	life := fresh.expires.Sub(now)
 	t.config = &authn.AuthConfig{Username: user, Password: password}

@@ -38,7 +38,9 @@ func NewLog(w *Workflow, level slog.Leveler) *Log {
 }
 
 // Enabled implements slog.Handler.
-func (l *Log) Enabled(_ context.Context, level slog.Level) bool { return level >= l.shared.level.Level() }
+func (l *Log) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= l.shared.level.Level()
+}
 
 // WithAttrs implements slog.Handler.
 func (l *Log) WithAttrs(attrs []slog.Attr) slog.Handler {

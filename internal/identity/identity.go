@@ -46,7 +46,9 @@ type Options struct {
 	Role *Role
 	// Profile is the one that the chain uses, for messages; "" if none is named.
 	Profile string
-	Log     *slog.Logger // what the SDK has to tell, at level debug
+	// Secret is told each secret that is got for Role, before it is used, so that whoever keeps a log can hide it.
+	Secret func(secret string)
+	Log    *slog.Logger // what the SDK has to tell, at level debug
 }
 
 // Role is an IAM role and the proof that this process may assume it.
@@ -84,7 +86,7 @@ func load(ctx context.Context, o Options) (*Identity, error) {
 		return nil, err
 	}
 	if o.Role != nil {
-		cfg.Credentials = aws.NewCredentialsCache(&webIdentity{*o.Role, sts.NewFromConfig(cfg)}, early)
+		cfg.Credentials = aws.NewCredentialsCache(&webIdentity{*o.Role, sts.NewFromConfig(cfg), o.Secret}, early)
 	}
 	keys, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func configure(t *testing.T, text string) {
 	}
 }
 
-func options() Options { return Options{Log: slog.New(slog.DiscardHandler)} }
+func options() Options { return Options{Secret: func(string) {}, Log: slog.New(slog.DiscardHandler)} }
 
 // R1.3, R10.2: the chain's ways to credentials, each checked with AWS before it is used.
 func TestLoad(t *testing.T) {
@@ -116,7 +117,7 @@ func TestLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t, amazon.Options{})
 			tt.set(t, c)
-			tt.o.Log = options().Log
+			tt.o.Log, tt.o.Secret = options().Log, options().Secret
 			id, err := Load(t.Context(), tt.o)
 			if err != nil {
 				t.Fatalf("%v (%s)", err, hint.Of(err))
@@ -157,12 +158,19 @@ func TestLoadRole(t *testing.T) {
 	c.SetLifetimes(amazon.Lifetimes{Role: time.Minute}) // shorter than the time before which they are renewed
 	o := options()
 	o.Role = oidc(c, arn)
+	var told []string
+	o.Secret = func(s string) { told = append(told, s) }
 	id, err := Load(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(id.ARN, ":assumed-role/ci/neuron-kmod-7") || id.Expires.IsZero() || id.Source != "OIDC, role "+arn {
 		t.Errorf("identity %+v", id)
+	}
+	for _, secret := range c.Secrets() {
+		if !slices.Contains(told, secret) && secret != c.RequestToken() {
+			t.Errorf("a secret was used and not told: %q", secret)
+		}
 	}
 	before := c.Count("sts:AssumeRoleWithWebIdentity")
 	if _, err := id.Config.Credentials.Retrieve(t.Context()); err != nil {

@@ -17,6 +17,7 @@ import (
 type webIdentity struct {
 	Role
 	client *sts.Client
+	secret func(secret string)
 }
 
 // Retrieve implements aws.CredentialsProvider.
@@ -25,6 +26,7 @@ func (w *webIdentity) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if err != nil {
 		return aws.Credentials{}, err
 	}
+	w.secret(token)
 	provider := stscreds.NewWebIdentityRoleProvider(w.client, w.ARN, identityToken(token), func(o *stscreds.WebIdentityRoleOptions) {
 		o.RoleSessionName = w.Session
 	})
@@ -32,6 +34,8 @@ func (w *webIdentity) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if err != nil {
 		return aws.Credentials{}, fmt.Errorf("assume role %s: %w", w.ARN, brief(err))
 	}
+	w.secret(keys.SecretAccessKey)
+	w.secret(keys.SessionToken)
 	return keys, nil
 }
 
