@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 LAB ?= .lab
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 export CGO_ENABLED ?= 0
 
 .PHONY: help setup build demo test test-short lint bench clean
@@ -35,13 +36,14 @@ test-short: ## the tests that need nothing but Go
 	@scripts/setup.sh build
 	go test -short ./...
 
-lint: ## formatting, vet, shellcheck
+lint: ## formatting, vet, staticcheck, shellcheck, actionlint
 	@scripts/setup.sh test
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go vet -tags e2e ./...
 	go run $(STATICCHECK) -tags e2e ./...
 	git ls-files -co --exclude-standard '*.sh' .ci/run | xargs shellcheck
+	go run $(ACTIONLINT)
 
 bench: ## the benchmarks of the issue: counts and ratios
 	@scripts/setup.sh test
