@@ -70,6 +70,19 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// What a registry or an engine says reaches no terminal as a command.
+func TestTablePrintable(t *testing.T) {
+	const hostile = "\x1b[2J\u202e\r\x07said"
+	c := Check{Group: "registries", Name: hostile, Source: hostile}.Fail(hint.Wrap(errors.New(hostile), hostile))
+	var got strings.Builder
+	if err := NewReport([]config.Setting{{Name: "AWS profile", Value: hostile}}, []Check{c}).WriteTable(&got); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(got.String(), "\x1b\u202e\r\x07") || strings.Count(got.String(), "said") != 5 {
+		t.Errorf("%q", got.String())
+	}
+}
+
 // R1.2: each tool of the script is there as a library, with its version; on a runner it is not looked at.
 func TestReplaced(t *testing.T) {
 	info := &debug.BuildInfo{GoVersion: "go1.26.8", Deps: []*debug.Module{

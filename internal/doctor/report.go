@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"neuron-kmod/internal/config"
 	"neuron-kmod/internal/hint"
@@ -103,7 +104,7 @@ func (r Report) WriteTable(w io.Writer) error {
 		if value == "" {
 			value = "-"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, value, s.Override)
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, printable(value), s.Override)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -128,10 +129,20 @@ const indent = "            " // below the detail
 
 // write writes a check: its state and name, what was found, and below it what to do.
 func (c Check) write(sb *strings.Builder) {
-	fmt.Fprintf(sb, "  %-8s  %s: %s\n", c.State, c.Name, strings.ReplaceAll(strings.TrimSpace(c.Detail), "\n", "\n"+indent))
+	fmt.Fprintf(sb, "  %-8s  %s: %s\n", c.State, printable(c.Name), strings.ReplaceAll(printable(strings.TrimSpace(c.Detail)), "\n", "\n"+indent))
 	for _, line := range c.facts() {
-		fmt.Fprintf(sb, "%s%s\n", indent, line)
+		fmt.Fprintf(sb, "%s%s\n", indent, printable(line))
 	}
+}
+
+// printable takes out of text what a terminal would obey: some of it is the words of a registry or of an engine.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 func (c Check) facts() []string {
