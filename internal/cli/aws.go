@@ -36,6 +36,13 @@ func (c *caller) identity(ctx context.Context) (*identity.Identity, error) {
 	return id, err
 }
 
+// known returns what identity has found; nothing where it was not asked.
+func (c *caller) known() (*identity.Identity, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.id, c.err
+}
+
 func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) {
 	o := identity.Options{Region: s.AWS.Region, CAFile: s.caFile, Profile: s.AWS.Profile, Secret: s.workflow.Mask, Log: s.log}
 	if s.Target != registry.KindECR && !s.AWS.MirrorNamed {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os/exec"
@@ -8,90 +9,92 @@ import (
 
 	"neuron-kmod/internal/doctor"
 	"neuron-kmod/internal/engine"
-	"neuron-kmod/internal/image"
-	"neuron-kmod/internal/workspace"
 )
 
-// engineChecks are the checks of the container engine.
-type engineChecks struct{ tool, works []doctor.Check }
-
-// baseImage is what became of the base image.
-type baseImage struct {
-	reference string
-	checks    []doctor.Check
-	base      image.Base
-	read      bool
-}
-
-// engineChecks gets the base image and runs a container of it.
-func (o *doctorOptions) engineChecks(ctx context.Context, s *session) (baseImage, engineChecks) {
-	base := baseImage{reference: o.BaseImage}
-	c := doctor.Check{Group: "registries", Name: "base image"}
-	ws, err := workspace.Open(ctx, o.CacheDir, o.TempDir, o.log)
-	if err != nil {
-		base.checks = []doctor.Check{c.Skip("not tried: there is no folder to work in")}
-		return base, engineChecks{works: []doctor.Check{doctor.Check{Group: "engine", Name: "folder"}.Fail(err)}}
-	}
-	defer func() {
-		if err := ws.Close(); err != nil {
-			o.log.Warn("cannot remove the folder; the next run tries again", "error", err)
+// engineStep asks the engine what it is. That needs no folder, but New wants the
+// names of some.
+func (x *checkup) engineStep() step {
+	name := filepath.Base(x.engine)
+	return step{group: "tools", name: name, run: func(ctx context.Context, _ doctor.Check) (doctor.Check, error) {
+		o := engine.Options{
+			Program: x.engine, StateDir: cmp.Or(x.CacheDir, x.TempDir), TempDir: x.TempDir, RunID: "doctor",
+			CAFile: x.caFile, Platform: platform, Log: x.log,
 		}
-	}()
-	base.check(ctx, &o.buildOptions, s, ws, c)
-	return base, o.runChecks(ctx, ws, base)
-}
-
-// check gets the base image as a build does.
-func (b *baseImage) check(ctx context.Context, o *buildOptions, s *session, ws *workspace.Workspace, c doctor.Check) {
-	files, err := o.parts()
-	if err == nil {
-		b.reference = files.base
-		var info image.BaseInfo
-		if b.base, info, err = o.base(ctx, s, ws, files.base); err == nil {
-			b.read = true
-			c.State, c.Detail = doctor.OK, files.base+" holds what KMM runs"
-			if info.BusyBox != "" {
-				c.Detail += ", BusyBox " + info.BusyBox
-			}
+		if x.workspace != nil {
+			o.TempDir, o.RunID = x.workspace.Path(), x.workspace.ID()
 		}
-	}
-	if err != nil {
-		c = c.Fail(err)
-	}
-	b.checks = []doctor.Check{c}
+		eng, err := engine.New(o)
+		if err == nil {
+			x.info, err = eng.Check(ctx)
+		}
+		if err == nil {
+			x.eng = eng
+		}
+		return doctor.Engine(name, x.info.Path, x.info.Version, errors.Is(err, exec.ErrNotFound), err), nil
+	}}
 }
 
-// runChecks asks the engine what it is, and has it run a container.
-func (o *doctorOptions) runChecks(ctx context.Context, ws *workspace.Workspace, base baseImage) engineChecks {
-	runs := doctor.Check{Group: "engine", Name: "a container runs"}
-	temporary := doctor.Temporary(o.TempDir)
-	name := filepath.Base(o.engine)
-	dir, err := ws.Mkdir("engine")
-	var eng *engine.CLI
-	var info engine.Info
-	if err == nil {
-		eng, err = engine.New(engine.Options{Program: o.engine, StateDir: o.CacheDir, TempDir: dir, RunID: ws.ID(), CAFile: o.caFile, Platform: platform, Log: o.log})
+// needsEngine is unmet where the engine does not work.
+func (x *checkup) needsEngine() string {
+	if x.eng == nil {
+		return filepath.Base(x.engine) + " does not work"
 	}
-	if err == nil {
-		info, err = eng.Check(ctx)
-	}
-	tool := doctor.Engine(name, info.Path, info.Version, errors.Is(err, exec.ErrNotFound), err)
-	if err != nil {
-		return engineChecks{[]doctor.Check{tool}, []doctor.Check{runs.Skip("not tried: " + name + " does not work"), temporary}}
-	}
-	return engineChecks{[]doctor.Check{tool}, []doctor.Check{probe(ctx, eng, info, base, runs), doctor.Store(info.Storage), temporary}}
+	return ""
 }
 
-func probe(ctx context.Context, eng *engine.CLI, info engine.Info, base baseImage, c doctor.Check) doctor.Check {
-	if !base.read {
-		return c.Skip("not tried: there is no base image to run")
+// probeStep runs a container of the base image.
+func (x *checkup) probeStep() step {
+	unmet := func() string {
+		if x.eng != nil && x.image.Image == nil {
+			return "there is no base image to run"
+		}
+		return x.needsEngine()
 	}
-	if err := eng.Probe(ctx, base.base.Image); err != nil {
-		return c.Fail(err)
+	return step{"engine", "a container runs", unmet, func(ctx context.Context, c doctor.Check) (doctor.Check, error) {
+		if err := x.eng.Probe(ctx, x.image.Image); err != nil {
+			return c, err
+		}
+		c.State, c.Detail = doctor.OK, "as root"
+		if x.info.Rootless {
+			c.Detail = "rootless"
+		}
+		return c, nil
+	}}
+}
+
+func (x *checkup) storeStep() step {
+	return step{"engine", "room for images", x.needsEngine, func(context.Context, doctor.Check) (doctor.Check, error) {
+		return doctor.Store(x.info.Storage), nil
+	}}
+}
+
+func (x *checkup) temporaryStep() step {
+	return step{group: "engine", name: "room for downloads", run: func(context.Context, doctor.Check) (doctor.Check, error) {
+		return doctor.Temporary(x.TempDir), nil
+	}}
+}
+
+// baseStep gets the base image as a build does.
+func (x *checkup) baseStep() step {
+	unmet := func() string {
+		if x.workspace == nil && x.closed == "" {
+			return "there is no folder to work in"
+		}
+		return x.closed
 	}
-	c.State, c.Detail = doctor.OK, "as root"
-	if info.Rootless {
-		c.Detail = "rootless"
-	}
-	return c
+	return step{"registries", "base image", unmet, func(ctx context.Context, c doctor.Check) (doctor.Check, error) {
+		if x.filesErr != nil {
+			return c, x.filesErr
+		}
+		base, info, err := x.base(ctx, x.session, x.workspace, x.files.base)
+		if err != nil {
+			return c, err
+		}
+		x.image = base
+		c.State, c.Detail = doctor.OK, x.files.base+" holds what KMM runs"
+		if info.BusyBox != "" {
+			c.Detail += ", BusyBox " + info.BusyBox
+		}
+		return c, nil
+	}}
 }

@@ -89,7 +89,7 @@ func TestReplaced(t *testing.T) {
 		{Path: "github.com/aws/aws-sdk-go-v2", Version: "v1.48.0"},
 		{Path: "github.com/sassoftware/go-rpmutils", Version: "v0", Replace: &debug.Module{Version: "v0.4.0"}},
 	}}
-	versions := map[string]string{"aws": "v1.48.0", "jq": "go1.26.8", "rpm2cpio": "v0.4.0", "cpio": "go1.26.8", "wget, curl": ""}
+	versions := map[string]string{"aws": "v1.48.0", "jq": "go1.26.8", "rpm2cpio": "v0.4.0", "cpio": "go1.26.8", "wget, curl": "", "gh": "go1.26.8"}
 	for _, look := range []bool{true, false} {
 		checks := Replaced(info, look)
 		if len(checks) != len(versions) {

@@ -12,6 +12,7 @@ var replaced = []struct{ tool, library, module string }{
 	{"rpm2cpio", "go-rpmutils", "github.com/sassoftware/go-rpmutils"},
 	{"cpio", "the program's own reader", ""},
 	{"wget, curl", "Go's net/http and go-retryablehttp", "github.com/hashicorp/go-retryablehttp"},
+	{"gh", "Go's net/http", ""},
 }
 
 // Replaced returns a check for each tool that need not be installed. info is the program's own; nil leaves versions out.

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"neuron-kmod/internal/doctor"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/identity"
+)
+
+const noAWS = "there is no AWS identity"
+
+// lacksAWS tells whether err is the reason why there is no AWS identity.
+func (x *checkup) lacksAWS(err error) bool {
+	if x.session == nil {
+		return false
+	}
+	_, reason := x.session.caller.known()
+	return reason != nil && errors.Is(err, reason)
+}
+
+// awsCheck tells who the program is to AWS. It asks for nothing: the other
+// checks have asked, if a build would. That there is no identity is a failure
+// where one of them could not be made for it.
+func (x *checkup) awsCheck(results []outcome) doctor.Check {
+	c := doctor.Check{Group: "credentials", Name: "AWS identity"}
+	if x.session == nil {
+		return c.Skip("not tried: " + x.closed)
+	}
+	id, err := x.session.caller.known()
+	needed := false
+	for _, r := range results {
+		needed = needed || r.noAWS
+	}
+	switch {
+	case err != nil && needed:
+		return c.Fail(err)
+	case id == nil && err == nil, errors.Is(err, identity.ErrNone):
+		return c.Skip("not needed for target " + x.Target)
+	case err != nil:
+		c.State, c.Detail, c.Hint = doctor.Warning, "not needed, and it does not work: "+err.Error(), hint.Of(err)
+		return c
+	}
+	c.State, c.Source, c.Identity = doctor.OK, id.Source, id.ARN
+	c.Detail = fmt.Sprintf("%s, account %s, region %s", id.ARN, id.Account, id.Region)
+	c.ValidUntil = until(id.Expires)
+	return c
+}
+
+func until(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// toolkitLoginStep tells the login for a Driver Toolkit, where it is taken from.
+// A build in GitHub Actions does not begin without one for quay.io.
+func (x *checkup) toolkitLoginStep() step {
+	return step{"credentials", "Driver Toolkits", x.needsToolkit, func(ctx context.Context, c doctor.Check) (doctor.Check, error) {
+		if err := x.session.checkQuay(ctx, x.in); err != nil {
+			return c, err
+		}
+		at, err := x.session.locate(ctx, x.toolkit)
+		if err != nil {
+			return c, err
+		}
+		c, err = x.session.account(ctx, c, at)
+		if c.State == doctor.Warning && strings.HasPrefix(at, quayHost+"/") {
+			c.Hint = quayAdvice
+		}
+		return c, err
+	}}
+}
+
+func (x *checkup) targetLoginStep() step {
+	return step{"credentials", "target", x.needsTarget, func(ctx context.Context, c doctor.Check) (doctor.Check, error) {
+		return x.session.account(ctx, c, x.target.String())
+	}}
+}
+
+func (x *checkup) baseLoginStep() step {
+	unmet := func() string {
+		if x.filesErr != nil && x.closed == "" {
+			return "the base image is not known"
+		}
+		return x.closed
+	}
+	return step{"credentials", "base image", unmet, func(ctx context.Context, c doctor.Check) (doctor.Check, error) {
+		return x.session.account(ctx, c, x.files.base)
+	}}
+}
+
+// account tells which credentials there are for a repository or an image.
+func (s *session) account(ctx context.Context, c doctor.Check, reference string) (doctor.Check, error) {
+	if strings.HasPrefix(reference, "oci:") {
+		return c.Skip("not needed for a folder"), nil
+	}
+	ref, err := name.ParseReference(reference)
+	if err != nil {
+		return c, err
+	}
+	host := ref.Context().RegistryStr()
+	c.Name += " (" + host + ")"
+	auth, source, err := s.keychain.Find(ctx, ref.Context())
+	if err != nil {
+		return c, err
+	}
+	if source == "" {
+		c.State, c.Detail = doctor.Warning, "no credentials: it is asked anonymously"
+		return c, nil
+	}
+	cfg, err := authn.Authorization(ctx, auth)
+	if err != nil {
+		return c, err
+	}
+	c.State, c.Source, c.Identity = doctor.OK, source, cfg.Username
+	c.Detail = "user " + cfg.Username
+	if cfg.Username == "" {
+		c.Detail = "a token"
+	}
+	if t, ok := auth.(interface{ Expires() time.Time }); ok {
+		c.ValidUntil = until(t.Expires())
+	}
+	return c, nil
+}
