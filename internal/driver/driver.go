@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/version"
@@ -26,7 +27,8 @@ const packageName = "aws-neuronx-dkms"
 // has returned it; what is built is a copy that Prepare makes.
 type Source struct {
 	Version version.Driver
-	Dir     string // the folder with Kbuild and the C files
+	Dir     string    // the folder with Kbuild and the C files
+	Made    time.Time // when the package was made, in UTC, as its header says; zero where it says nothing
 }
 
 // FileName returns the name of the file that holds a version's package.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	rpmutils "github.com/sassoftware/go-rpmutils"
 
@@ -73,6 +74,18 @@ func (r *rpmFile) identify(v version.Driver) error {
 		return fmt.Errorf("it is the package %.80q in version %.80q, not %s in version %s", name, ver, packageName, v)
 	}
 	return nil
+}
+
+// made returns when the package was made, in UTC; zero where the header does not say.
+func (r *rpmFile) made() (time.Time, error) {
+	if !r.header.HasTag(rpmutils.BUILDTIME) {
+		return time.Time{}, nil
+	}
+	seconds, err := r.header.GetUint32s(rpmutils.BUILDTIME)
+	if err != nil || len(seconds) != 1 {
+		return time.Time{}, errors.Join(errors.New("its build time is not one number"), err)
+	}
+	return time.Unix(int64(seconds[0]), 0).UTC(), nil
 }
 
 // sha256Algo is PGPHASHALGO_SHA256 of rpm's header tags; it is the one that rpm writes by default.

@@ -39,6 +39,10 @@ func unpack(ctx context.Context, rpm string, v version.Driver, dst string, lim l
 	if err := r.identify(v); err != nil {
 		return nil, err
 	}
+	made, err := r.made()
+	if err != nil {
+		return nil, err
+	}
 	err = createDir(dst, func(root *os.Root) error {
 		t := tree{root: root, top: treePath(v)}
 		if err := r.walk(ctx, lim, t.add); err != nil {
@@ -49,7 +53,7 @@ func unpack(ctx context.Context, rpm string, v version.Driver, dst string, lim l
 	if err != nil {
 		return nil, err
 	}
-	return &Source{Version: v, Dir: filepath.Join(dst, filepath.FromSlash(treePath(v)))}, nil
+	return &Source{Version: v, Dir: filepath.Join(dst, filepath.FromSlash(treePath(v))), Made: made}, nil
 }
 
 // createDir makes the folder dst with what fill writes into it: under a temporary name beside it, which is

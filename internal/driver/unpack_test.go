@@ -3,6 +3,7 @@ package driver
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -34,6 +36,52 @@ func TestUnpack(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, listing(t, dst)); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// R7.2: the one time that everything made of a package's source can carry comes from its header.
+func TestUnpackMade(t *testing.T) {
+	v := mustDriver(t, "2.24.7.0")
+	good := gzipped(t, cpioArchive(member{name: testTree + "Kbuild", mode: 0o100644}))
+	number := func(n ...uint32) tag {
+		made := tag{tag: 1006, typ: 4, count: uint32(len(n))}
+		for _, v := range n {
+			made.data = binary.BigEndian.AppendUint32(made.data, v)
+		}
+		return made
+	}
+	tests := []struct {
+		name    string
+		tags    []tag
+		want    time.Time
+		refused bool
+	}{
+		{"none", nil, time.Time{}, false},
+		{"one", []tag{number(1700000000)}, time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC), false},
+		{"after 2038", []tag{number(4000000000)}, time.Date(2096, 10, 2, 7, 6, 40, 0, time.UTC), false},
+		{"two", []tag{number(1, 2)}, time.Time{}, true},
+		{"text", []tag{stringTag(1006, "yesterday")}, time.Time{}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tags := driverTags()
+			for _, made := range tt.tags { // the header's data begins with it, so that it is aligned
+				tags = append([]tag{made}, tags...)
+			}
+			s, err := Unpack(t.Context(), writeTemp(t, FileName(v), rawRPM(tags, good)), v, filepath.Join(t.TempDir(), "source"))
+			if tt.refused {
+				if err == nil || !strings.Contains(err.Error(), "build time") {
+					t.Errorf("error %v, want one about the build time", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !s.Made.Equal(tt.want) || s.Made.Location() != time.UTC {
+				t.Errorf("made %v, want %v", s.Made, tt.want)
 			}
 		})
 	}
