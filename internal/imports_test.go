@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"plan":      {"catalog", "hint", "kernel", "matrix", "version"},
 	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
 	"term":      {"build", "kernel"},
+	"release":   {"driver", "filelock", "hint", "image", "kernel", "plan", "version"},
 	"config":    {"driver", "hint"},
 	"doctor":    {"config", "hint"},
 
