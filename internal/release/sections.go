@@ -1,0 +1,228 @@
+package release
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/version"
+)
+
+// GitHub shows a line break in a paragraph of a release as one, so paragraphs are single lines.
+
+func (n *notes) writeHead(b *strings.Builder, f form) {
+	fmt.Fprintf(b, "# AWS Neuron driver %s for OpenShift\n\n", n.driver)
+	fmt.Fprintf(b, "Container images with the AWS Neuron kernel driver %s (Trainium, Inferentia), compiled for the kernels that "+
+		"OpenShift releases boot: one image for each kernel. The [Kernel Module Management operator](https://kmm.sigs.k8s.io/) "+
+		"(KMM) loads the one that fits each node.\n\n", n.driver)
+	if f == full {
+		return
+	}
+	var what []string
+	for i := full + 1; i <= f; i++ {
+		if by, found := outdone[i]; !found || f < by {
+			what = append(what, told[i])
+		}
+	}
+	fmt.Fprintf(b, "> These notes are shortened, because GitHub takes no longer ones: %s.\n\n", strings.Join(what, "; "))
+}
+
+func (n *notes) writeUsage(b *strings.Builder) {
+	image := oneLine(n.repository) + ":" + n.driver.String()
+	fmt.Fprintf(b, "## Usage\nThe image for a node is %s, where KERNEL is what `uname -r` prints on the node, with `_` for every `+` and `~`. "+
+		"KMM puts the kernel in by itself.\n\n", code(image+"-KERNEL"))
+	fmt.Fprintf(b, "With KMM, as a Module:\n\n%s\n", fence("yaml", fmt.Sprintf(moduleYAML, yaml(n.driver.String()), yaml(image+"-$KERNEL_VERSION"))))
+	fmt.Fprintf(b, "With the AWS Neuron operator, in its DeviceConfig; the operator appends the kernel to the image's name, and the other "+
+		"fields stay as they are:\n\n%s\n", fence("yaml", fmt.Sprintf(deviceConfigYAML, yaml(image), yaml(n.driver.String()))))
+}
+
+// moduleYAML takes the driver's version and the image's name.
+// https://kmm.sigs.k8s.io/documentation/deploy_kmod/
+const moduleYAML = `apiVersion: kmm.sigs.x-k8s.io/v1beta1
+kind: Module
+metadata:
+  name: neuron
+  namespace: openshift-kmm
+spec:
+  moduleLoader:
+    container:
+      version: %s
+      modprobe:
+        moduleName: neuron
+      kernelMappings:
+        - regexp: '^.+$'
+          containerImage: %s
+  selector:
+    feature.node.kubernetes.io/aws-neuron: "true"
+`
+
+// deviceConfigYAML takes the image's name and the driver's version.
+// https://github.com/awslabs/operator-for-ai-chips-on-aws/blob/main/README.md
+const deviceConfigYAML = `apiVersion: k8s.aws/v1beta1
+kind: DeviceConfig
+spec:
+  driversImage: %s
+  driverVersion: %s
+`
+
+// yaml quotes one line of text.
+func yaml(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// writeAvailable writes the list of R7.1, whose form others may rely on.
+func (n *notes) writeAvailable(b *strings.Builder, f form, keep int) {
+	b.WriteString("## Available Images\n")
+	if len(n.available) == 0 {
+		b.WriteString("None yet.\n")
+	}
+	left := len(n.available) - keep
+	for _, build := range n.available[left:] {
+		fmt.Fprintf(b, "- %s (compatible with OCP: %s)\n", code(build.Tag), f.releases(build.Releases))
+	}
+	if left > 0 {
+		fmt.Fprintf(b, "\nImages for older kernels that this list lacks: %d. All are listed by %s.\n", left,
+			code("skopeo list-tags docker://"+n.repository))
+	}
+	b.WriteString("\n")
+}
+
+func (f form) releases(vs []version.OCP) string {
+	if f >= releaseSpans {
+		return spans(vs)
+	}
+	return list(vs)
+}
+
+// row is one line of the table: which image is for a release.
+type row struct {
+	release version.OCP
+	kernel  string
+	image   string
+}
+
+func (n *notes) writeTable(b *strings.Builder, f form) {
+	switch {
+	case f >= noTable || len(n.available)+len(n.missing)+len(n.unresolved) == 0:
+		return
+	case f >= tableByKernel:
+		b.WriteString("## OpenShift Releases and Kernels\n| Kernel | OpenShift | Image |\n| --- | --- | --- |\n")
+		for _, build := range n.builds() {
+			fmt.Fprintf(b, "| %s | %s | %s |\n", cell(build.Kernel.String()), spans(build.Releases), imageOf(build))
+		}
+		if rs := n.unresolvedReleases(); len(rs) > 0 {
+			fmt.Fprintf(b, "| not known | %s | missing |\n", spans(rs))
+		}
+	default:
+		b.WriteString("## OpenShift Releases and Kernels\n| OpenShift | Kernel | Image |\n| --- | --- | --- |\n")
+		for _, r := range n.rows() {
+			fmt.Fprintf(b, "| %s | %s | %s |\n", r.release, r.kernel, r.image)
+		}
+	}
+	b.WriteString("\n")
+}
+
+// builds are all builds, ascending by kernel.
+func (n *notes) builds() []plan.Build {
+	all := slices.Concat(n.available, n.missing)
+	sortByKernel(all)
+	return all
+}
+
+// rows are ascending by release, and by kernel where a release has several.
+func (n *notes) rows() []row {
+	var rows []row
+	for _, build := range n.builds() {
+		for _, r := range build.Releases {
+			rows = append(rows, row{r, cell(build.Kernel.String()), imageOf(build)})
+		}
+	}
+	for _, r := range n.unresolvedReleases() {
+		rows = append(rows, row{r, "not known", "missing"})
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return a.release.Compare(b.release) })
+	return rows
+}
+
+func (n *notes) unresolvedReleases() []version.OCP {
+	var vs []version.OCP
+	for _, u := range n.unresolved {
+		vs = append(vs, u.Release)
+	}
+	return slices.Compact(vs)
+}
+
+func imageOf(b plan.Build) string {
+	if b.State == plan.Published || b.State == plan.Built {
+		return cell(b.Tag)
+	}
+	return "missing"
+}
+
+func (n *notes) writeMissing(b *strings.Builder, f form) {
+	if len(n.missing)+len(n.unresolved) == 0 {
+		return
+	}
+	b.WriteString("## Missing Images\n")
+	switch {
+	case f >= missingCounts:
+		fmt.Fprintf(b, "Kernels without an image: %d. Releases whose kernel is not known: %d.\n", len(n.missing), len(n.unresolvedReleases()))
+	case f >= noReasons:
+		for _, build := range n.missing {
+			fmt.Fprintf(b, "- %s (OCP: %s)\n", code(build.Kernel.String()), f.releases(build.Releases))
+		}
+		if rs := n.unresolvedReleases(); len(rs) > 0 {
+			fmt.Fprintf(b, "- kernel not known (OCP: %s)\n", f.releases(rs))
+		}
+	default:
+		n.writeReasons(b)
+	}
+	b.WriteString("\n")
+}
+
+func (n *notes) writeReasons(b *strings.Builder) {
+	for _, build := range n.missing {
+		why := "not built yet"
+		if build.Error != "" {
+			why = quote(build.Error)
+		}
+		fmt.Fprintf(b, "- %s (OCP: %s): %s\n", code(build.Kernel.String()), list(build.Releases), why)
+	}
+	var last string
+	for _, u := range n.unresolved { // one release may have several Driver Toolkits
+		line := fmt.Sprintf("- kernel not known (OCP: %s): %s\n", u.Release, quote(u.Reason))
+		if line != last {
+			b.WriteString(line)
+		}
+		last = line
+	}
+}
+
+func (n *notes) writeDigests(b *strings.Builder, f form) {
+	if f >= noDigests {
+		fmt.Fprintf(b, "## Digests\nThe digest of an image is printed by %s.\n\n",
+			code("skopeo inspect --format '{{.Digest}}' docker://"+n.repository+":TAG"))
+		return
+	}
+	known := slices.DeleteFunc(slices.Clone(n.available), func(b plan.Build) bool { return b.Digest == "" })
+	if len(known) == 0 {
+		return
+	}
+	b.WriteString("## Digests\n| Image | Digest | Size |\n| --- | --- | --- |\n")
+	for _, build := range known {
+		fmt.Fprintf(b, "| %s | %s | %s |\n", cell(build.Tag), cell(build.Digest), plan.Bytes(build.Size))
+	}
+	b.WriteString("\n")
+}
+
+func (n *notes) writeSources(b *strings.Builder) {
+	b.WriteString("## Sources and Licences\nThe images hold programs under the GNU General Public License, version 2. " +
+		"Their sources are attached to this release:\n\n")
+	fmt.Fprintf(b, "- %s: the driver as it was compiled, with every change that was made to it. GPL-2.0. "+
+		"Copyright Amazon.com, Inc. or its affiliates. All Rights Reserved.\n", code(ModifiedSourceFile(n.driver)))
+	if n.busyBox != "" {
+		fmt.Fprintf(b, "- %s: BusyBox %s, the shell and the commands in the images. GPL-2.0. Copyright its many authors, whom its file AUTHORS names.\n",
+			code(BusyBoxFile(n.busyBox)), code(n.busyBox))
+	}
+}
