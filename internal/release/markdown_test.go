@@ -75,7 +75,7 @@ func (f foreign) notes(t testing.TB) string {
 	published := build(t, el9_6, plan.Published, "4.20.5")
 	published.Digest = f.digest
 	in := notesInput(t, failed, published)
-	in.Repository, in.BusyBox = f.repository, f.busyBox
+	in.Repository, in.BusyBox = f.repository, []string{f.busyBox}
 	in.Plan.AddUnresolved(plan.Unresolved{Release: mustReleases(t, "4.20.6")[0], Reason: f.reason})
 	n, err := newNotes(in)
 	if err != nil {

@@ -25,8 +25,9 @@ type NotesInput struct {
 	Plan *plan.Plan
 	// Repository is the images' name without a tag, as a cluster pulls them: "public.ecr.aws/me/neuron-kmod".
 	Repository string
-	// BusyBox is the version in the base image, whose source is attached; "" if there is none.
-	BusyBox string
+	// BusyBox are the versions in the available images, whose sources are attached: usually one, more where the base
+	// image has moved on between images.
+	BusyBox []string
 }
 
 // Available returns the builds of a plan whose image is in the target, ascending by kernel.
@@ -64,7 +65,7 @@ func Notes(in NotesInput) (string, error) {
 type notes struct {
 	driver     version.Driver
 	repository string
-	busyBox    string
+	busyBox    []string
 	available  []plan.Build // ascending by kernel, as is missing
 	missing    []plan.Build
 	unresolved []plan.Unresolved // ascending by release

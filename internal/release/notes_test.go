@@ -36,7 +36,7 @@ func notesInput(t testing.TB, builds ...plan.Build) NotesInput {
 	return NotesInput{
 		Plan:       &plan.Plan{Drivers: []version.Driver{mustDriver(t, "2.24.7.0")}, Builds: builds},
 		Repository: "registry.example/me/kmod",
-		BusyBox:    "1.36.1",
+		BusyBox:    []string{"1.36.1"},
 	}
 }
 
@@ -62,7 +62,7 @@ func mixed(t testing.TB) NotesInput {
 func TestNotes(t *testing.T) {
 	nothing := notesInput(t)
 	plain := notesInput(t, build(t, el9_4, plan.Published, "4.18.15"))
-	plain.BusyBox, plain.Plan.Builds[0].Digest, plain.Plan.Builds[0].Size = "", "", 0
+	plain.BusyBox, plain.Plan.Builds[0].Digest, plain.Plan.Builds[0].Size = nil, "", 0
 	for name, in := range map[string]NotesInput{"mixed": mixed(t), "nothing": nothing, "plain": plain} {
 		t.Run(name, func(t *testing.T) {
 			first, err := Notes(in)

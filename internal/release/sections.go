@@ -221,8 +221,8 @@ func (n *notes) writeSources(b *strings.Builder) {
 		"Their sources are attached to this release:\n\n")
 	fmt.Fprintf(b, "- %s: the driver as it was compiled, with every change that was made to it. GPL-2.0. "+
 		"Copyright Amazon.com, Inc. or its affiliates. All Rights Reserved.\n", code(ModifiedSourceFile(n.driver)))
-	if n.busyBox != "" {
+	for _, v := range n.busyBox {
 		fmt.Fprintf(b, "- %s: BusyBox %s, the shell and the commands in the images. GPL-2.0. Copyright its many authors, whom its file AUTHORS names.\n",
-			code(BusyBoxFile(n.busyBox)), code(n.busyBox))
+			code(BusyBoxFile(v)), code(v))
 	}
 }
