@@ -198,6 +198,9 @@ func TestDownload(t *testing.T) {
 	if status, text := get(t, at, ""); status != 200 || text != "content" {
 		t.Errorf("%d %q", status, text)
 	}
+	if status, _ := get(t, at+"x", ""); status != 404 {
+		t.Errorf("with a wrong signature: %d, want 404", status)
+	}
 	if status, _ := get(t, at, w.token); status != 400 {
 		t.Errorf("a token at the storage: %d, want 400", status)
 	}

@@ -3,15 +3,19 @@ package forge
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
-// storagePath is where contents are, each under a key that only a redirect tells.
+// storagePath is where contents are. Only a redirect tells the signature that opens one, which is a secret.
 const storagePath = "/storage/"
 
 // redirect leads to the content of an asset.
 func redirect(r *http.Request, a *asset) answer {
-	at := url.URL{Scheme: scheme(r), Host: r.Host, Path: storagePath + a.key}
+	at := url.URL{
+		Scheme: scheme(r), Host: r.Host, Path: storagePath + strconv.FormatInt(a.id, 10),
+		RawQuery: url.Values{"sig": {a.signature}}.Encode(),
+	}
 	return answer{status: http.StatusFound, header: http.Header{"Location": {at.String()}}}
 }
 
@@ -19,8 +23,8 @@ func redirect(r *http.Request, a *asset) answer {
 func (f *Forge) content(r *http.Request) answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if key, ok := strings.CutPrefix(r.URL.Path, storagePath); ok && r.Method == http.MethodGet {
-		return f.stored(r, key)
+	if id, ok := strings.CutPrefix(r.URL.Path, storagePath); ok && r.Method == http.MethodGet {
+		return f.stored(r, id)
 	}
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if r.Method != http.MethodGet || len(parts) != 6 || parts[2] != "releases" || parts[3] != "download" {
@@ -39,19 +43,19 @@ func (f *Forge) content(r *http.Request) answer {
 	return notFound().answer()
 }
 
-// stored serves the content with a key. The key is all that is needed; as with the real storage, a token beside it is
-// an error.
-func (f *Forge) stored(r *http.Request, key string) answer {
+// stored serves the content of an asset. The signature is all that is needed; as with the real storage, a token beside it
+// is an error.
+func (f *Forge) stored(r *http.Request, id string) answer {
 	if r.Header.Get("Authorization") != "" {
 		return answer{status: http.StatusBadRequest, body: []byte("Only one auth mechanism allowed")}
 	}
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return notFound().answer()
+	}
 	for _, repo := range f.repositories {
-		for _, rel := range repo.releases {
-			for _, a := range rel.assets {
-				if a.key == key && a.state == Uploaded {
-					return answer{status: http.StatusOK, header: http.Header{"Content-Type": {a.contentType}}, body: a.content}
-				}
-			}
+		if _, a := repo.asset(n); a != nil && a.state == Uploaded && a.signature == r.URL.Query().Get("sig") {
+			return answer{status: http.StatusOK, header: http.Header{"Content-Type": {a.contentType}}, body: a.content}
 		}
 	}
 	return notFound().answer()

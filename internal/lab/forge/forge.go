@@ -73,7 +73,7 @@ const (
 
 type asset struct {
 	id          int64
-	key         string // of its content's address
+	signature   string // that opens its content
 	name, label string
 	contentType string
 	state       string
@@ -117,7 +117,7 @@ func (f *Forge) newID() int64 {
 // newAsset is an asset whose content is still to come.
 func (f *Forge) newAsset(name, label, contentType string) *asset {
 	return &asset{
-		id: f.newID(), key: rand.Text(), name: name, label: label, contentType: contentType,
+		id: f.newID(), signature: rand.Text(), name: name, label: label, contentType: contentType,
 		state: Starter, created: f.now(),
 	}
 }
