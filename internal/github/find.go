@@ -1,0 +1,149 @@
+package github
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	api "github.com/google/go-github/v89/github"
+)
+
+// unfinished is what a draft says while its assets are being uploaded. It tells the drafts of this program from
+// people's.
+const unfinished = "<!-- neuron-kmod: unfinished -->\n\nneuron-kmod is uploading the files of this release. " +
+	"If this draft is here for long, the run has ended early: the next one removes it.\n"
+
+// maxPages bounds lists: GitHub shows no more than 10,000 releases, and a release has no more than 1,000 assets.
+const maxPages = 100
+
+// find reads what GitHub has for the tag.
+func (r *run) find(ctx context.Context) (found, error) {
+	var have found
+	err := pages(func(o *api.ListOptions) (*api.Response, error) {
+		var list []*api.RepositoryRelease
+		var resp *api.Response
+		err := r.call(ctx, func() (err error) {
+			list, resp, err = r.api.Repositories.ListReleases(ctx, r.owner, r.repo, o)
+			return err
+		})
+		for _, one := range list {
+			if one.TagName == r.want.Tag {
+				r.sort(&have, one)
+			}
+		}
+		return resp, err
+	})
+	if err != nil {
+		return found{}, fmt.Errorf("list the releases: %w", err)
+	}
+	if have.published != nil {
+		err = r.findAssets(ctx, have.published)
+	}
+	return have, err
+}
+
+// sort adds a release of the tag to what was found.
+func (r *run) sort(have *found, one *api.RepositoryRelease) {
+	switch ours := strings.HasPrefix(plainNotes(text(one.Body)), plainNotes(unfinished)); {
+	case !one.Draft:
+		have.published = &release{
+			id: one.ID, url: one.HTMLURL, uploadURL: one.UploadURL, name: text(one.Name), body: text(one.Body),
+			immutable: one.Immutable != nil && *one.Immutable,
+		}
+	case ours:
+		have.drafts = append(have.drafts, one.ID)
+	default:
+		r.log.Info("somebody's draft of the release is left alone", "tag", r.want.Tag, "url", one.HTMLURL)
+	}
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// findAssets reads the assets of a release, and the digests that the comparison needs.
+func (r *run) findAssets(ctx context.Context, rel *release) error {
+	err := pages(func(o *api.ListOptions) (*api.Response, error) {
+		var list []*api.ReleaseAsset
+		var resp *api.Response
+		err := r.call(ctx, func() (err error) {
+			list, resp, err = r.api.Repositories.ListReleaseAssets(ctx, r.owner, r.repo, rel.id, o)
+			return err
+		})
+		for _, one := range list {
+			rel.assets = append(rel.assets, there(one))
+		}
+		return resp, err
+	})
+	if err != nil {
+		return fmt.Errorf("list the assets: %w", vanished(err))
+	}
+	for i, a := range rel.assets {
+		for _, want := range r.want.Assets {
+			if a.name != want.Name || !a.whole || a.digest != "" || a.size != want.Size {
+				continue
+			}
+			if rel.assets[i].digest, err = r.digest(ctx, a); err != nil {
+				return fmt.Errorf("read asset %s: %w", a.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// vanished marks as stale that what was listed is not there. Whatever else goes wrong with reading was repeated already.
+func vanished(err error) error {
+	if status(err) == http.StatusNotFound {
+		return stale{err}
+	}
+	return err
+}
+
+// there is an asset as the API tells it.
+func there(one *api.ReleaseAsset) asset {
+	return asset{
+		id: one.GetID(), name: one.GetName(), whole: one.GetState() == "uploaded",
+		size: int64(one.GetSize()), digest: one.GetDigest(),
+	}
+}
+
+// pages reads a list page by page.
+func pages(read func(*api.ListOptions) (*api.Response, error)) error {
+	o := &api.ListOptions{PerPage: 100}
+	for range maxPages {
+		resp, err := read(o)
+		if err != nil {
+			return err
+		}
+		if resp.NextPage == 0 {
+			return nil
+		}
+		o.Page = resp.NextPage
+	}
+	return errors.New("the list does not end")
+}
+
+// digest reads an asset to find out what is in it, as older servers do not tell.
+func (r *run) digest(ctx context.Context, a asset) (string, error) {
+	var body io.ReadCloser
+	err := r.call(ctx, func() (err error) {
+		body, _, err = r.api.Repositories.DownloadReleaseAsset(ctx, r.owner, r.repo, a.id, r.plain)
+		return err
+	})
+	if err != nil {
+		return "", vanished(err)
+	}
+	defer body.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.LimitReader(body, a.size+1)); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("sha256:%x", sum.Sum(nil)), nil
+}
