@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"neuron-kmod/internal/github"
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/identity"
 	"neuron-kmod/internal/jsonfile"
@@ -72,7 +73,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &part):
 		return exitIncomplete
-	case errors.As(err, &pre), errors.As(err, new(*identity.CredentialError)), transport.IsProxyLogin(err):
+	case errors.As(err, &pre), errors.As(err, new(*identity.CredentialError)), errors.As(err, new(*github.CredentialError)), transport.IsProxyLogin(err):
 		return exitPrerequisite
 	case errors.As(err, &use), registry.Is404(err), errors.As(err, new(*name.ErrBadName)):
 		return exitUsage
