@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,8 @@ type buildOptions struct {
 	timeout      time.Duration
 	create       bool // the repository in ECR, if it is missing
 	mutable      bool // let the tags of a new repository be overwritten
+	doRelease    bool
+	noRelease    bool
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -64,6 +67,8 @@ the others. A run that was stopped is finished by running it again.`,
 	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "`limit` for one compile")
 	f.StringVar(&o.builder, "builder", string(build.Auto), "who makes the image: auto, native (in-process) or `engine`")
 	f.StringVar(&o.DriverSource, "driver-source", o.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	f.BoolVar(&o.doRelease, "release", false, "then create or update the GitHub release (the default in GitHub Actions)")
+	f.BoolVar(&o.noRelease, "no-release", false, "leave the GitHub release alone (the default elsewhere)")
 	f.BoolVar(&o.create, "create-repository", false, "with target ecr, create the repository if it is missing: immutable tags, images scanned on push")
 	f.BoolVar(&o.mutable, "mutable-tags", false, "with --create-repository, let tags be overwritten, which --force needs")
 	return cmd
@@ -89,6 +94,11 @@ func (o *buildOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.releases() {
+		if err := s.canRelease(); err != nil {
+			return err
+		}
+	}
 	p, target, err := o.plan(ctx, s, access{push: true, create: o.create, mutable: o.mutable})
 	if err != nil {
 		return err
@@ -103,10 +113,31 @@ func (o *buildOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.releases() {
+		results, failed, err := o.release(ctx, s, target, false)
+		if err != nil {
+			return err
+		}
+		for i := range results {
+			results[i].Missing = 0 // of other kernels, perhaps; what this run has missed is in its report
+		}
+		if err := verdict(results, failed); err != nil {
+			return err
+		}
+	}
 	return completeness(p)
 }
 
+// releases tells whether a build is followed by the release. By itself it is
+// not where images go to a folder, which nobody can pull from.
+func (o *buildOptions) releases() bool {
+	return !o.noRelease && (o.doRelease || o.GitHub.Release && !strings.HasPrefix(o.Target, "oci:"))
+}
+
 func (o *buildOptions) check() error {
+	if err := o.checkOutput(access{push: true}); err != nil {
+		return err
+	}
 	switch build.Builder(o.builder) {
 	case build.Auto, build.Native, build.ByEngine:
 	default:
@@ -114,6 +145,9 @@ func (o *buildOptions) check() error {
 	}
 	if o.create && o.Target != registry.KindECR {
 		return usage{errors.New("--create-repository is for target ecr")}
+	}
+	if o.doRelease && o.noRelease {
+		return usage{errors.New("--release and --no-release exclude each other")}
 	}
 	if o.mutable && !o.create {
 		return usage{errors.New("--mutable-tags goes with --create-repository")}

@@ -48,6 +48,7 @@ type Settings struct {
 	CacheDir     string // the tool's own folder under the user's cache folder
 	TempDir      string // where a run makes its folder
 
+	GitHub    GitHub
 	AWS       AWS
 	Quay      Login      // QUAY_USERNAME and QUAY_PASSWORD, the account for quay.io
 	AuthFiles []AuthFile // registry credentials, the most explicit first
@@ -59,6 +60,14 @@ type Settings struct {
 	NeedQuay        bool // whether a run ends where Driver Toolkits are at quay.io and there are no credentials for it
 	UseMirror       bool // whether Driver Toolkits are taken from the mirror in ECR where it has them
 	AnonymousPublic bool // whether ECR Public is read without credentials where those of AWS fail
+}
+
+// GitHub is where releases are.
+type GitHub struct {
+	API        string // GITHUB_API_URL; "" is github.com's
+	Repository string // GITHUB_REPOSITORY, OWNER/NAME
+	Token      Secret // GITHUB_TOKEN, else GH_TOKEN
+	Release    bool   // whether build releases what it has built
 }
 
 // Login is an account of a registry.
@@ -73,7 +82,7 @@ type AuthFile struct {
 	Named string // the variable that names it, in which case it has to exist; "" for podman's and docker's own
 }
 
-// FromEnvironment reads GITHUB_ACTIONS and other variables of a runner,
+// FromEnvironment reads GITHUB_ACTIONS, GITHUB_TOKEN, GH_TOKEN and other variables of a runner,
 // FORCE_BUILD, SOURCE_DATE_EPOCH, QUAY_USERNAME, QUAY_PASSWORD,
 // REGISTRY_AUTH_FILE, QUAY_AUTH_FILE, DOCKER_CONFIG, HOME, TMPDIR, the proxy's,
 // XDG's and those of AWS that are named at type AWS. The AWS SDK reads others
@@ -94,6 +103,10 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 		AuthFiles:    authFiles(getenv),
 		TempDir:      first(getenv("TMPDIR"), defaultTempDir),
 		AWS:          amazon(getenv, actions),
+		GitHub: GitHub{
+			API: getenv("GITHUB_API_URL"), Repository: getenv("GITHUB_REPOSITORY"),
+			Token: NewSecret(first(getenv("GITHUB_TOKEN"), getenv("GH_TOKEN"))), Release: actions,
+		},
 
 		CheckTools:      !actions,
 		NeedQuay:        actions,

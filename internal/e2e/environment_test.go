@@ -35,9 +35,9 @@ func in(env *lab.Env, vars []string, more ...string) *lab.Env {
 	return &e
 }
 
-// cloudArgs are the arguments of `build all` that an environment needs: everything else is found.
+// cloudArgs are the arguments of `build all` that an environment without GitHub needs: everything else is found.
 func cloudArgs(env *lab.Env, more ...string) []string {
-	return append([]string{"build", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog}, more...)
+	return append([]string{"build", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog, "--no-release"}, more...)
 }
 
 // watchCloud looks for every secret that env holds or issues while a run goes on.

@@ -281,9 +281,15 @@ func (p *process) await(place string, reached <-chan struct{}) {
 // result waits for the end.
 func (p *process) result() result {
 	p.t.Helper()
+	return p.resultWithin(patience)
+}
+
+// resultWithin waits for the end of a run that has more to do than most.
+func (p *process) resultWithin(limit time.Duration) result {
+	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(limit):
 		p.t.Fatal("the run does not end")
 	}
 	return finish(p.t, p.cmd, p.err, p.stdout, p.stderr)

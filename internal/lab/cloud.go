@@ -15,6 +15,7 @@ import (
 
 	"neuron-kmod/internal/lab/amazon"
 	"neuron-kmod/internal/lab/door"
+	"neuron-kmod/internal/lab/forge"
 )
 
 // CloudOptions say how the services are that stand for AWS, GitHub's identities and Quay. The zero value is good.
@@ -56,6 +57,10 @@ type cloudEnv struct {
 	Mirror        string // the same for DTKs
 	Role          string // ARN of the workflow's role
 	User          string // ARN of the profile's user
+
+	GitHub       *forge.Forge // with the workflow's repository
+	GitHubToken  string       // that may write its releases
+	SourceFaults *Faults      // in front of the mirror of BusyBox's source
 
 	key          amazon.AccessKey
 	api, oidcURL string
@@ -100,7 +105,7 @@ func (e *Env) startCloud(ctx context.Context, o Options) error {
 		return err
 	}
 	e.closers = append(e.closers, e.Internet.Close)
-	if err := errors.Join(e.startRegistries(ctx), e.startAPI(ctx), e.writeProfile()); err != nil {
+	if err := errors.Join(e.startRegistries(ctx), e.startAPI(ctx), e.startGitHub(ctx), e.writeProfile()); err != nil {
 		return err
 	}
 	e.ToolkitHost = quayHost

@@ -90,7 +90,7 @@ func (e *Env) Secrets() []string {
 		secrets = append(secrets, a.Password, a.encoded())
 	}
 	if e.Cloud != nil {
-		secrets = slices.Concat(secrets, e.Cloud.Secrets(), e.Quay.Secrets())
+		secrets = slices.Concat(secrets, e.Cloud.Secrets(), e.Quay.Secrets(), []string{e.GitHubToken})
 	}
 	return secrets
 }

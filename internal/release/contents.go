@@ -104,8 +104,8 @@ func (c contents) complete() error {
 }
 
 // write makes the archive at p: under a temporary name beside it, which is renamed once it is whole and removed if
-// anything fails. Whoever calls it sees to it that nobody else makes the same file. Every member gets the time made
-// and belongs to nobody.
+// anything fails. Whoever calls it sees to it that nobody else makes the same file. Every member gets the time made,
+// which a tar holds to the second, and belongs to root.
 func (c contents) write(ctx context.Context, p string, made time.Time) (_ Archive, err error) {
 	if err := c.complete(); err != nil {
 		return Archive{}, err
@@ -167,7 +167,7 @@ func (c contents) compress(ctx context.Context, w io.Writer, made time.Time) err
 }
 
 func (m member) write(tw *tar.Writer, name string, made time.Time) (err error) {
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(m.mode.Perm()), Size: m.size, ModTime: made.UTC().Truncate(time.Second)}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(m.mode.Perm()), Size: m.size, ModTime: made}
 	switch m.mode.Type() {
 	case fs.ModeDir:
 		h.Typeflag, h.Name = tar.TypeDir, name+"/"

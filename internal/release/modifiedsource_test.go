@@ -209,7 +209,7 @@ func TestModifiedSourceFails(t *testing.T) {
 			return os.WriteFile(filepath.Join(in.Source.Dir, "neuron_mmap.h"), nil, 0o644)
 		}, "patch rule unmapped-area/helper-mm"},
 		{"no such source", t.Context(), func(in *SourceInput) error { return os.RemoveAll(in.Source.Dir) }, "prepare the source"},
-		{"stopped", stopped, func(*SourceInput) error { return nil }, "canceled"},
+		{"stopped", stopped, func(in *SourceInput) error { return os.RemoveAll(in.Source.Dir) }, "canceled"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

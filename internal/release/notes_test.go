@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,21 +207,42 @@ func TestNotesLimit(t *testing.T) {
 			if diff := cmp.Diff(all[left:], listed); diff != "" {
 				t.Errorf("not those of the newest kernels:\n%s", diff)
 			}
-			if room := MaxNotes - len(text); room > 300 {
-				t.Errorf("there is room for another image: %d bytes", room)
-			}
 		})
 	}
 }
 
-// Where nothing helps, no release is made with notes that GitHub refuses.
-func TestNotesNeverFit(t *testing.T) {
-	n, err := newNotes(mixed(t))
+// R7.1: at whatever limit, the notes fit, and there is no room for the next longer ones.
+func TestNotesFit(t *testing.T) {
+	n, err := newNotes(large(t, 12))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := n.fit(100); err == nil {
-		t.Errorf("fits: %q", text)
+	var lengths []int // of all that the notes can be, ascending
+	whole := len(n.render(missingCounts, len(n.available)))
+	for keep := range n.available {
+		if length := len(n.render(cut, keep)); length < whole { // to say that one is left out can take more than its line
+			lengths = append(lengths, length)
+		}
+	}
+	for f := missingCounts; f >= full; f-- {
+		lengths = append(lengths, len(n.render(f, len(n.available))))
+	}
+	if !slices.IsSorted(lengths) {
+		t.Fatalf("shorter forms are longer: %v", lengths)
+	}
+	for i, length := range lengths {
+		most := length
+		if i+1 < len(lengths) {
+			most = lengths[i+1] - 1
+		}
+		for _, limit := range []int{length, most} {
+			if text, err := n.fit(limit); err != nil || len(text) != length {
+				t.Errorf("limit %d: %d bytes, error %v, want %d", limit, len(text), err, length)
+			}
+		}
+	}
+	if text, err := n.fit(lengths[0] - 1); err == nil {
+		t.Errorf("less than the least fits: %q", text)
 	}
 }
 
@@ -231,6 +253,7 @@ func TestSpans(t *testing.T) {
 		{"4.20.1 4.20.2", "4.20.1, 4.20.2"},
 		{"4.20.1 4.20.2 4.20.3", "4.20.1 to 4.20.3"},
 		{"4.20.1 4.20.2 4.20.3 4.20.5 4.20.6 4.20.9 4.20.10 4.20.11", "4.20.1 to 4.20.3, 4.20.5, 4.20.6, 4.20.9 to 4.20.11"},
+		{"4.20.1 4.21.2 4.22.3", "4.20.1, 4.21.2, 4.22.3"},
 		{"4.20.98 4.20.99 4.21.0 4.21.1", "4.20.98, 4.20.99, 4.21.0, 4.21.1"},
 		{"4.21.0-rc.1 4.21.0-rc.2 4.21.0-rc.3 4.21.0 4.21.1 4.21.2", "4.21.0-rc.1, 4.21.0-rc.2, 4.21.0-rc.3, 4.21.0 to 4.21.2"},
 	}

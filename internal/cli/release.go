@@ -1,0 +1,341 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"neuron-kmod/internal/driver"
+	"neuron-kmod/internal/github"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/release"
+	"neuron-kmod/internal/version"
+	"neuron-kmod/internal/workspace"
+)
+
+// releaseOptions are the flags of release.
+type releaseOptions struct {
+	buildOptions
+	dryRun bool
+}
+
+func newRelease(a *app) *cobra.Command {
+	o := &releaseOptions{buildOptions: buildOptions{planOptions: planOptions{app: a}}}
+	cmd := &cobra.Command{
+		Use:   "release DRIVER_VERSION|all",
+		Short: "Create or update the GitHub release of a driver",
+		Long: `Release makes the GitHub release neuron-driver-VERSION say what is published in
+the target, for all releases of the matrix, and carry the sources that the GPL
+asks for. What is as it should be is left alone.
+
+It needs GITHUB_REPOSITORY (OWNER/NAME) and GITHUB_TOKEN or GH_TOKEN with the
+permission contents: write.`,
+		Example: `  neuron-kmod release all --target quay.io/me/neuron-kmod
+  neuron-kmod release 2.24.7.0 --dry-run`,
+		Args: exactly(1, 1, "a driver version or all"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.setArgs(args)
+			return o.run(cmd.Context())
+		},
+	}
+	o.placeFlags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the notes and change nothing")
+	f.StringVar(&o.DriverSource, "driver-source", o.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	f.StringVar(&o.containerDir, "container-dir", "", "`folder` with build-module.sh to use instead of the built-in one")
+	f.StringVarP(&o.output, "output", "o", "table", "`format` of the result: table or json")
+	return cmd
+}
+
+func (o *releaseOptions) run(ctx context.Context) error {
+	if o.output != "table" && o.output != "json" {
+		return usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use table or json")}
+	}
+	s, err := o.open()
+	if err != nil {
+		return err
+	}
+	target, err := s.target(ctx, access{})
+	if err != nil {
+		return err
+	}
+	if !o.dryRun {
+		if err := s.canRelease(); err != nil {
+			return err
+		}
+	}
+	results, failed, err := o.release(ctx, s, target, o.dryRun)
+	if err != nil {
+		return err
+	}
+	if !o.dryRun {
+		if err := o.writeReleases(results); err != nil {
+			return err
+		}
+	}
+	return verdict(results, failed)
+}
+
+// canRelease tells whether there is what a release needs, without asking GitHub.
+func (s *session) canRelease() error {
+	if strings.HasPrefix(s.Target, "oci:") {
+		return usage{hint.Wrap(errors.New("a folder cannot be released: clusters pull from a registry"), "name a registry with --target, or give --no-release")}
+	}
+	if s.GitHub.Token.IsZero() {
+		return prerequisite{hint.Wrap(errors.New("there is no token for GitHub"), "set GITHUB_TOKEN or GH_TOKEN; in a workflow GITHUB_TOKEN: ${{ github.token }} "+
+			"and `permissions: contents: write`; or give --no-release")}
+	}
+	_, err := s.github()
+	return err
+}
+
+func (s *session) github() (*github.Client, error) {
+	c, err := github.New(github.Options{
+		API: s.GitHub.API, Repository: s.GitHub.Repository, Token: s.GitHub.Token.Reveal(), HTTP: s.httpClient(), Log: s.log,
+	})
+	if err != nil {
+		return nil, usage{err}
+	}
+	return c, nil
+}
+
+// released is what became of one driver's release.
+type released struct {
+	Driver  version.Driver `json:"driver"`
+	Tag     string         `json:"tag"`
+	URL     string         `json:"url"`
+	Changes []string       `json:"changes"` // empty if everything was as it should be
+	Missing int            `json:"missing"` // images and releases that the notes tell as missing
+	Error   string         `json:"error"`
+}
+
+// release releases each driver that was asked for, from a plan of its own and
+// in full, whatever a build was limited to. A driver that fails does not stop
+// the others; failed has an error for each such driver.
+func (o *buildOptions) release(ctx context.Context, s *session, target registry.Target, dryRun bool) (results []released, failed []error, err error) {
+	all := planOptions{app: o.app, driver: "all"}
+	in, err := all.input()
+	if err != nil {
+		return nil, nil, err
+	}
+	newest := slices.MaxFunc(in.Entries, func(a, b matrix.Entry) int { return a.Driver.Compare(b.Driver) }).Driver
+	one := planOptions{app: o.app, driver: o.driver}
+	if in, err = one.input(); err != nil {
+		return nil, nil, err
+	}
+	if _, err := s.useMirror(ctx, in.Catalog); err != nil {
+		return nil, nil, err
+	}
+	in.Target, in.Resolve = &listedOnce{Target: target}, withoutAdvice(s.resolver())
+	ws, err := workspace.Open(ctx, o.CacheDir, o.TempDir, o.log)
+	if err != nil {
+		return nil, nil, prerequisite{err}
+	}
+	defer func() {
+		if err := ws.Close(); err != nil {
+			o.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
+		}
+	}()
+	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest}
+	for _, e := range in.Entries {
+		alone := in
+		alone.Entries = []matrix.Entry{e}
+		result, err := r.driver(ctx, alone, dryRun)
+		if ctx.Err() != nil {
+			return nil, nil, errors.Join(err, context.Cause(ctx))
+		}
+		if err != nil {
+			result.Error = hint.Text(err)
+			failed = append(failed, fmt.Errorf("release %s: %w", result.Tag, err))
+			o.log.Error("release failed", "driver", e.Driver, "error", result.Error)
+		}
+		results = append(results, result)
+	}
+	return results, failed, nil
+}
+
+// verdict is the command's: the one reason why all have failed, or else that
+// something did or is missing.
+func verdict(results []released, failed []error) error {
+	if len(failed) > 0 && len(failed) == len(results) {
+		return failed[0]
+	}
+	missing := 0
+	for _, r := range results {
+		missing += r.Missing
+	}
+	if len(failed) > 0 || missing > 0 {
+		return incomplete{fmt.Errorf("%s of %d failed; %s missing, as the notes say",
+			count(len(failed), "release"), len(results), count(missing, "image"))}
+	}
+	return nil
+}
+
+func (o *buildOptions) writeReleases(results []released) error {
+	if o.output == "json" {
+		enc := json.NewEncoder(o.stdout)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string][]released{"releases": results})
+	}
+	for _, r := range results {
+		what := "unchanged"
+		switch {
+		case r.Error != "":
+			what = "failed: " + r.Error
+		case len(r.Changes) > 0:
+			what = strings.Join(r.Changes, ", ")
+		case r.URL == "":
+			what = "no image is published, so there is no release"
+		}
+		if _, err := fmt.Fprintln(o.stdout, strings.TrimSpace(r.Tag+"  "+what+"  "+r.URL)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listedOnce is a target whose tags are listed for the first plan and kept for
+// the others.
+type listedOnce struct {
+	registry.Target
+	tags map[string]bool
+}
+
+func (l *listedOnce) Tags(ctx context.Context) (map[string]bool, error) {
+	if l.tags == nil {
+		tags, err := l.Target.Tags(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l.tags = tags
+	}
+	return l.tags, nil
+}
+
+// releaser is what the releases of several drivers share.
+type releaser struct {
+	*buildOptions
+	session   *session
+	target    registry.Target
+	workspace *workspace.Workspace
+	newest    version.Driver // of the matrix; its release is the latest
+}
+
+// withoutAdvice leaves out of the reasons what is for the person at this
+// machine: notes are public, and advice names files.
+func withoutAdvice(ask plan.Resolver) plan.Resolver {
+	return func(ctx context.Context, toolkits []string) []plan.Resolved {
+		all := ask(ctx, toolkits)
+		for i := range all {
+			if all[i].Err != nil {
+				all[i].Err = errors.New(all[i].Err.Error())
+			}
+		}
+		return all
+	}
+}
+
+// driver releases one driver.
+func (r *releaser) driver(ctx context.Context, in plan.Input, dryRun bool) (released, error) {
+	v := in.Entries[0].Driver
+	result := released{Driver: v, Tag: release.Name(v), Changes: []string{}}
+	p, err := plan.Make(ctx, in)
+	if err != nil {
+		return result, r.classify(err)
+	}
+	result.Missing = p.Count(plan.Missing) + p.Count(plan.Failed) + len(p.Unresolved)
+	if len(release.Available(p)) == 0 {
+		r.log.Warn("no image is published, so there is no release", "driver", v)
+		return result, nil
+	}
+	busyBox, err := r.session.inspect(ctx, r.target, p)
+	if err != nil {
+		return result, err
+	}
+	notes, err := release.Notes(release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox})
+	if err != nil {
+		return result, err
+	}
+	if dryRun {
+		_, err := fmt.Fprintln(r.stdout, strings.TrimRight(notes, "\n"))
+		return result, err
+	}
+	sources, err := r.sources(ctx, p, busyBox)
+	if err != nil {
+		return result, fmt.Errorf("%w; without its sources nothing is released, the images stay", err)
+	}
+	return r.sync(ctx, result, notes, sources)
+}
+
+func (r *releaser) sync(ctx context.Context, result released, notes string, sources []release.Archive) (released, error) {
+	client, err := r.session.github()
+	if err != nil {
+		return result, err
+	}
+	want := github.Release{Tag: result.Tag, Name: result.Tag, Body: notes, Latest: result.Driver == r.newest}
+	for _, a := range sources {
+		want.Assets = append(want.Assets, github.Asset{Name: a.Name, ContentType: release.ContentType, Size: a.Size, Digest: a.Digest, Open: a.Open})
+	}
+	done, err := client.Sync(ctx, want)
+	result.URL = done.URL
+	for _, c := range done.Changes {
+		result.Changes = append(result.Changes, c.String())
+	}
+	if err == nil {
+		r.log.Info("the release is as it should be", "driver", result.Driver, "changes", len(result.Changes), "url", result.URL)
+	}
+	return result, err
+}
+
+// sources makes the archives that the GPL asks for: the driver's source as it
+// was compiled for the published images, and that of their BusyBox.
+func (r *releaser) sources(ctx context.Context, p *plan.Plan, busyBox []string) ([]release.Archive, error) {
+	files, err := r.parts()
+	if err != nil {
+		return nil, err
+	}
+	v := p.Drivers[0]
+	fetcher := &driver.Fetcher{
+		HTTP: r.session.httpClient(), Source: r.DriverSource, Cache: filepath.Join(r.CacheDir, "drivers"), Log: r.log,
+	}
+	rpm, err := fetcher.Fetch(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	source, err := driver.Unpack(ctx, rpm, v, r.workspace.Path("source-"+v.String()))
+	if err != nil {
+		return nil, err
+	}
+	dir, err := r.workspace.Mkdir("release-" + v.String())
+	if err != nil {
+		return nil, err
+	}
+	in := release.SourceInput{Source: source, Script: files.script, Dir: dir}
+	for _, b := range release.Available(p) {
+		in.Kernels = append(in.Kernels, b.Kernel)
+	}
+	modified, err := release.ModifiedSource(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	archives := []release.Archive{modified}
+	getter := &release.BusyBox{HTTP: r.session.httpClient(), Cache: filepath.Join(r.CacheDir, "sources"), Log: r.log}
+	for _, version := range busyBox {
+		a, err := getter.Source(ctx, version)
+		if err != nil {
+			return nil, err
+		}
+		archives = append(archives, a)
+	}
+	return archives, nil
+}

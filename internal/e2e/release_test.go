@@ -1,0 +1,153 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"neuron-kmod/internal/lab"
+	"neuron-kmod/internal/lab/forge"
+)
+
+// releaseArgs are those of a run that releases what it has built.
+func releaseArgs(env *lab.Env, args ...string) []string {
+	return append(args, "--matrix", env.Matrix, "--catalog", env.Catalog)
+}
+
+// theRelease is the one on GitHub, whole and published.
+func theRelease(t *testing.T, env *lab.Env) forge.Release {
+	t.Helper()
+	releases := env.Releases()
+	if len(releases) != 1 || releases[0].Tag != "neuron-driver-"+driver || releases[0].Name != releases[0].Tag || releases[0].Draft {
+		t.Fatalf("releases %+v", releases)
+	}
+	for _, a := range releases[0].Assets {
+		if a.State != forge.Uploaded || a.Size == 0 {
+			t.Errorf("asset %+v", a)
+		}
+	}
+	return releases[0]
+}
+
+// A run in GitHub Actions publishes the images, then the release with its notes and sources. The next one writes nothing;
+// one more OpenShift release changes the notes alone; a run that is limited keeps everything in them; another source
+// replaces its archive; without the sources nothing is released.
+// R7.1, R7.2, R7.3, R1.1
+func TestRelease(t *testing.T) {
+	first := known()
+	env := cloud(t, lab.CloudOptions{}, first)
+	actions := in(env, append(env.ActionsVars(), env.ReleaseVars()...))
+	w := watchCloud(t, env)
+	r := launchProgram(t, actions, releaseArgs(env, "build", "all", "-o", "json")...).result()
+	expect(t, r, 0)
+	w.expectSecret(r, filepath.Join(env.Dir, "cache"), tempDir(env))
+	tag := driver + "-" + strings.ReplaceAll(first.Toolkit.Kernel, "+", "_")
+	made := theRelease(t, env)
+	if want := "\n- `" + tag + "` (compatible with OCP: 4.20.1)\n"; !strings.Contains(made.Body, "## Available Images\n") || !strings.Contains(made.Body, want) {
+		t.Errorf("the notes have no %q:\n%s", want, made.Body)
+	}
+	var names []string
+	for _, a := range made.Assets {
+		names = append(names, a.Name)
+	}
+	if want := []string{"aws-neuronx-dkms-" + driver + "-modified-source.tar.gz", "busybox-1.35.0.tar.gz"}; !slices.Equal(names, want) {
+		t.Errorf("assets %q, want %q", names, want)
+	}
+
+	// writes runs the program and returns how often it has written to GitHub, by method.
+	writes := func(t *testing.T, code int, args ...string) map[string]int {
+		t.Helper()
+		env.GitHub.Forget()
+		expect(t, run(t, actions, releaseArgs(env, args...)...), code)
+		by := map[string]int{}
+		for _, c := range env.GitHub.Writes() {
+			by[c.Method]++
+		}
+		return by
+	}
+	t.Run("nothing to do", func(t *testing.T) {
+		if by := writes(t, 0, "build", "all"); len(by) != 0 {
+			t.Errorf("wrote %v", by)
+		}
+		if by := writes(t, 0, "release", "all"); len(by) != 0 {
+			t.Errorf("release wrote %v", by)
+		}
+	})
+	second := first
+	second.Version = "4.20.2"
+	t.Run("one more OpenShift release", func(t *testing.T) {
+		if err := env.WriteCatalog(t.Context(), []lab.Release{first, second}); err != nil {
+			t.Fatal(err)
+		}
+		if by := writes(t, 0, "build", "all"); by[http.MethodPatch] != 1 || len(by) != 1 {
+			t.Errorf("wrote %v, want the notes once", by)
+		}
+		now := theRelease(t, env)
+		if !strings.Contains(now.Body, "(compatible with OCP: 4.20.1, 4.20.2)") || !slices.Equal(now.Assets, made.Assets) {
+			t.Errorf("release %+v", now)
+		}
+	})
+	t.Run("a limited run", func(t *testing.T) {
+		if by := writes(t, 0, "build", driver, "4.20.2"); len(by) != 0 {
+			t.Errorf("wrote %v", by)
+		}
+		if by := writes(t, 0, "build", "all", "--kernel", first.Toolkit.Kernel); len(by) != 0 {
+			t.Errorf("wrote %v", by)
+		}
+	})
+	t.Run("dry run", func(t *testing.T) {
+		env.GitHub.Forget()
+		r := run(t, actions, releaseArgs(env, "release", "all", "--dry-run")...)
+		expect(t, r, 0)
+		if strings.TrimSpace(r.stdout) != strings.TrimSpace(theRelease(t, env).Body) || len(env.GitHub.Calls()) != 0 {
+			t.Errorf("%d requests; printed\n%s", len(env.GitHub.Calls()), r.stdout)
+		}
+	})
+	t.Run("another source", func(t *testing.T) {
+		quickDriver(t, env, func(f lab.Files) { f["quick.c"] = append(f["quick.c"], "/* changed */\n"...) })
+		forget(t, env, "drivers")
+		if by := writes(t, 0, "build", "all", "--force"); by[http.MethodPost] == 0 {
+			t.Errorf("wrote %v, want an upload", by)
+		}
+		now := theRelease(t, env)
+		if now.Assets[0].Digest == made.Assets[0].Digest || now.Assets[1] != made.Assets[1] {
+			t.Errorf("assets %+v, before %+v", now.Assets, made.Assets)
+		}
+	})
+	t.Run("no source", func(t *testing.T) {
+		forget(t, env, "sources")
+		before := theRelease(t, env)
+		env.SourceFaults.Set(lab.Fault{Status: http.StatusNotFound})
+		env.GitHub.Forget()
+		r := run(t, actions, releaseArgs(env, "release", "all")...)
+		if r.code == 0 || !strings.Contains(r.stderr, "without its sources nothing is released") || !strings.Contains(r.stderr, "busybox.net") {
+			t.Errorf("exit code %d\n%s", r.code, r.stderr)
+		}
+		if len(env.GitHub.Writes()) != 0 || theRelease(t, env).Body != before.Body {
+			t.Errorf("wrote %v", env.GitHub.Writes())
+		}
+		env.SourceFaults.Set()
+	})
+	t.Run("may not write", func(t *testing.T) {
+		forget(t, env, "drivers")
+		env.GitHub.SetToken(env.GitHubToken, forge.Token{Contents: forge.Read})
+		if err := env.WriteCatalog(t.Context(), []lab.Release{first}); err != nil {
+			t.Fatal(err)
+		}
+		r := run(t, actions, releaseArgs(env, "release", "all")...)
+		expect(t, r, 4, "contents: write")
+	})
+}
+
+// forget removes a part of the program's cache.
+func forget(t *testing.T, env *lab.Env, what string) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(env.Dir, "cache", "neuron-kmod", what)); err != nil {
+		t.Fatal(err)
+	}
+}

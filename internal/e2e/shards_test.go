@@ -1,0 +1,189 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"neuron-kmod/internal/image"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/lab"
+	"neuron-kmod/internal/lab/amazon"
+)
+
+// Six jobs of a workflow at the same time, each with one kernel of the matrix and nothing from the others, publish what one
+// process publishes, byte for byte; each toolkit is pulled once. Then one job makes the release, whose archive of the
+// driver's source compiles to the modules that were published.
+// R9.1, R7.2
+func TestShards(t *testing.T) {
+	env := start(t, lab.Options{
+		Cloud: &lab.CloudOptions{}, Releases: lab.Releases(6, sharedLab.DemoKernels()),
+		Matrix: []lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20", "4.21", "4.22"}}},
+	})
+	env.Cloud.AddPublicRepository(amazon.PublicRepository{Alias: lab.PublicAlias, Name: "one-process"})
+	actions := in(env, append(env.ActionsVars(), env.ReleaseVars()...), "SOURCE_DATE_EPOCH=1700000000")
+	before := images(t, actions)
+
+	shards := matrixOf(t, actions)
+	if len(shards) != 6 {
+		t.Fatalf("%d jobs, want 6: %v", len(shards), shards)
+	}
+	env.ToolkitFaults.Reset()
+	var running []*process
+	for i, kernels := range shards {
+		job := in(actions, actions.Vars, fmt.Sprintf("XDG_CACHE_HOME=%s/job-%d", env.Dir, i))
+		running = append(running, launchProgram(t, job, cloudArgs(env, "--kernel", kernels)...))
+	}
+	for _, p := range running {
+		r := p.resultWithin(5 * patience) // six pulls and six compiles side by side
+		expect(t, r, 0)
+		expectState(t, r, "built")
+	}
+	sharded := env.ToolkitFaults.Total(lab.Blob)
+	expectClean(t, actions, before)
+
+	env.ToolkitFaults.Reset()
+	one := in(actions, actions.Vars, "KMOD_ECR_PUBLIC_REPOSITORY="+lab.PublicAlias+"/one-process")
+	p := launchProgram(t, one, cloudArgs(env)...)
+	r := p.resultWithin(5 * patience)
+	expect(t, r, 0)
+	if diff := cmp.Diff(digests(t, env, lab.PublicAlias+"/one-process"), digests(t, env, lab.PublicRepository)); diff != "" || r.report.count("built") != 6 {
+		t.Errorf("one process (-) and six (+):\n%s", diff)
+	}
+	alone := env.ToolkitFaults.Total(lab.Blob)
+	t.Logf("Driver Toolkits: six jobs %d requests, %d bytes; one process %d, %d", sharded.Requests, sharded.Bytes, alone.Requests, alone.Bytes)
+	// Six machines would pull the layers that all toolkits share six times; here they have one store, so it depends on
+	// who is first. More than one pull of each toolkit would be twice as much at least.
+	if sharded.Bytes > 6*alone.Bytes {
+		t.Errorf("six jobs pulled %d bytes, one process %d", sharded.Bytes, alone.Bytes)
+	}
+	expect(t, run(t, actions, releaseArgs(env, "release", "all")...), 0)
+	checkSource(t, env, theRelease(t, env).Tag)
+}
+
+// matrixOf returns the kernels of each job of plan's matrix.
+func matrixOf(t *testing.T, env *lab.Env) []string {
+	t.Helper()
+	r := run(t, env, "plan", "-o", "github-matrix", "--matrix", env.Matrix, "--catalog", env.Catalog)
+	expect(t, r, 0)
+	var matrix struct{ Include []struct{ Kernels string } }
+	if err := json.Unmarshal([]byte(r.stdout), &matrix); err != nil {
+		t.Fatalf("%v in %s", err, r.stdout)
+	}
+	var shards []string
+	for _, job := range matrix.Include {
+		shards = append(shards, job.Kernels)
+	}
+	return shards
+}
+
+// digests are those of all images of a repository, by tag.
+func digests(t *testing.T, env *lab.Env, repository string) map[string]string {
+	t.Helper()
+	tags, err := env.Tags(t.Context(), repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, tag := range tags {
+		img, err := env.Image(t.Context(), repository, tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[tag] = digest.String()
+	}
+	return found
+}
+
+// checkSource unpacks the archive of the driver's source and makes a module of each of its trees, with the commands that
+// its README gives.
+func checkSource(t *testing.T, env *lab.Env, tag string) {
+	t.Helper()
+	folder := "aws-neuronx-dkms-" + driver + "-modified-source"
+	data, err := env.Attachment(t.Context(), tag, folder+".tar.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	unpack := exec.Command("tar", "-xz", "-C", dir)
+	unpack.Stdin = bytes.NewReader(data)
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	top := filepath.Join(dir, folder)
+	lists, err := filepath.Glob(filepath.Join(top, "trees", "*.kernels"))
+	if err != nil || len(lists) < 2 {
+		t.Fatalf("trees %q: rules differ by RHEL release, so there are two at least (%v)", lists, err)
+	}
+	var covered []string
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kernels := strings.Fields(string(text))
+		covered = append(covered, kernels...)
+		checkTree(t, env, top, strings.TrimSuffix(list, ".kernels"), kernels[0])
+	}
+	want := sharedLab.DemoKernels()
+	slices.Sort(covered)
+	slices.Sort(want)
+	if !slices.Equal(covered, want) {
+		t.Errorf("trees for %q, want %q", covered, want)
+	}
+}
+
+// checkTree compiles a tree for a kernel and compares the module with the published one.
+func checkTree(t *testing.T, env *lab.Env, top, tree, name string) {
+	t.Helper()
+	var toolkit lab.Toolkit
+	for _, r := range lab.Releases(6, sharedLab.DemoKernels()) {
+		if r.Toolkit.Kernel == name {
+			toolkit = r.Toolkit
+			toolkit.Release = r.Version
+		}
+	}
+	dtk, err := env.PushToolkit(t.Context(), toolkit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool(t, env, "podman", "pull", "--quiet", "--authfile", env.AuthFile, dtk)
+	output := t.TempDir()
+	tool(t, env, "podman", "run", "--rm", "--network=none", "--security-opt", "label=disable",
+		"-v", tree+":/input/source:ro", "-v", output+":/output", "-v", filepath.Join(top, "build-module.sh")+":/build-module.sh:ro",
+		dtk, "sh", "/build-module.sh", driver, name, "4")
+	made, err := os.ReadFile(filepath.Join(output, "opt/lib/modules", name, "neuron.ko"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := kernel.Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := kernel.Tag(driverVersion(t, driver), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := env.Image(t.Context(), lab.PublicRepository, tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	published, err := image.Module(t.Context(), img, k)
+	if err != nil || !bytes.Equal(made, published) {
+		t.Errorf("%s for %s: %d bytes compiled, %d published, which differ (%v)", filepath.Base(tree), name, len(made), len(published), err)
+	}
+}
