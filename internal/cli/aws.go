@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
+	"time"
 
 	"neuron-kmod/internal/ecr"
 	"neuron-kmod/internal/github"
@@ -43,6 +45,17 @@ func (c *caller) known() (*identity.Identity, error) {
 	return c.id, c.err
 }
 
+// spareTime bounds the search for AWS credentials that a run can do without,
+// such as those for the base image: the last place that the SDK looks at is the
+// metadata of an EC2 machine, whose address leads nowhere on others.
+const spareTime = 5 * time.Second
+
+// needsAWS tells whether a run asks AWS for something that it cannot do without.
+func (s *session) needsAWS() bool {
+	host, _, _ := strings.Cut(s.Target, "/")
+	return s.Target == registry.KindECR || s.Target == registry.KindECRPublic || ecr.IsHost(host) || s.UseMirror && s.AWS.MirrorNamed
+}
+
 func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) {
 	o := identity.Options{Region: s.AWS.Region, CAFile: s.caFile, Profile: s.AWS.Profile, Secret: s.workflow.Mask, Log: s.log}
 	if s.Target != registry.KindECR && !s.AWS.MirrorNamed {
@@ -51,7 +64,15 @@ func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) 
 	if s.AWS.Role != "" {
 		o.Role = &identity.Role{ARN: s.AWS.Role, Session: s.AWS.Session, Token: s.idToken}
 	}
+	if !s.needsAWS() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, spareTime, identity.ErrNone)
+		defer cancel()
+	}
 	id, err := identity.Load(ctx, o)
+	if err != nil && errors.Is(context.Cause(ctx), identity.ErrNone) {
+		return nil, &identity.CredentialError{Err: identity.ErrNone}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -36,9 +36,9 @@ const (
 
 // Options say where to look.
 type Options struct {
-	// Region is AWS's name of a region, "us-west-2". "" takes that of the profile, or of the EC2 machine.
+	// Region is AWS's name of a region, "us-west-2". "" takes that of the profile.
 	Region string
-	// Fallback is the region where nothing else says one; "" makes that an error.
+	// Fallback is the region where neither says one; "" takes that of the EC2 machine, or makes it an error.
 	Fallback string
 	// CAFile is a PEM file with certificates to trust besides the system's; "" is none.
 	CAFile string
@@ -139,10 +139,10 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 		return aws.Config{}, &CredentialError{fmt.Errorf("read the configuration: %w", err)}
 	}
 	if cfg.Region == "" {
-		cfg.Region = machineRegion(ctx, cfg)
+		cfg.Region = o.Fallback
 	}
 	if cfg.Region == "" {
-		cfg.Region = o.Fallback
+		cfg.Region = machineRegion(ctx, cfg)
 	}
 	if cfg.Region == "" {
 		return aws.Config{}, &CredentialError{hint.Wrap(errors.New("no region is set"),
