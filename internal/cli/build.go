@@ -37,6 +37,7 @@ type buildOptions struct {
 	mutable      bool // let the tags of a new repository be overwritten
 	doRelease    bool
 	noRelease    bool
+	dryRun       bool // of release: print the notes and change nothing
 }
 
 func newBuild(a *app) *cobra.Command {
@@ -114,7 +115,7 @@ func (o *buildOptions) run(ctx context.Context) error {
 		return err
 	}
 	if o.releases() {
-		results, failed, err := o.release(ctx, s, target, false)
+		results, failed, err := o.release(ctx, s, target, reasons(p))
 		if err != nil {
 			return err
 		}

@@ -23,10 +23,7 @@ import (
 )
 
 // releaseOptions are the flags of release.
-type releaseOptions struct {
-	buildOptions
-	dryRun bool
-}
+type releaseOptions struct{ buildOptions }
 
 func newRelease(a *app) *cobra.Command {
 	o := &releaseOptions{buildOptions: buildOptions{planOptions: planOptions{app: a}}}
@@ -73,7 +70,7 @@ func (o *releaseOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
-	results, failed, err := o.release(ctx, s, target, o.dryRun)
+	results, failed, err := o.release(ctx, s, target, nil)
 	if err != nil {
 		return err
 	}
@@ -108,6 +105,17 @@ func (s *session) github() (*github.Client, error) {
 	return c, nil
 }
 
+// reasons tells, by tag, why builds of a run have failed.
+func reasons(p *plan.Plan) map[string]string {
+	why := map[string]string{}
+	for _, b := range p.Builds {
+		if b.State == plan.Failed {
+			why[b.Tag] = b.Error
+		}
+	}
+	return why
+}
+
 // released is what became of one driver's release.
 type released struct {
 	Driver  version.Driver `json:"driver"`
@@ -120,8 +128,9 @@ type released struct {
 
 // release releases each driver that was asked for, from a plan of its own and
 // in full, whatever a build was limited to. A driver that fails does not stop
-// the others; failed has an error for each such driver.
-func (o *buildOptions) release(ctx context.Context, s *session, target registry.Target, dryRun bool) (results []released, failed []error, err error) {
+// the others; failed has an error for each such driver. why tells, by tag, of
+// builds that have just failed.
+func (o *buildOptions) release(ctx context.Context, s *session, target registry.Target, why map[string]string) (results []released, failed []error, err error) {
 	all := planOptions{app: o.app, driver: "all"}
 	in, err := all.input()
 	if err != nil {
@@ -145,11 +154,11 @@ func (o *buildOptions) release(ctx context.Context, s *session, target registry.
 			o.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
 		}
 	}()
-	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest}
+	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest, why: why}
 	for _, e := range in.Entries {
 		alone := in
 		alone.Entries = []matrix.Entry{e}
-		result, err := r.driver(ctx, alone, dryRun)
+		result, err := r.driver(ctx, alone)
 		if ctx.Err() != nil {
 			return nil, nil, errors.Join(err, context.Cause(ctx))
 		}
@@ -229,6 +238,7 @@ type releaser struct {
 	target    registry.Target
 	workspace *workspace.Workspace
 	newest    version.Driver // of the matrix; its release is the latest
+	why       map[string]string
 }
 
 // withoutAdvice leaves out of the reasons what is for the person at this
@@ -246,12 +256,17 @@ func withoutAdvice(ask plan.Resolver) plan.Resolver {
 }
 
 // driver releases one driver.
-func (r *releaser) driver(ctx context.Context, in plan.Input, dryRun bool) (released, error) {
+func (r *releaser) driver(ctx context.Context, in plan.Input) (released, error) {
 	v := in.Entries[0].Driver
 	result := released{Driver: v, Tag: release.Name(v), Changes: []string{}}
 	p, err := plan.Make(ctx, in)
 	if err != nil {
 		return result, r.classify(err)
+	}
+	for i := range p.Builds {
+		if b := &p.Builds[i]; b.State == plan.Missing && r.why[b.Tag] != "" {
+			b.State, b.Error = plan.Failed, r.why[b.Tag]
+		}
 	}
 	result.Missing = p.Count(plan.Missing) + p.Count(plan.Failed) + len(p.Unresolved)
 	if len(release.Available(p)) == 0 {
@@ -266,7 +281,7 @@ func (r *releaser) driver(ctx context.Context, in plan.Input, dryRun bool) (rele
 	if err != nil {
 		return result, err
 	}
-	if dryRun {
+	if r.dryRun {
 		_, err := fmt.Fprintln(r.stdout, strings.TrimRight(notes, "\n"))
 		return result, err
 	}

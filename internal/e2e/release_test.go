@@ -119,6 +119,24 @@ func TestRelease(t *testing.T) {
 			t.Errorf("assets %+v, before %+v", now.Assets, made.Assets)
 		}
 	})
+	t.Run("a kernel that fails", func(t *testing.T) {
+		third := lab.Release{Version: "4.20.3", Toolkit: lab.Toolkit{Kernel: sharedLab.DebianKernel(lab.RealTime)}, Known: true}
+		if err := env.WriteCatalog(t.Context(), []lab.Release{first, second, third}); err != nil {
+			t.Fatal(err)
+		}
+		quickDriver(t, env, func(f lab.Files) { f["quick.c"] = append(f["quick.c"], "#ifdef CONFIG_PREEMPT_RT\n#error not on this one\n#endif\n"...) })
+		forget(t, env, "drivers")
+		writes(t, 1, "build", "all")
+		body := theRelease(t, env).Body
+		for _, want := range []string{"`" + tag + "` (compatible with OCP: 4.20.1, 4.20.2)", "4.20.3", "quick.c", "not on this one"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("the notes have no %q:\n%s", want, body)
+			}
+		}
+		if strings.Contains(body, env.Dir) {
+			t.Errorf("the notes name a folder of this machine:\n%s", body)
+		}
+	})
 	t.Run("no source", func(t *testing.T) {
 		forget(t, env, "sources")
 		before := theRelease(t, env)
