@@ -32,7 +32,7 @@ func (s *session) inspect(ctx context.Context, target registry.Target, p *plan.P
 			img, err := target.Image(ctx, b.Tag)
 			var busyBox string
 			if err == nil {
-				b.Digest, b.Size, busyBox, err = describe(img)
+				b.Digest, b.Size, busyBox, err = describe(ctx, b.Image, img)
 			}
 			if err != nil {
 				return fmt.Errorf("read the published image %s: %w", b.Image, registry.Classify(err))
@@ -53,7 +53,7 @@ func (s *session) inspect(ctx context.Context, target registry.Target, p *plan.P
 
 // describe returns an image's digest, the bytes of its manifest, configuration
 // and layers, and the version of its BusyBox.
-func describe(img v1.Image) (digest string, size int64, busyBox string, err error) {
+func describe(ctx context.Context, name string, img v1.Image) (digest string, size int64, busyBox string, err error) {
 	sum, err := img.Digest()
 	if err != nil {
 		return "", 0, "", err
@@ -74,5 +74,20 @@ func describe(img v1.Image) (digest string, size int64, busyBox string, err erro
 	if err != nil {
 		return "", 0, "", err
 	}
-	return sum.String(), size, cfg.Config.Labels[image.LabelBusyBoxVersion], nil
+	busyBox, err = busyBoxOf(ctx, name, img, cfg)
+	return sum.String(), size, busyBox, err
+}
+
+// busyBoxOf returns the version of BusyBox in an image: its label, or for an
+// image of other tools what its binary says. The licence asks for the source
+// whatever the labels are.
+func busyBoxOf(ctx context.Context, name string, img v1.Image, cfg *v1.ConfigFile) (string, error) {
+	if v := cfg.Config.Labels[image.LabelBusyBoxVersion]; v != "" {
+		return v, nil
+	}
+	info, err := image.CheckBase(ctx, image.Base{Name: name, Image: img})
+	if err != nil {
+		return "", fmt.Errorf("which BusyBox is in it: %w", err)
+	}
+	return info.BusyBox, nil
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"neuron-kmod/internal/catalog"
 	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/github"
 	"neuron-kmod/internal/hint"
@@ -18,6 +18,7 @@ import (
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
 	"neuron-kmod/internal/release"
+	"neuron-kmod/internal/toolkit"
 	"neuron-kmod/internal/version"
 	"neuron-kmod/internal/workspace"
 )
@@ -75,7 +76,7 @@ func (o *releaseOptions) run(ctx context.Context) error {
 		return err
 	}
 	if !o.dryRun {
-		if err := o.writeReleases(results); err != nil {
+		if err := errors.Join(o.writeReleases(results), o.workflow.AddSummary(summary(results))); err != nil {
 			return err
 		}
 	}
@@ -116,16 +117,6 @@ func reasons(p *plan.Plan) map[string]string {
 	return why
 }
 
-// released is what became of one driver's release.
-type released struct {
-	Driver  version.Driver `json:"driver"`
-	Tag     string         `json:"tag"`
-	URL     string         `json:"url"`
-	Changes []string       `json:"changes"` // empty if everything was as it should be
-	Missing int            `json:"missing"` // images and releases that the notes tell as missing
-	Error   string         `json:"error"`
-}
-
 // release releases each driver that was asked for, from a plan of its own and
 // in full, whatever a build was limited to. A driver that fails does not stop
 // the others; failed has an error for each such driver. why tells, by tag, of
@@ -144,7 +135,8 @@ func (o *buildOptions) release(ctx context.Context, s *session, target registry.
 	if _, err := s.useMirror(ctx, in.Catalog); err != nil {
 		return nil, nil, err
 	}
-	in.Target, in.Resolve = &listedOnce{Target: target}, withoutAdvice(s.resolver())
+	unread := &unreadable{Resolver: s.resolver()}
+	in.Target, in.Resolve = &listedOnce{Target: target}, unread.resolve
 	ws, err := workspace.Open(ctx, o.CacheDir, o.TempDir, o.log)
 	if err != nil {
 		return nil, nil, prerequisite{err}
@@ -154,7 +146,7 @@ func (o *buildOptions) release(ctx context.Context, s *session, target registry.
 			o.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
 		}
 	}()
-	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest, why: why}
+	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest, why: why, unreadable: unread}
 	for _, e := range in.Entries {
 		alone := in
 		alone.Entries = []matrix.Entry{e}
@@ -170,47 +162,6 @@ func (o *buildOptions) release(ctx context.Context, s *session, target registry.
 		results = append(results, result)
 	}
 	return results, failed, nil
-}
-
-// verdict is the command's: the one reason why all have failed, or else that
-// something did or is missing.
-func verdict(results []released, failed []error) error {
-	if len(failed) > 0 && len(failed) == len(results) {
-		return failed[0]
-	}
-	missing := 0
-	for _, r := range results {
-		missing += r.Missing
-	}
-	if len(failed) > 0 || missing > 0 {
-		return incomplete{fmt.Errorf("%s of %d failed; %s missing, as the notes say",
-			count(len(failed), "release"), len(results), count(missing, "image"))}
-	}
-	return nil
-}
-
-func (o *buildOptions) writeReleases(results []released) error {
-	if o.output == "json" {
-		enc := json.NewEncoder(o.stdout)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(map[string][]released{"releases": results})
-	}
-	for _, r := range results {
-		what := "unchanged"
-		switch {
-		case r.Error != "":
-			what = "failed: " + r.Error
-		case len(r.Changes) > 0:
-			what = strings.Join(r.Changes, ", ")
-		case r.URL == "":
-			what = "no image is published, so there is no release"
-		}
-		if _, err := fmt.Fprintln(o.stdout, strings.TrimSpace(r.Tag+"  "+what+"  "+r.URL)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // listedOnce is a target whose tags are listed for the first plan and kept for
@@ -239,29 +190,54 @@ type releaser struct {
 	workspace *workspace.Workspace
 	newest    version.Driver // of the matrix; its release is the latest
 	why       map[string]string
+
+	*unreadable
 }
 
-// withoutAdvice leaves out of the reasons what is for the person at this
-// machine: notes are public, and advice names files.
-func withoutAdvice(ask plan.Resolver) plan.Resolver {
-	return func(ctx context.Context, toolkits []string) []plan.Resolved {
-		all := ask(ctx, toolkits)
-		for i := range all {
-			if all[i].Err != nil {
-				all[i].Err = errors.New(all[i].Err.Error())
-			}
+// unreadable is why releases cannot be told a kernel now, though they could be
+// the next time: notes without them would forget what is published.
+type unreadable struct {
+	plan.Resolver
+	passing error // the last such failure
+}
+
+// resolve gives each failure a reason that may be public: notes are, and errors
+// name hosts and files of this machine.
+func (u *unreadable) resolve(ctx context.Context, toolkits []string) []plan.Resolved {
+	all := u.Resolver(ctx, toolkits)
+	for i := range all {
+		err := all[i].Err
+		switch {
+		case err == nil:
+		case registry.Is404(err):
+			all[i].Err = errors.New("its Driver Toolkit is gone from the registry")
+		case errors.Is(err, toolkit.ErrAbsent):
+			all[i].Err = errors.New("its Driver Toolkit does not say for which kernel it is")
+		default:
+			u.passing = err
 		}
-		return all
 	}
+	return all
 }
 
 // driver releases one driver.
 func (r *releaser) driver(ctx context.Context, in plan.Input) (released, error) {
 	v := in.Entries[0].Driver
 	result := released{Driver: v, Tag: release.Name(v), Changes: []string{}}
+	r.passing = nil
 	p, err := plan.Make(ctx, in)
+	if nothing, ok := errors.AsType[*catalog.NotFoundError](err); ok {
+		r.log.Warn("the catalogue has no release for this driver, so there is nothing to release", "driver", v, "missing", nothing)
+		return result, nil
+	}
 	if err != nil {
 		return result, r.classify(err)
+	}
+	if r.passing != nil {
+		return result, fmt.Errorf("the kernels of some OpenShift releases cannot be found out now, and notes without them would be wrong: %w", r.passing)
+	}
+	for _, n := range p.Notes {
+		r.log.Warn("the matrix asks for more than the catalogue has", "driver", v, "missing", n)
 	}
 	for i := range p.Builds {
 		if b := &p.Builds[i]; b.State == plan.Missing && r.why[b.Tag] != "" {

@@ -92,6 +92,23 @@ func TestRelease(t *testing.T) {
 			t.Errorf("release %+v", now)
 		}
 	})
+	t.Run("a toolkit that cannot be read now", func(t *testing.T) {
+		hidden := unknown()
+		hidden.Version = "4.20.9"
+		hidden.Toolkit.Kernel = sharedLab.DebianKernel(lab.Cloud)
+		if err := env.WriteCatalog(t.Context(), []lab.Release{first, second, hidden}); err != nil {
+			t.Fatal(err)
+		}
+		env.ToolkitFaults.Set(lab.Fault{Path: toolkitPath, Status: http.StatusForbidden})
+		before := theRelease(t, env)
+		if by := writes(t, 4, "release", "all"); len(by) != 0 || theRelease(t, env).Body != before.Body {
+			t.Errorf("wrote %v", by)
+		}
+		env.ToolkitFaults.Set()
+		if err := env.WriteCatalog(t.Context(), []lab.Release{first, second}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("a limited run", func(t *testing.T) {
 		if by := writes(t, 0, "build", driver, "4.20.2"); len(by) != 0 {
 			t.Errorf("wrote %v", by)
@@ -124,7 +141,9 @@ func TestRelease(t *testing.T) {
 		if err := env.WriteCatalog(t.Context(), []lab.Release{first, second, third}); err != nil {
 			t.Fatal(err)
 		}
-		quickDriver(t, env, func(f lab.Files) { f["quick.c"] = append(f["quick.c"], "#ifdef CONFIG_PREEMPT_RT\n#error not on this one\n#endif\n"...) })
+		quickDriver(t, env, func(f lab.Files) {
+			f["quick.c"] = append(f["quick.c"], "#ifdef CONFIG_PREEMPT_RT\n#error not on this one\n#endif\n"...)
+		})
 		forget(t, env, "drivers")
 		writes(t, 1, "build", "all")
 		body := theRelease(t, env).Body
@@ -135,6 +154,10 @@ func TestRelease(t *testing.T) {
 		}
 		if strings.Contains(body, env.Dir) {
 			t.Errorf("the notes name a folder of this machine:\n%s", body)
+		}
+		writes(t, 0, "build", "all", "--kernel", first.Toolkit.Kernel)
+		if body := theRelease(t, env).Body; !strings.Contains(body, "4.20.3") || !strings.Contains(body, third.Toolkit.Kernel) {
+			t.Errorf("a run limited to another kernel forgets this one:\n%s", body)
 		}
 	})
 	t.Run("no source", func(t *testing.T) {

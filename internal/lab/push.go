@@ -37,6 +37,24 @@ func (e *Env) PushToolkit(ctx context.Context, t Toolkit) (string, error) {
 	return e.ToolkitHost + "/" + ToolkitRepository + "@" + digest.String(), nil
 }
 
+// ToolkitSize is how many bytes the layers and the configuration of a release's DTK have as the registry has them.
+func (e *Env) ToolkitSize(ctx context.Context, r Release) (int64, error) {
+	r.Toolkit.Release = r.Version
+	img, err := e.lab.Toolkit(ctx, r.Toolkit)
+	if err != nil {
+		return 0, err
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		return 0, err
+	}
+	size := manifest.Config.Size
+	for _, l := range manifest.Layers {
+		size += l.Size
+	}
+	return size, nil
+}
+
 // push puts an image into the DTK registry.
 func (e *Env) push(ctx context.Context, repositoryAndRef string, img v1.Image) error {
 	return e.pushTo(ctx, e.toolkits, toolkitAccount, repositoryAndRef, img)
