@@ -46,7 +46,7 @@ func NewClient(kc *Keychain, rt http.RoundTripper, log *slog.Logger) *Client {
 	}
 	return &Client{
 		keys: kc,
-		rt:   bounded{rt},
+		rt:   bounded{staleToken{rt}},
 		log:  log,
 		// Some registries show a new tag with a delay of a second or two.
 		readBack: []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second},

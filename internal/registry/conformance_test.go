@@ -103,6 +103,10 @@ var targets = map[string]func(t *testing.T) func() Target{
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 5))
 		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
 	},
+	"registry with short-lived tokens without a challenge": func(t *testing.T) func() Target {
+		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 5), registrytest.NoChallenge())
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+	},
 	"registry with pages": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.Paged(2))
 		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", nil) }

@@ -61,6 +61,8 @@ func (c *Cloud) ECRPublic(backend http.Handler) http.Handler {
 		refusal := notAuthorized
 		if from, ok := c.publicTokens.Of(r); ok {
 			refusal = c.checkPublic(r, from)
+		} else if r.Header.Get("Authorization") != "" {
+			refusal = staleToken
 		}
 		if refusal == nil {
 			backend.ServeHTTP(w, door.Backend(r))
@@ -72,6 +74,10 @@ func (c *Cloud) ECRPublic(backend http.Handler) http.Handler {
 		door.Refuse(w, refusal.status, refusal.code, refusal.message)
 	})
 }
+
+// staleToken is the answer to a token that has ended, or never was one. It is no challenge:
+// https://github.com/aws/containers-roadmap/issues/2835
+var staleToken = &fault{http.StatusBadRequest, "DENIED", "Your Authorization Token is invalid."}
 
 // notAuthorized makes a client ask for a token.
 var notAuthorized = &fault{http.StatusUnauthorized, "DENIED", "Not Authorized"}

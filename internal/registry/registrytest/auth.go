@@ -47,6 +47,11 @@ func TokenAuth(user, password string, writer bool, uses int) Option {
 	}
 }
 
+// NoChallenge makes the server of TokenAuth refuse a token that has ended as ECR Public does: with 400 and no challenge.
+func NoChallenge() Option {
+	return func(s *settings) { s.server.noChallenge = true }
+}
+
 type tokenAuth struct {
 	basicAuth
 	writer bool
@@ -69,6 +74,10 @@ func (a *tokenAuth) admit(s *Server, w http.ResponseWriter, r *http.Request) boo
 	scope := scopeOf(r)
 	if a.valid(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), scope) {
 		return true
+	}
+	if s.noChallenge && r.Header.Get("Authorization") != "" {
+		problem(w, http.StatusBadRequest, "DENIED", "Your Authorization Token is invalid.")
+		return false
 	}
 	challenge := fmt.Sprintf(`Bearer realm="%s/token",service="test"`, s.URL)
 	if scope != "" {

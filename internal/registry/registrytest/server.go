@@ -33,6 +33,8 @@ type Server struct {
 	readOnly bool
 	auth     authenticator
 
+	noChallenge bool
+
 	sent, received atomic.Int64
 	mu             sync.Mutex
 	requests       []string
