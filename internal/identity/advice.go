@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/transport"
 )
 
 // CredentialError is a failure that a person has to mend: credentials or a region are missing, wrong or expired, or
@@ -38,12 +40,22 @@ func unfound(err error, o Options) error {
 	return &CredentialError{err}
 }
 
+// quiet replaces the error of a credential process: the SDK repeats in it what the process has said, which may be the
+// credentials. Others stay.
+func quiet(err error) error {
+	if _, ok := errors.AsType[*processcreds.ProviderError](err); !ok {
+		return err
+	}
+	return &CredentialError{hint.Wrap(errors.New("the credential process failed, or answers with something else than credentials"),
+		"run what the profile has in credential_process and see: it has to print one JSON object and nothing else")}
+}
+
 // machineService is the SDK's name of an EC2 machine's metadata.
 const machineService = "ec2imds"
 
 // Classify returns what a client of one of AWS's services has returned with advice and a shorter text, as a
 // *CredentialError if it is one. nil stays nil.
-func Classify(err error) error { return classify(brief(err), Options{}) }
+func Classify(err error) error { return classify(brief(quiet(err)), Options{}) }
 
 // answer is an error of a request to AWS, without what the SDK puts around it.
 type answer struct {
@@ -118,6 +130,11 @@ func judge(err error, o Options) (credential bool, advice string) {
 	if _, ok := errors.AsType[*ssocreds.InvalidTokenError](err); ok {
 		return true, "the SSO session is over: aws sso login" + profileFlag(o)
 	}
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok && strings.HasPrefix(op.ServiceID, "SSO") {
+		if _, answered := errors.AsType[smithy.APIError](err); answered {
+			return true, "the SSO session is over: aws sso login" + profileFlag(o)
+		}
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return judgeAPI(api, err)
 	}
@@ -126,6 +143,12 @@ func judge(err error, o Options) (credential bool, advice string) {
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return false, "if a proxy opens TLS, or the endpoint has a certificate of a private CA, give the CA's with --ca-file or SSL_CERT_FILE"
+	}
+	if errors.Is(err, transport.ErrPlainHTTP) {
+		return false, "AWS is asked with TLS only: correct AWS_ENDPOINT_URL, or endpoint_url in the profile"
+	}
+	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); !ok {
+		return false, ""
 	}
 	return false, "AWS cannot be reached: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY); what is done stays done"
 }

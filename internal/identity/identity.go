@@ -90,7 +90,7 @@ func load(ctx context.Context, o Options) (*Identity, error) {
 	}
 	keys, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("find credentials: %w", unfound(err, o))
+		return nil, fmt.Errorf("find credentials: %w", unfound(quiet(err), o))
 	}
 	caller, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
@@ -101,7 +101,7 @@ func load(ctx context.Context, o Options) (*Identity, error) {
 		Region: cfg.Region, Source: describe(keys.Source, o),
 	}
 	if keys.CanExpire {
-		id.Expires = keys.Expires
+		id.Expires = keys.Expires.Add(expiryWindow) // the cache has taken it off
 	}
 	parts := strings.SplitN(id.ARN, ":", 3)
 	if len(parts) != 3 || len(id.Account) != 12 {

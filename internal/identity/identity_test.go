@@ -224,6 +224,18 @@ func TestLoadFails(t *testing.T) {
 			},
 			text: "ExpiredToken", advice: "get new ones",
 		},
+		"process that says more": {
+			set: func(t *testing.T, _ *amazon.Cloud, _ *Options) {
+				configure(t, "[default]\ncredential_process=echo hello "+`{"Version":1,"AccessKeyId":"A","SecretAccessKey":"hunter2"}`+"\n")
+			},
+			text: "the credential process failed", advice: "credential_process",
+		},
+		"process that fails": {
+			set: func(t *testing.T, _ *amazon.Cloud, _ *Options) {
+				configure(t, "[default]\ncredential_process=sh -c 'echo hunter2; echo hunter2 >&2; exit 3'\n")
+			},
+			text: "the credential process failed", advice: "credential_process",
+		},
 		"no SSO session": {
 			set: func(t *testing.T, _ *amazon.Cloud, o *Options) {
 				configure(t, "[profile sso]\nsso_start_url=https://x.awsapps.com/start\nsso_region=us-west-2\nsso_account_id=111122223333\nsso_role_name=r\n")
@@ -304,7 +316,7 @@ func TestLoadNetwork(t *testing.T) {
 	}
 	closed := "http://" + l.Addr().String()
 	l.Close()
-	for endpoint, advice := range map[string]string{closed: "cannot be reached", "http://sts.example.com": "cannot be reached"} {
+	for endpoint, advice := range map[string]string{closed: "cannot be reached", "http://sts.example.com": "with TLS only"} {
 		c := newCloud(t, amazon.Options{})
 		useKeys(t, c.AddUser(amazon.User{Name: "me"}))
 		t.Setenv("AWS_ENDPOINT_URL", endpoint)
