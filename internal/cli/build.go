@@ -100,7 +100,7 @@ func (o *buildOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
-	p, target, err := o.plan(ctx, s, access{push: true, create: o.create, mutable: o.mutable})
+	p, target, err := o.plan(ctx, s, access{push: true, create: o.create, mutable: o.mutable, engine: o.checkEngine})
 	if err != nil {
 		return err
 	}
@@ -190,17 +190,12 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if !slices.ContainsFunc(p.Builds, func(b plan.Build) bool { return b.Due(o.Force) }) {
 		return nil
 	}
-	if err := checkPush(ctx, target); err != nil {
+	if err := s.ready.sure(ctx); err != nil {
 		return err
-	}
-	info, err := eng.Check(ctx)
-	if err != nil {
-		return prerequisite{err}
 	}
 	if err := s.checkPull(ctx, dueToolkits(p, o.Force)); err != nil {
 		return err
 	}
-	o.log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
 	recipe, err := o.recipe(ctx, s, ws, files)
 	if err != nil {
 		return err
@@ -215,6 +210,22 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 		Log: o.log, Progress: progress, KernelDone: func(k kernel.Version) { o.endGroup(p, k) },
 	}
 	return r.Do(ctx, p)
+}
+
+// checkEngine tells whether the container engine answers.
+func (o *buildOptions) checkEngine(ctx context.Context) error {
+	eng, err := engine.New(engine.Options{
+		Program: o.engine, StateDir: o.CacheDir, TempDir: o.TempDir, RunID: "check", CAFile: o.caFile, Platform: platform, Log: o.log,
+	})
+	if err != nil {
+		return prerequisite{err}
+	}
+	info, err := eng.Check(ctx)
+	if err != nil {
+		return prerequisite{err}
+	}
+	o.log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
+	return nil
 }
 
 // options are the run's choices; without SOURCE_DATE_EPOCH images are of now.

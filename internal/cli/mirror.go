@@ -31,7 +31,14 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, er
 		if s.AWS.MirrorNamed {
 			return "", fmt.Errorf("mirror of Driver Toolkits: %w", hint.Wrap(err, mirrorAdvice(err)))
 		}
-		s.log.Debug("no mirror of Driver Toolkits", "repository", s.AWS.Mirror, "reason", err)
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		if errors.Is(err, ecr.ErrNoRepository) {
+			s.log.Debug("no mirror of Driver Toolkits", "repository", s.AWS.Mirror)
+		} else {
+			s.log.Warn("the mirror of Driver Toolkits is not used", "repository", s.AWS.Mirror, "reason", hint.Text(err))
+		}
 		return "", nil
 	}
 	releases := map[string][]version.OCP{}

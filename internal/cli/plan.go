@@ -121,10 +121,16 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 			return nil, nil, err
 		}
 	}
+	if want.engine != nil {
+		s.ready = &readiness{check: func(ctx context.Context) error { return errors.Join(checkPush(ctx, target), want.engine(ctx)) }}
+	}
 	in.Target, in.Resolve = target, s.resolver()
 	p, err := plan.Make(ctx, in)
 	if err != nil {
 		return nil, nil, o.classify(err)
+	}
+	if err := s.ready.failure(); err != nil {
+		return nil, nil, err
 	}
 	if len(p.Builds) == 0 && s.refused != nil {
 		return nil, nil, prerequisite{fmt.Errorf("no Driver Toolkit can be read: %w", s.refused)}

@@ -35,7 +35,8 @@ type session struct {
 	keychain  *registry.Keychain
 	client    *registry.Client
 	locate    locator // where a Driver Toolkit is taken from
-	refused   error   // why the last Driver Toolkit could not be read, where credentials were the reason
+	ready     *readiness
+	refused   error // why the last Driver Toolkit could not be read, where credentials were the reason
 }
 
 // open makes the session that the settings and flags describe. It asks nothing
@@ -113,7 +114,7 @@ func (s *session) image(ctx context.Context, reference string) (v1.Image, string
 // of the cache of earlier runs.
 func (s *session) resolver() plan.Resolver {
 	reader := &toolkit.Reader{
-		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Locate: s.locate, Log: s.log,
+		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Locate: s.locateReady, Log: s.log,
 	}
 	return func(ctx context.Context, toolkits []string) []plan.Resolved {
 		results := reader.Kernels(ctx, toolkits, toolkitReaders)

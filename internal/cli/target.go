@@ -20,6 +20,9 @@ type access struct {
 	create bool // to create a repository of ECR that does not exist
 	// mutable: a repository that is created lets tags be overwritten.
 	mutable bool
+	// engine, if set, tells whether the container engine answers. It and the permission to push are found out before
+	// anything is read of a Driver Toolkit.
+	engine func(ctx context.Context) error
 }
 
 // target is where the images go. For ecr and ecr-public it asks AWS.
@@ -71,7 +74,14 @@ func (s *session) publicRepository(ctx context.Context, want access) (string, er
 	if _, err := s.caller.identity(ctx); err != nil {
 		return "", err
 	}
-	return where, s.canLogIn(ctx, where)
+	refused := s.login.Check(ctx, ecr.PublicHost)
+	if refused == nil {
+		return where, nil
+	}
+	if s.canLogIn(ctx, where) == nil { // with the login of another place
+		return where, nil
+	}
+	return "", refused
 }
 
 // canLogIn tells whether there are credentials for a repository at all.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -20,6 +21,53 @@ type locator func(ctx context.Context, dtk string) (string, error)
 
 // unmoved takes every Driver Toolkit from where the catalogue says.
 func unmoved(_ context.Context, dtk string) (string, error) { return dtk, nil }
+
+// readiness is what a run that builds makes sure of before it reads or pulls
+// anything, once.
+type readiness struct {
+	check func(ctx context.Context) error
+
+	mu   sync.Mutex
+	done bool
+	err  error
+}
+
+// sure makes the check, unless it has been made. A nil readiness has nothing to
+// check.
+func (r *readiness) sure(ctx context.Context) error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.done {
+		err := r.check(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.done, r.err = true, err
+	}
+	return r.err
+}
+
+// failure returns why the check has failed; nil if it has not, or was not made.
+func (r *readiness) failure() error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// locateReady is locate for reading, which a run that is not ready does not
+// begin.
+func (s *session) locateReady(ctx context.Context, dtk string) (string, error) {
+	if err := s.ready.sure(ctx); err != nil {
+		return "", err
+	}
+	return s.locate(ctx, dtk)
+}
 
 // checkQuay ends a run early where wanted Driver Toolkits are at quay.io and
 // nothing has credentials for it.

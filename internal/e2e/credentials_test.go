@@ -21,7 +21,8 @@ import (
 // exit code is 4. No secret is in what is told.
 // R8.1, R10.2
 func TestCredentialsRefused(t *testing.T) {
-	env := cloud(t, lab.CloudOptions{Proxy: &lab.Account{User: "me", Password: "proxy-password"}}, known())
+	// The kernel is not known, so that something would be read of the Driver Toolkit.
+	env := cloud(t, lab.CloudOptions{Proxy: &lab.Account{User: "me", Password: "proxy-password"}}, unknown())
 	without := func(actions []string, action string) []string {
 		return slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return a == action })
 	}

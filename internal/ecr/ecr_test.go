@@ -154,6 +154,19 @@ func TestLoginRenews(t *testing.T) {
 	if !strings.Contains(log.String(), "cannot be renewed yet") {
 		t.Errorf("no warning in %s", log)
 	}
+	asked := func() (n int) {
+		for _, call := range c.Calls() {
+			if call.Action == "ecr:GetAuthorizationToken" {
+				n++
+			}
+		}
+		return n
+	}
+	before := asked()
+	if again, err := use(t, l, host); err != nil || again != first || asked() != before {
+		t.Errorf("soon after a failure: %v, %d more questions", err, asked()-before)
+	}
+	kept.renew = time.Now().Add(-time.Second)
 	kept.expires = kept.renew
 	if _, err := use(t, l, host); err == nil || !strings.Contains(hint.Of(err), "ecr:GetAuthorizationToken") {
 		t.Errorf("an ended token: error %v, advice %q", err, hint.Of(err))

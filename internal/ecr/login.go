@@ -58,6 +58,19 @@ func (l *Login) Find(ctx context.Context, r authn.Resource) (authn.Authenticator
 	return nil, fmt.Errorf("log in to %s: %w", host, err)
 }
 
+// Check gets a login for host if there is none, and returns why there can be none: for those who push, whom reading without
+// one does not help.
+func (l *Login) Check(ctx context.Context, host string) error {
+	t, err := l.token(ctx, host)
+	if err == nil {
+		_, err = t.AuthorizationContext(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("log in to %s: %w", host, err)
+	}
+	return nil
+}
+
 // token returns the token for host, which may not have been got yet.
 func (l *Login) token(ctx context.Context, host string) (*token, error) {
 	id, err := l.Identity(ctx)

@@ -22,6 +22,9 @@ import (
 // quarters of its life. A pull that has begun with a token may take that long.
 const earliest = time.Hour
 
+// retryRenewal is how long a renewal that has failed is not tried again, where the token lives long enough.
+const retryRenewal = time.Minute
+
 // issued is a token as AWS has given it.
 type issued struct {
 	encoded string // base64 of "AWS:PASSWORD"
@@ -73,6 +76,7 @@ func (t *token) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, er
 	}
 	err = fmt.Errorf("get a token: %w", identity.Classify(err))
 	if t.config != nil && now.Before(t.expires) && ctx.Err() == nil {
+		t.renew = now.Add(min(retryRenewal, t.expires.Sub(now)/4)) // not with each request
 		t.log.Warn("a login cannot be renewed yet; the old one is still good", "registry", t.what, "until", t.expires, "error", err)
 		return t.config, nil
 	}

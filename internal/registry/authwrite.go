@@ -33,6 +33,9 @@ func WriteAuthFile(ctx context.Context, path string, k *Keychain, refs []string)
 			return fmt.Errorf("image %q: %w", ref, err)
 		}
 		repo := parsed.Context()
+		if _, known := found[repo.RegistryStr()][repo.Name()]; known {
+			continue
+		}
 		entry, err := entryFor(ctx, k, repo)
 		if err != nil {
 			return fmt.Errorf("find credentials for %s: %w", repo.RegistryStr(), err)

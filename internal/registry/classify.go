@@ -172,6 +172,12 @@ func immutable(e *transport.Error) bool {
 	})
 }
 
+// isExpired tells whether err is the refusal of a login that was good once.
+func isExpired(err error) bool {
+	e, ok := errors.AsType[*transport.Error](err)
+	return ok && e.StatusCode == http.StatusForbidden && expired(e)
+}
+
 // expired tells whether a registry has refused a token that was good once; ECR does so with 403.
 func expired(e *transport.Error) bool {
 	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool { return strings.Contains(d.Message, "expired") })

@@ -132,7 +132,7 @@ func keepTLS(req *http.Request, via []*http.Request) error {
 // classify is Classify for what the registry of repo has answered. Where that refuses credentials it names the place
 // that they are from, which only the client knows.
 func (c *Client) classify(ctx context.Context, repo name.Repository, err error) error {
-	if status(err) == http.StatusUnauthorized && hint.Of(err) == "" {
+	if (status(err) == http.StatusUnauthorized || isExpired(err)) && hint.Of(err) == "" {
 		err = hint.Wrap(err, c.keys.advice(ctx, repo))
 	}
 	return Classify(err)

@@ -22,7 +22,7 @@ var errProxyLogin = fmt.Errorf("%w", ErrProxy)
 func IsProxyLogin(err error) bool { return errors.Is(err, errProxyLogin) }
 
 // Configure gives t what every transport of the program has: the certificates of caFile (PEM) beside the system's,
-// TLS 1.2 or later, and errors that tell a proxy's refusal from a server's. It is for transports that others make; New
+// TLS 1.2 or later, connections that fail when they are silent, and errors that tell a proxy's refusal from a server's. It is for transports that others make; New
 // has it built in. It fails only if caFile cannot be read or holds no certificate; "" means none.
 func Configure(t *http.Transport, caFile string) error {
 	roots, err := rootCAs(caFile)
@@ -31,6 +31,7 @@ func Configure(t *http.Transport, caFile string) error {
 	}
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	t.OnProxyConnectResponse = checkProxy
+	t.DialContext = dial
 	return nil
 }
 

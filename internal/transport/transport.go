@@ -76,7 +76,6 @@ func pool(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	}
 	return &http.Transport{
 		Proxy:                 proxy,
-		DialContext:           dial,
 		ForceAttemptHTTP2:     true,
 		TLSHandshakeTimeout:   15 * time.Second,
 		ExpectContinueTimeout: time.Second,
