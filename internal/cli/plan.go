@@ -83,6 +83,7 @@ func (o *planOptions) setArgs(args []string) {
 }
 
 func (o *planOptions) run(ctx context.Context) error {
+	o.AnonymousPublic = true // who only reads ECR Public needs no credentials
 	s, err := o.open()
 	if err != nil {
 		return err

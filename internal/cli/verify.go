@@ -32,6 +32,7 @@ version, the kernel, depmod's files, the platform.`,
 }
 
 func runVerify(ctx context.Context, a *app, reference string) error {
+	a.AnonymousPublic = true // who only reads ECR Public needs no credentials
 	s, err := a.open()
 	if err != nil {
 		return err

@@ -76,7 +76,7 @@ func (r *Repositories) holds(uri, name string) bool {
 
 func (r *Repositories) classify(err error, name string) error {
 	if _, ok := errors.AsType[*types.RepositoryNotFoundException](err); ok {
-		return hint.Wrap(&identity.CredentialError{Err: ErrNoRepository}, fmt.Sprintf("create it with --create-repository, or with "+
+		return hint.Wrap(&identity.CredentialError{Err: ErrNoRepository}, fmt.Sprintf("create it with `neuron-kmod build --create-repository`, or with "+
 			"`aws ecr create-repository --region %s --repository-name %s --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true`, "+
 			"or name another one in KMOD_ECR_REPOSITORY_NAME", r.region, name))
 	}
