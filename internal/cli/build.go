@@ -136,7 +136,7 @@ func (o *buildOptions) releases() bool {
 }
 
 func (o *buildOptions) check() error {
-	if err := o.checkOutput(access{push: true}); err != nil {
+	if err := o.checkOutput("table", "json"); err != nil {
 		return err
 	}
 	switch build.Builder(o.builder) {
@@ -175,11 +175,7 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if err != nil {
 		return prerequisite{err}
 	}
-	defer func() {
-		if err := ws.Close(); err != nil {
-			o.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
-		}
-	}()
+	defer o.leave(ws)
 	eng, err := o.engineFor(ctx, p, s, ws)
 	if err != nil {
 		return err
@@ -210,6 +206,13 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 		Log: o.log, Progress: progress, KernelDone: func(k kernel.Version) { o.endGroup(p, k) },
 	}
 	return r.Do(ctx, p)
+}
+
+// leave removes the run's folder.
+func (a *app) leave(ws *workspace.Workspace) {
+	if err := ws.Close(); err != nil {
+		a.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
+	}
 }
 
 // checkEngine tells whether the container engine answers.

@@ -3,12 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"neuron-kmod/internal/doctor"
-	"neuron-kmod/internal/hint"
 )
 
 // doctorOptions are the flags of doctor: those of build that decide whether one
@@ -39,8 +37,8 @@ The exit code is 4 if a build would fail, else 0.`,
 }
 
 func (o *doctorOptions) run(ctx context.Context) error {
-	if o.output != "table" && o.output != "json" {
-		return usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use table or json")}
+	if err := o.checkOutput("table", "json"); err != nil {
+		return err
 	}
 	report := doctor.NewReport(o.Describe(), o.checks(ctx))
 	if ctx.Err() != nil {

@@ -111,11 +111,8 @@ func (x *checkup) start(ctx context.Context) []doctor.Check {
 }
 
 func (x *checkup) end() {
-	if x.workspace == nil {
-		return
-	}
-	if err := x.workspace.Close(); err != nil {
-		x.log.Warn("cannot remove the folder; the next run tries again", "error", err)
+	if x.workspace != nil {
+		x.leave(x.workspace)
 	}
 }
 

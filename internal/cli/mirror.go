@@ -22,6 +22,9 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, er
 	if !s.UseMirror || !s.AWS.MirrorNamed && s.Target != registry.KindECR {
 		return "", nil
 	}
+	if s.mirror != "" { // a release after a build
+		return s.mirror, nil
+	}
 	repositories, err := s.repositories(ctx)
 	if err != nil {
 		return "", err
@@ -62,6 +65,7 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, er
 		}
 		return at, err
 	}
+	s.mirror = uri
 	return uri, nil
 }
 

@@ -83,6 +83,9 @@ func (o *planOptions) setArgs(args []string) {
 }
 
 func (o *planOptions) run(ctx context.Context) error {
+	if err := o.checkOutput("table", "json", githubMatrix); err != nil {
+		return err
+	}
 	o.AnonymousPublic = true // who only reads ECR Public needs no credentials
 	s, err := o.open()
 	if err != nil {
@@ -103,9 +106,6 @@ func (o *planOptions) run(ctx context.Context) error {
 
 // plan makes the plan, and returns the target that it was made for.
 func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.Plan, registry.Target, error) {
-	if err := o.checkOutput(want); err != nil {
-		return nil, nil, err
-	}
 	in, err := o.input()
 	if err != nil {
 		return nil, nil, err
@@ -145,13 +145,8 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 	return p, target, nil
 }
 
-// checkOutput refuses formats that the command does not have: only who does not
-// push is asked for a job matrix.
-func (o *planOptions) checkOutput(want access) error {
-	formats := []string{"table", "json"}
-	if !want.push {
-		formats = append(formats, githubMatrix)
-	}
+// checkOutput refuses formats that the command does not have.
+func (o *planOptions) checkOutput(formats ...string) error {
 	if !slices.Contains(formats, o.output) {
 		return usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use "+strings.Join(formats, " or "))}
 	}

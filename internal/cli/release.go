@@ -55,8 +55,8 @@ permission contents: write.`,
 }
 
 func (o *releaseOptions) run(ctx context.Context) error {
-	if o.output != "table" && o.output != "json" {
-		return usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use table or json")}
+	if err := o.checkOutput("table", "json"); err != nil {
+		return err
 	}
 	s, err := o.open()
 	if err != nil {
@@ -122,16 +122,16 @@ func reasons(p *plan.Plan) map[string]string {
 // the others; failed has an error for each such driver. why tells, by tag, of
 // builds that have just failed.
 func (o *buildOptions) release(ctx context.Context, s *session, target registry.Target, why map[string]string) (results []released, failed []error, err error) {
-	all := planOptions{app: o.app, driver: "all"}
-	in, err := all.input()
+	full := planOptions{app: o.app, driver: o.driver}
+	in, err := full.input()
 	if err != nil {
 		return nil, nil, err
 	}
-	newest := slices.MaxFunc(in.Entries, func(a, b matrix.Entry) int { return a.Driver.Compare(b.Driver) }).Driver
-	one := planOptions{app: o.app, driver: o.driver}
-	if in, err = one.input(); err != nil {
-		return nil, nil, err
+	m, err := matrix.Load(o.Matrix)
+	if err != nil {
+		return nil, nil, invalid{err}
 	}
+	newest := slices.MaxFunc(m.Entries, func(a, b matrix.Entry) int { return a.Driver.Compare(b.Driver) }).Driver
 	if _, err := s.useMirror(ctx, in.Catalog); err != nil {
 		return nil, nil, err
 	}
@@ -141,11 +141,7 @@ func (o *buildOptions) release(ctx context.Context, s *session, target registry.
 	if err != nil {
 		return nil, nil, prerequisite{err}
 	}
-	defer func() {
-		if err := ws.Close(); err != nil {
-			o.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
-		}
-	}()
+	defer o.leave(ws)
 	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest, why: why, unreadable: unread}
 	for _, e := range in.Entries {
 		alone := in

@@ -35,6 +35,7 @@ type session struct {
 	keychain  *registry.Keychain
 	client    *registry.Client
 	locate    locator // where a Driver Toolkit is taken from
+	mirror    string  // the repository that it may be taken from, "" for none
 	ready     *readiness
 	refused   error // why the last Driver Toolkit could not be read, where credentials were the reason
 }
