@@ -89,8 +89,11 @@ func Tag(driver version.Driver, k Version) (string, error) {
 	case k.IsZero():
 		return "", fmt.Errorf("image tag of driver %s: the kernel version is not known", driver)
 	}
-	return driver.String() + "-" + k.Tag(), nil
+	return TagPrefix(driver) + k.Tag(), nil
 }
+
+// TagPrefix returns what the tags of a driver's images begin with, and no other driver's.
+func TagPrefix(driver version.Driver) string { return driver.String() + "-" }
 
 // MarshalText writes the name; the zero value is empty text.
 func (v Version) MarshalText() ([]byte, error) { return []byte(v.name), nil }

@@ -66,16 +66,15 @@ func join[T fmt.Stringer](vs []T) string {
 // both at the same time. It blocks on the network. Releases that cannot be
 // resolved are in Plan.Unresolved, not in the error.
 func Make(ctx context.Context, in Input) (*Plan, error) {
-	p := &Plan{toolkits: map[string][]version.OCP{}}
+	p := &Plan{toolkits: map[string][]version.OCP{}, releases: map[version.Driver][]version.OCP{}}
 	wanted, err := p.match(in)
 	if err != nil {
 		return nil, err
 	}
-	var tags map[string]bool
 	var kernels map[string]Resolved
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		if tags, err = in.Target.Tags(gctx); err != nil {
+		if p.tags, err = in.Target.Tags(gctx); err != nil {
 			return fmt.Errorf("list what is published: %w", err)
 		}
 		return nil
@@ -91,12 +90,16 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil, context.Cause(ctx)
 	}
 	for _, d := range wanted {
+		for _, e := range d.entries {
+			p.releases[d.driver] = append(p.releases[d.driver], e.Version)
+		}
+		p.releases[d.driver] = slices.Compact(p.releases[d.driver])
 		p.addDriver(d, kernels)
 	}
 	if err := p.keepKernels(in.Kernels); err != nil {
 		return nil, err
 	}
-	p.setStates(in.Target, tags)
+	p.setStates(in.Target)
 	return p, nil
 }
 
@@ -250,7 +253,7 @@ func exampleKernel(have []kernel.Version) string {
 
 // setStates names each build's image and says whether it is published. Two
 // kernels of one driver that KMM maps to one tag cannot both be served.
-func (p *Plan) setStates(t Target, tags map[string]bool) {
+func (p *Plan) setStates(t Target) {
 	owner := map[string]kernel.Version{}
 	for i := range p.Builds {
 		b := &p.Builds[i]
@@ -266,7 +269,7 @@ func (p *Plan) setStates(t Target, tags map[string]bool) {
 		}
 		owner[tag] = b.Kernel
 		b.State = Missing
-		if tags[tag] {
+		if p.tags[tag] {
 			b.State = Published
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
+	"time"
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/version"
@@ -37,14 +39,15 @@ type Build struct {
 	Driver   version.Driver `json:"driver"`
 	Kernel   kernel.Version `json:"kernel"`
 	Tag      string         `json:"tag"`
-	Image    string         `json:"image"`    // how to name it when pulling
-	State    State          `json:"state"`    //
-	Releases []version.OCP  `json:"releases"` // the OpenShift releases that boot this kernel, ascending
-	Toolkits []string       `json:"toolkits"` // DTK references for this kernel, of the newest release first
-	Digest   string         `json:"digest"`   // "sha256:..." of a built image, else ""
-	Size     int64          `json:"size"`     // bytes of manifest, config and layers of a built image, else 0
-	Seconds  float64        `json:"seconds"`  // wall time of this build without the DTK pull, else 0
-	Error    string         `json:"error"`    // why it failed or was skipped, else ""
+	Image    string         `json:"image"`            // how to name it when pulling
+	State    State          `json:"state"`            //
+	Releases []version.OCP  `json:"releases"`         // the OpenShift releases that boot this kernel, ascending
+	Toolkits []string       `json:"toolkits"`         // DTK references for this kernel, of the newest release first
+	Digest   string         `json:"digest"`           // "sha256:..." of an image that was built or looked at, else ""
+	Size     int64          `json:"size"`             // bytes of its manifest, config and layers, else 0
+	Created  time.Time      `json:"created,omitzero"` // when an image that was looked at says it was made
+	Seconds  float64        `json:"seconds"`          // wall time of this build without the DTK pull, else 0
+	Error    string         `json:"error"`            // why it failed or was skipped, else ""
 }
 
 // Due tells whether a run has to build it; with force what is published is built
@@ -75,7 +78,9 @@ type Plan struct {
 	// the matrix that has no release in the catalogue.
 	Notes []string `json:"-"`
 
-	toolkits map[string][]version.OCP // DTK reference -> the releases it belongs to
+	toolkits map[string][]version.OCP         // DTK reference -> the releases it belongs to
+	releases map[version.Driver][]version.OCP // those that the matrix has for a driver, ascending
+	tags     map[string]bool                  // all that the target has
 }
 
 // Count returns how many builds are in the state.
@@ -103,6 +108,43 @@ func (p *Plan) Kernels() []kernel.Version {
 // release was resolved.
 func (p *Plan) Complete() bool {
 	return len(p.Unresolved) == 0 && p.Count(Failed) == 0 && p.Count(Skipped) == 0
+}
+
+// Of returns the plan of one of the drivers: what Make returns for a matrix that has only that one, except for OtherArch
+// and Notes, which are of no driver.
+func (p *Plan) Of(d version.Driver) *Plan {
+	one := &Plan{
+		Drivers: []version.Driver{d}, toolkits: p.toolkits, tags: p.tags,
+		releases: map[version.Driver][]version.OCP{d: p.releases[d]},
+	}
+	for _, b := range p.Builds {
+		if b.Driver == d {
+			one.Builds = append(one.Builds, b)
+		}
+	}
+	for _, u := range p.Unresolved {
+		if slices.Contains(p.releases[d], u.Release) {
+			one.Unresolved = append(one.Unresolved, u)
+		}
+	}
+	return one
+}
+
+// Releases returns the OpenShift releases that the matrix has for a driver, ascending: those of its builds and those that
+// are unresolved.
+func (p *Plan) Releases(d version.Driver) []version.OCP { return p.releases[d] }
+
+// Others returns the tags of a driver in the target that are no build of the plan: images for kernels that have left the
+// matrix, the catalogue or, in a plan that was limited, the question. They are in order.
+func (p *Plan) Others(d version.Driver) []string {
+	var others []string
+	for tag := range p.tags {
+		if strings.HasPrefix(tag, kernel.TagPrefix(d)) && !slices.ContainsFunc(p.Builds, func(b Build) bool { return b.Tag == tag }) {
+			others = append(others, tag)
+		}
+	}
+	slices.Sort(others)
+	return others
 }
 
 // AddUnresolved records a release once per reason and keeps the list sorted.
