@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/module"
 	"neuron-kmod/internal/plan"
@@ -17,7 +18,8 @@ import (
 
 // compiled is a module on its way into an image.
 type compiled struct {
-	dir string // removed once the image is published
+	dir    string // removed once the image is published
+	source string // driver.SourceDigest of what was compiled
 	*module.Built
 }
 
@@ -54,6 +56,10 @@ func (s *schedule) compileModule(ctx context.Context, b *plan.Build, toolkit str
 	for _, a := range applied {
 		s.Log.Debug("patch rule applied", "driver", b.Driver, "kernel", b.Kernel, "rule", a.Rule, "file", a.File, "matches", a.Count)
 	}
+	digest, err := driver.SourceDigest(source, s.Recipe.Script)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.Mkdir(output, 0o755); err != nil {
 		return nil, fmt.Errorf("make the output folder: %w", err)
 	}
@@ -69,7 +75,7 @@ func (s *schedule) compileModule(ctx context.Context, b *plan.Build, toolkit str
 	if err != nil {
 		return nil, fmt.Errorf("%w\nthe whole log: %s", err, logPath)
 	}
-	return &compiled{dir, built}, nil
+	return &compiled{dir, digest, built}, nil
 }
 
 // openLog makes the file that keeps the output of the compile. It replaces the
@@ -144,7 +150,7 @@ func (s *schedule) assemble(ctx context.Context, b *plan.Build, m *compiled) (v1
 		return nil, err
 	}
 	in := image.LabelInput{
-		Driver: b.Driver, Kernel: b.Kernel, Repository: s.SourceURL,
+		Driver: b.Driver, Kernel: b.Kernel, Repository: s.SourceURL, Source: m.source,
 		BusyBox: s.Recipe.BusyBox, Base: s.Recipe.Base, Created: s.Created,
 	}
 	spec := image.Spec{

@@ -22,6 +22,7 @@ const (
 	LabelKernel = "kernel-version"
 
 	LabelDriverSource    = "neuron-driver.source"
+	LabelSourceDigest    = "neuron-driver.source-digest" // driver.SourceDigest of what was compiled
 	LabelDriverLicense   = "neuron-driver.license"
 	LabelDriverCopyright = "neuron-driver.copyright"
 
@@ -39,6 +40,7 @@ type LabelInput struct {
 	Driver     version.Driver
 	Kernel     kernel.Version
 	Repository string // of the project: "https://github.com/OWNER/REPO", no slash at the end
+	Source     string // driver.SourceDigest of what was compiled; "" leaves its label out
 	BusyBox    string // BaseInfo.BusyBox; "" leaves the busybox labels out
 	Base       Base   // its name and digest
 	Created    time.Time
@@ -65,6 +67,7 @@ func Args(in LabelInput) map[string]string {
 		"KERNEL_VERSION":  in.Kernel.String(),
 		"CREATED":         timestamp(in.Created),
 		"SOURCE_URL":      in.Repository,
+		"SOURCE_DIGEST":   in.Source,
 		"BUSYBOX_VERSION": in.BusyBox,
 		"BUSYBOX_SOURCE":  in.busyBoxSource(),
 	}
@@ -87,6 +90,9 @@ func Labels(in LabelInput) map[string]string {
 		LabelDriverSource:    in.releaseURL() + "/aws-neuronx-dkms-" + in.Driver.String() + "-modified-source.tar.gz",
 		LabelDriverLicense:   "GPL-2.0",
 		LabelDriverCopyright: "Copyright Amazon.com, Inc. or its affiliates. All Rights Reserved.",
+	}
+	if in.Source != "" {
+		labels[LabelSourceDigest] = in.Source
 	}
 	if in.BusyBox != "" {
 		labels[LabelBusyBoxVersion] = in.BusyBox
