@@ -3,91 +3,104 @@ package cli
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
-	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
 )
 
-// inspect reads what the published images of a plan say of themselves: digests
-// and sizes, which it fills in, and the versions of BusyBox, which it returns in
-// order. It costs two small requests for each image.
-func (s *session) inspect(ctx context.Context, target registry.Target, p *plan.Plan) ([]string, error) {
+// published is what an image of the target says of itself.
+type published struct {
+	image   v1.Image
+	digest  string // "sha256:..."
+	size    int64  // bytes of the manifest, the configuration and the layers
+	created time.Time
+	labels  map[string]string
+}
+
+// look reads what images of the target say of themselves, by tag. It costs two small requests for each. A tag that has
+// gone in the meantime is left out.
+func look(ctx context.Context, target registry.Target, tags []string) (map[string]published, error) {
 	var mu sync.Mutex
-	versions := map[string]bool{}
+	all := map[string]published{}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(toolkitReaders)
-	for i := range p.Builds {
-		b := &p.Builds[i]
-		if b.State != plan.Published && b.State != plan.Built {
-			continue
-		}
+	for _, tag := range tags {
 		g.Go(func() error {
-			img, err := target.Image(ctx, b.Tag)
-			var busyBox string
-			if err == nil {
-				b.Digest, b.Size, busyBox, err = describe(ctx, b.Image, img)
+			one, err := read(ctx, target, tag)
+			if registry.Is404(err) {
+				return nil
 			}
 			if err != nil {
-				return fmt.Errorf("read the published image %s: %w", b.Image, registry.Classify(err))
+				return fmt.Errorf("read the published image %s: %w", target.Reference(tag), registry.Classify(err))
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if busyBox != "" {
-				versions[busyBox] = true
-			}
+			all[tag] = one
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return slices.Sorted(maps.Keys(versions)), nil
+	return all, nil
 }
 
-// describe returns an image's digest, the bytes of its manifest, configuration
-// and layers, and the version of its BusyBox.
-func describe(ctx context.Context, name string, img v1.Image) (digest string, size int64, busyBox string, err error) {
+func read(ctx context.Context, target registry.Target, tag string) (published, error) {
+	img, err := target.Image(ctx, tag)
+	if err != nil {
+		return published{}, err
+	}
 	sum, err := img.Digest()
 	if err != nil {
-		return "", 0, "", err
+		return published{}, err
 	}
 	raw, err := img.RawManifest()
 	if err != nil {
-		return "", 0, "", err
+		return published{}, err
 	}
 	manifest, err := img.Manifest()
 	if err != nil {
-		return "", 0, "", err
+		return published{}, err
 	}
-	size = int64(len(raw)) + manifest.Config.Size
+	size := int64(len(raw)) + manifest.Config.Size
 	for _, l := range manifest.Layers {
 		size += l.Size
 	}
 	cfg, err := img.ConfigFile()
 	if err != nil {
-		return "", 0, "", err
+		return published{}, err
 	}
-	busyBox, err = busyBoxOf(ctx, name, img, cfg)
-	return sum.String(), size, busyBox, err
+	return published{img, sum.String(), size, cfg.Created.Time, cfg.Config.Labels}, nil
 }
 
-// busyBoxOf returns the version of BusyBox in an image: its label, or for an
-// image of other tools what its binary says. The licence asks for the source
-// whatever the labels are.
-func busyBoxOf(ctx context.Context, name string, img v1.Image, cfg *v1.ConfigFile) (string, error) {
-	if v := cfg.Config.Labels[image.LabelBusyBoxVersion]; v != "" {
-		return v, nil
+// inspect looks at the images of a plan that are published, fills in what the plan has places for, and returns all that
+// was seen, by tag. A build whose image has gone in the meantime becomes a missing one.
+func inspect(ctx context.Context, target registry.Target, p *plan.Plan) (map[string]published, error) {
+	var tags []string
+	for _, b := range p.Builds {
+		if b.State == plan.Published || b.State == plan.Built {
+			tags = append(tags, b.Tag)
+		}
 	}
-	info, err := image.CheckBase(ctx, image.Base{Name: name, Image: img})
+	all, err := look(ctx, target, tags)
 	if err != nil {
-		return "", fmt.Errorf("which BusyBox is in it: %w", err)
+		return nil, err
 	}
-	return info.BusyBox, nil
+	for i := range p.Builds {
+		b := &p.Builds[i]
+		if b.State != plan.Published && b.State != plan.Built {
+			continue
+		}
+		if seen, ok := all[b.Tag]; ok {
+			b.Digest, b.Size, b.Created = seen.digest, seen.size, seen.created
+		} else {
+			b.State = plan.Missing
+		}
+	}
+	return all, nil
 }

@@ -4,16 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/github"
 	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/image"
+	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/matrix"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
@@ -47,7 +47,7 @@ permission contents: write.`,
 	}
 	o.placeFlags(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the notes and change nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the notes, and what would change where there is a token; change nothing")
 	f.StringVar(&o.DriverSource, "driver-source", o.DriverSource, "`URL or folder` that holds the driver's RPMs")
 	f.StringVar(&o.containerDir, "container-dir", "", "`folder` with build-module.sh to use instead of the built-in one")
 	f.StringVarP(&o.output, "output", "o", "table", "`format` of the result: table or json")
@@ -75,8 +75,11 @@ func (o *releaseOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := o.writeReleases(results); err != nil {
+		return err
+	}
 	if !o.dryRun {
-		if err := errors.Join(o.writeReleases(results), o.workflow.AddSummary(summary(results))); err != nil {
+		if err := o.workflow.AddSummary(summary(results)); err != nil {
 			return err
 		}
 	}
@@ -106,6 +109,16 @@ func (s *session) github() (*github.Client, error) {
 	return c, nil
 }
 
+// releaseClient returns the client that all releases of a run share, with what they may wait in all. A dry run does
+// without where nothing says which repository it is about; it then knows the notes and not what would change.
+func (s *session) releaseClient(dryRun bool) (*github.Client, error) {
+	if dryRun && s.GitHub.Token.IsZero() {
+		s.log.Warn("what would change on GitHub is not known without a token", "hint", "set GITHUB_REPOSITORY and GITHUB_TOKEN or GH_TOKEN")
+		return nil, nil
+	}
+	return s.github()
+}
+
 // reasons tells, by tag, why builds of a run have failed.
 func reasons(p *plan.Plan) map[string]string {
 	why := map[string]string{}
@@ -117,65 +130,63 @@ func reasons(p *plan.Plan) map[string]string {
 	return why
 }
 
-// release releases each driver that was asked for, from a plan of its own and
-// in full, whatever a build was limited to. A driver that fails does not stop
-// the others; failed has an error for each such driver. why tells, by tag, of
-// builds that have just failed.
+// release releases each driver that was asked for, in full, whatever a build was limited to. A driver that fails does not
+// stop the others; failed has an error for each such driver. why tells, by tag, of builds that have just failed.
 func (o *buildOptions) release(ctx context.Context, s *session, target registry.Target, why map[string]string) (results []released, failed []error, err error) {
-	full := planOptions{app: o.app, driver: o.driver}
-	in, err := full.input()
+	unread := &unreadable{Resolver: s.resolver(), passing: map[string]error{}}
+	p, newest, err := o.fullPlan(ctx, s, target, unread.resolve)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := matrix.Load(o.Matrix)
-	if err != nil {
-		return nil, nil, invalid{err}
-	}
-	newest := slices.MaxFunc(m.Entries, func(a, b matrix.Entry) int { return a.Driver.Compare(b.Driver) }).Driver
-	if _, err := s.useMirror(ctx, in.Catalog); err != nil {
-		return nil, nil, err
-	}
-	unread := &unreadable{Resolver: s.resolver()}
-	in.Target, in.Resolve = &listedOnce{Target: target}, unread.resolve
 	ws, err := workspace.Open(ctx, o.CacheDir, o.TempDir, o.log)
 	if err != nil {
 		return nil, nil, prerequisite{err}
 	}
 	defer o.leave(ws)
-	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest, why: why, unreadable: unread}
-	for _, e := range in.Entries {
-		alone := in
-		alone.Entries = []matrix.Entry{e}
-		result, err := r.driver(ctx, alone)
+	r := &releaser{buildOptions: o, session: s, target: target, workspace: ws, newest: newest, why: why, passing: unread.passing}
+	if r.github, err = s.releaseClient(o.dryRun); err != nil {
+		return nil, nil, err
+	}
+	for _, d := range p.Drivers {
+		result, err := r.driver(ctx, p.Of(d))
 		if ctx.Err() != nil {
 			return nil, nil, errors.Join(err, context.Cause(ctx))
 		}
 		if err != nil {
 			result.Error = hint.Text(err)
 			failed = append(failed, fmt.Errorf("release %s: %w", result.Tag, err))
-			o.log.Error("release failed", "driver", e.Driver, "error", result.Error)
+			o.log.Error("release failed", "driver", d, "error", result.Error)
 		}
 		results = append(results, result)
 	}
 	return results, failed, nil
 }
 
-// listedOnce is a target whose tags are listed for the first plan and kept for
-// the others.
-type listedOnce struct {
-	registry.Target
-	tags map[string]bool
-}
-
-func (l *listedOnce) Tags(ctx context.Context) (map[string]bool, error) {
-	if l.tags == nil {
-		tags, err := l.Target.Tags(ctx)
-		if err != nil {
-			return nil, err
-		}
-		l.tags = tags
+// fullPlan makes the plan of the drivers that are released, for all their OpenShift releases. newest is the newest driver
+// of the whole matrix.
+func (o *buildOptions) fullPlan(ctx context.Context, s *session, target registry.Target, resolve plan.Resolver) (_ *plan.Plan, newest version.Driver, err error) {
+	full := planOptions{app: o.app, driver: o.driver}
+	in, err := full.input()
+	if err != nil {
+		return nil, newest, err
 	}
-	return l.tags, nil
+	m, err := matrix.Load(o.Matrix)
+	if err != nil {
+		return nil, newest, invalid{err}
+	}
+	newest = slices.MaxFunc(m.Entries, func(a, b matrix.Entry) int { return a.Driver.Compare(b.Driver) }).Driver
+	if _, err := s.useMirror(ctx, in.Catalog); err != nil {
+		return nil, newest, err
+	}
+	in.Target, in.Resolve = target, resolve
+	p, err := plan.Make(ctx, in)
+	if err != nil {
+		return nil, newest, o.classify(err)
+	}
+	for _, n := range p.Notes {
+		o.log.Warn("the matrix asks for more than the catalogue has", "missing", n)
+	}
+	return p, newest, nil
 }
 
 // releaser is what the releases of several drivers share.
@@ -184,17 +195,17 @@ type releaser struct {
 	session   *session
 	target    registry.Target
 	workspace *workspace.Workspace
-	newest    version.Driver // of the matrix; its release is the latest
-	why       map[string]string
-
-	*unreadable
+	github    *github.Client    // nil for a dry run without a token
+	newest    version.Driver    // of the matrix; its release is the latest
+	why       map[string]string // by tag, for builds that have just failed
+	passing   map[string]error  // by toolkit, as in unreadable
 }
 
-// unreadable is why releases cannot be told a kernel now, though they could be
-// the next time: notes without them would forget what is published.
+// unreadable is why toolkits cannot be told a kernel now, though they could be the next time: notes without their
+// releases would forget what is published.
 type unreadable struct {
 	plan.Resolver
-	passing error // the last such failure
+	passing map[string]error // by toolkit
 }
 
 // resolve gives each failure a reason that may be public: notes are, and errors
@@ -210,119 +221,105 @@ func (u *unreadable) resolve(ctx context.Context, toolkits []string) []plan.Reso
 		case errors.Is(err, toolkit.ErrAbsent):
 			all[i].Err = errors.New("its Driver Toolkit does not say for which kernel it is")
 		default:
-			u.passing = err
+			u.passing[toolkits[i]] = err
 		}
 	}
 	return all
 }
 
-// driver releases one driver.
-func (r *releaser) driver(ctx context.Context, in plan.Input) (released, error) {
-	v := in.Entries[0].Driver
+// driver releases the one driver of a plan.
+func (r *releaser) driver(ctx context.Context, p *plan.Plan) (released, error) {
+	v := p.Drivers[0]
 	result := released{Driver: v, Tag: release.Name(v), Changes: []string{}}
-	r.passing = nil
-	p, err := plan.Make(ctx, in)
-	if nothing, ok := errors.AsType[*catalog.NotFoundError](err); ok {
-		r.log.Warn("the catalogue has no release for this driver, so there is nothing to release", "driver", v, "missing", nothing)
+	if len(p.Releases(v)) == 0 {
+		r.log.Warn("the catalogue has no release for this driver, so there is nothing to release", "driver", v)
 		return result, nil
 	}
-	if err != nil {
-		return result, r.classify(err)
-	}
-	if r.passing != nil {
-		return result, fmt.Errorf("the kernels of some OpenShift releases cannot be found out now, and notes without them would be wrong: %w", r.passing)
-	}
-	for _, n := range p.Notes {
-		r.log.Warn("the matrix asks for more than the catalogue has", "driver", v, "missing", n)
+	for _, u := range p.Unresolved {
+		if err := r.passing[u.Toolkit]; err != nil {
+			return result, fmt.Errorf("the kernels of some OpenShift releases cannot be found out now, and notes without them would be wrong: %w", err)
+		}
 	}
 	for i := range p.Builds {
 		if b := &p.Builds[i]; b.State == plan.Missing && r.why[b.Tag] != "" {
 			b.State, b.Error = plan.Failed, r.why[b.Tag]
 		}
 	}
+	images, err := r.look(ctx, p)
+	if err != nil {
+		return result, err
+	}
 	result.Missing = p.Count(plan.Missing) + p.Count(plan.Failed) + len(p.Unresolved)
 	if len(release.Available(p)) == 0 {
 		r.log.Warn("no image is published, so there is no release", "driver", v)
 		return result, nil
 	}
-	busyBox, err := r.session.inspect(ctx, r.target, p)
+	busyBox, err := busyBoxes(ctx, images)
 	if err != nil {
 		return result, err
 	}
-	notes, err := release.Notes(release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox})
-	if err != nil {
+	if result.Notes, err = release.Notes(release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox}); err != nil {
 		return result, err
 	}
-	if r.dryRun {
-		_, err := fmt.Fprintln(r.stdout, strings.TrimRight(notes, "\n"))
-		return result, err
+	if r.github == nil {
+		return result, nil
 	}
-	sources, err := r.sources(ctx, p, busyBox)
+	sources, err := r.sources(ctx, v, images, busyBox)
 	if err != nil {
 		return result, fmt.Errorf("%w; without its sources nothing is released, the images stay", err)
 	}
-	return r.sync(ctx, result, notes, sources)
+	return r.sync(ctx, result, sources)
 }
 
-func (r *releaser) sync(ctx context.Context, result released, notes string, sources []release.Archive) (released, error) {
-	client, err := r.session.github()
+// look reads what the published images of a driver say of themselves: those of the plan, which it completes, and those
+// for kernels that are no longer asked for, whose sources are still owed. They are in the order of their tags.
+func (r *releaser) look(ctx context.Context, p *plan.Plan) ([]kmod, error) {
+	planned, err := inspect(ctx, r.target, p)
 	if err != nil {
-		return result, err
+		return nil, err
 	}
-	want := github.Release{Tag: result.Tag, Name: result.Tag, Body: notes, Latest: result.Driver == r.newest}
+	others, err := look(ctx, r.target, p.Others(p.Drivers[0]))
+	if err != nil {
+		return nil, err
+	}
+	var images []kmod
+	for _, b := range p.Builds {
+		if seen, ok := planned[b.Tag]; ok {
+			images = append(images, kmod{b.Image, b.Kernel, seen})
+		}
+	}
+	for _, tag := range slices.Sorted(maps.Keys(others)) {
+		one := kmod{name: r.target.Reference(tag), published: others[tag]}
+		if one.kernel, err = kernel.Parse(one.labels[image.LabelKernel]); err != nil {
+			r.log.Warn("an image does not say for which kernel it is, so it is taken for another program's", "image", one.name)
+			continue
+		}
+		images = append(images, one)
+	}
+	return images, nil
+}
+
+// sync makes GitHub have the release, or tells what it would change.
+func (r *releaser) sync(ctx context.Context, result released, sources []release.Archive) (released, error) {
+	want := github.Release{Tag: result.Tag, Name: result.Tag, Body: result.Notes, Latest: result.Driver == r.newest}
 	for _, a := range sources {
 		want.Assets = append(want.Assets, github.Asset{Name: a.Name, ContentType: release.ContentType, Size: a.Size, Digest: a.Digest, Open: a.Open})
 	}
-	done, err := client.Sync(ctx, want)
+	act := r.github.Sync
+	if r.dryRun {
+		act = r.github.Compare
+	}
+	done, err := act(ctx, want)
 	result.URL = done.URL
 	for _, c := range done.Changes {
 		result.Changes = append(result.Changes, c.String())
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case r.dryRun:
+		r.log.Info("what would change on GitHub", "driver", result.Driver, "changes", result.what(), "url", result.URL)
+	default:
 		r.log.Info("the release is as it should be", "driver", result.Driver, "changes", len(result.Changes), "url", result.URL)
 	}
 	return result, err
-}
-
-// sources makes the archives that the GPL asks for: the driver's source as it
-// was compiled for the published images, and that of their BusyBox.
-func (r *releaser) sources(ctx context.Context, p *plan.Plan, busyBox []string) ([]release.Archive, error) {
-	files, err := r.parts()
-	if err != nil {
-		return nil, err
-	}
-	v := p.Drivers[0]
-	fetcher := &driver.Fetcher{
-		HTTP: r.session.httpClient(), Source: r.DriverSource, Cache: filepath.Join(r.CacheDir, "drivers"), Log: r.log,
-	}
-	rpm, err := fetcher.Fetch(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	source, err := driver.Unpack(ctx, rpm, v, r.workspace.Path("source-"+v.String()))
-	if err != nil {
-		return nil, err
-	}
-	dir, err := r.workspace.Mkdir("release-" + v.String())
-	if err != nil {
-		return nil, err
-	}
-	in := release.SourceInput{Source: source, Script: files.script, Dir: dir}
-	for _, b := range release.Available(p) {
-		in.Kernels = append(in.Kernels, b.Kernel)
-	}
-	modified, err := release.ModifiedSource(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	archives := []release.Archive{modified}
-	getter := &release.BusyBox{HTTP: r.session.httpClient(), Cache: filepath.Join(r.CacheDir, "sources"), Log: r.log}
-	for _, version := range busyBox {
-		a, err := getter.Source(ctx, version)
-		if err != nil {
-			return nil, err
-		}
-		archives = append(archives, a)
-	}
-	return archives, nil
 }

@@ -3,6 +3,8 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"neuron-kmod/internal/version"
@@ -16,6 +18,7 @@ type released struct {
 	Changes []string       `json:"changes"` // empty if everything was as it should be
 	Missing int            `json:"missing"` // images and releases that the notes tell as missing
 	Error   string         `json:"error"`
+	Notes   string         `json:"notes,omitempty"` // of a dry run
 }
 
 // verdict is the command's: the one reason why all have failed, or else that
@@ -36,14 +39,37 @@ func verdict(results []released, failed []error) error {
 }
 
 func (o *buildOptions) writeReleases(results []released) error {
+	if !o.dryRun {
+		for i := range results {
+			results[i].Notes = ""
+		}
+	}
 	if o.output == "json" {
 		enc := json.NewEncoder(o.stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		return enc.Encode(map[string][]released{"releases": results})
 	}
+	if o.dryRun {
+		return o.writeNotes(results)
+	}
 	for _, r := range results {
 		if _, err := fmt.Fprintln(o.stdout, strings.TrimSpace(r.Tag+"  "+r.what()+"  "+r.URL)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeNotes writes the notes of a dry run. Several are Markdown as well: a comment stands before each.
+func (o *buildOptions) writeNotes(results []released) error {
+	results = slices.DeleteFunc(slices.Clone(results), func(r released) bool { return r.Notes == "" })
+	for _, r := range results {
+		text := strings.TrimRight(r.Notes, "\n") + "\n"
+		if len(results) > 1 {
+			text = "<!-- " + r.Tag + " -->\n\n" + text + "\n"
+		}
+		if _, err := io.WriteString(o.stdout, text); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	api "github.com/google/go-github/v89/github"
@@ -39,6 +40,7 @@ type Client struct {
 	host        string // of the API, for advice
 	token       string
 	log         *slog.Logger
+	waited      atomic.Int64 // for rate limits, in nanoseconds
 
 	// pause waits for so long, or until ctx ends, whose error it then returns.
 	pause func(ctx context.Context, d time.Duration) error

@@ -132,11 +132,7 @@ func pages(read func(*api.ListOptions) (*api.Response, error)) error {
 
 // digest reads an asset to find out what is in it, as older servers do not tell.
 func (r *run) digest(ctx context.Context, a asset) (string, error) {
-	var body io.ReadCloser
-	err := r.call(ctx, func() (err error) {
-		body, _, err = r.api.Repositories.DownloadReleaseAsset(ctx, r.owner, r.repo, a.id, r.plain)
-		return err
-	})
+	body, err := r.open(ctx, a.id)
 	if err != nil {
 		return "", vanished(err)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// longestWait bounds for how long one Sync waits in all because GitHub says so. After that a person has to decide.
+	// longestWait bounds for how long one Client waits in all because GitHub says so: the releases of several drivers share
+	// it. After that a person has to decide.
 	longestWait = 15 * time.Minute
 	// mostWaits bounds how often one request is sent again for that.
 	mostWaits = 10
@@ -26,15 +27,23 @@ func (r *run) call(ctx context.Context, send func() error) error {
 	for n := 0; ; n++ {
 		err := send()
 		wait, limited := limit(err, n, time.Now())
-		if !limited || n == mostWaits || r.waited+wait > longestWait {
+		if !limited || n == mostWaits || !r.mayWait(wait) {
 			return r.brief(err)
 		}
-		r.waited += wait
 		r.log.Warn("waiting for GitHub's rate limit", "wait", wait.Round(time.Second), "reason", r.brief(err))
 		if err := r.pause(ctx, wait); err != nil {
 			return err
 		}
 	}
+}
+
+// mayWait takes a wait off what is left of the longest.
+func (c *Client) mayWait(wait time.Duration) bool {
+	if time.Duration(c.waited.Add(int64(wait))) <= longestWait {
+		return true
+	}
+	c.waited.Add(-int64(wait))
+	return false
 }
 
 // limit tells whether err is a rate limit, and for how long to wait; n is how often it was waited already.

@@ -20,7 +20,6 @@ const rounds = 5
 type run struct {
 	*Client
 	want    Release
-	waited  time.Duration // for rate limits
 	outcome Outcome
 }
 
@@ -31,7 +30,8 @@ type run struct {
 // uploaded. Sync may be stopped at any point: nothing is lost, and the next Sync finishes, whatever was left. Several at
 // the same time do not disturb each other; if they want different things, what one of them wants is there in the end.
 //
-// It blocks on the network, and for as long as GitHub's rate limits say, up to a quarter of an hour, until ctx ends.
+// It blocks on the network, and for as long as GitHub's rate limits say, up to a quarter of an hour for all that one
+// Client does, until ctx ends.
 // With an error comes what was changed before it. Errors have advice; those of the token, its permissions and the
 // repository are *CredentialError. None holds the token.
 func (c *Client) Sync(ctx context.Context, want Release) (Outcome, error) {

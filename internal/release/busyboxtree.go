@@ -1,188 +1,40 @@
 package release
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/bzip2"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"path"
 	"strings"
-	"unicode"
-
-	"github.com/klauspost/compress/gzip"
 )
 
-// limits bound what is taken of an archive. BusyBox has about 3,000 files and 10 MB, which are 2.5 MB as an archive.
-type limits struct {
-	download int64 // bytes of the compressed archive
-	entries  int   // of any kind
-	total    int64 // bytes of the uncompressed archive, and of what is in it
-}
-
+// busyBoxLimits: BusyBox has about 3,000 files and 10 MB, which are 2.5 MB as an archive.
 var busyBoxLimits = limits{download: 16 << 20, entries: 20_000, total: 64 << 20}
 
-var (
-	gzipMagic  = []byte{0x1f, 0x8b}
-	bzip2Magic = []byte("BZh")
-)
-
-var errTooLarge = errors.New("it is larger than any source of BusyBox")
-
-// readBusyBox reads an archive and checks that it is the source of that version of BusyBox: a tar, compressed with gzip
-// or bzip2, that is whole, has one folder at its top, a Makefile of that version and a LICENSE, and nothing that leads
-// out. It returns what is in it, with the top folder's name made BusyBox's own: GitHub calls it busybox-1_36_1.
+// readBusyBox reads an archive and checks that it is the source of that version of BusyBox: besides what readContents
+// checks, it has a Makefile of that version and a LICENSE. GitHub calls the folder busybox-1_36_1, which becomes
+// BusyBox's own busybox-1.36.1.
 func readBusyBox(ctx context.Context, archive []byte, version string, lim limits) (contents, error) {
-	stream, err := uncompressed(archive)
+	c, err := readContents(ctx, archive, busyBoxFolder(version), lim)
 	if err != nil {
 		return nil, err
 	}
-	return readTree(ctx, stream, version, lim)
+	return c, checkIsBusyBox(c, version)
 }
 
-// readTree reads the uncompressed archive.
-func readTree(ctx context.Context, stream io.Reader, version string, lim limits) (contents, error) {
-	bounded := &boundedReader{ctx: ctx, r: stream, left: lim.total}
-	t := tree{found: contents{}, name: busyBoxFolder(version), left: lim.total}
-	tr := tar.NewReader(bounded)
-	for n := 1; ; n++ {
-		h, err := tr.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the archive: %w", err)
-		}
-		if n > lim.entries {
-			return nil, fmt.Errorf("it has more than %d entries", lim.entries)
-		}
-		if err := t.add(h, tr); err != nil {
-			return nil, err
-		}
-	}
-	// The compressed stream's end holds its checksum.
-	if _, err := io.Copy(io.Discard, bounded); err != nil {
-		return nil, fmt.Errorf("read the archive: %w", err)
-	}
-	// A server that fails while it packs may leave a good gzip of half a tar, which package tar takes for a whole one if
-	// it ends between two files.
-	if bounded.zeros < tarEnd {
-		return nil, fmt.Errorf("read the archive: its end is missing: %w", io.ErrUnexpectedEOF)
-	}
-	if err := t.found.complete(); err != nil {
-		return nil, err
-	}
-	return t.found, t.check(version)
-}
-
-func uncompressed(archive []byte) (io.Reader, error) {
-	switch {
-	case bytes.HasPrefix(archive, gzipMagic):
-		z, err := gzip.NewReader(bytes.NewReader(archive))
-		if err != nil {
-			return nil, fmt.Errorf("read the archive: %w", err)
-		}
-		return z, nil
-	case bytes.HasPrefix(archive, bzip2Magic):
-		return bzip2.NewReader(bytes.NewReader(archive)), nil
-	}
-	return nil, fmt.Errorf("it is not an archive: %s", beginning(archive))
-}
-
-// beginning quotes the first bytes, which tell a web page at a glance.
-func beginning(data []byte) string {
-	if len(data) == 0 {
-		return "it is empty"
-	}
-	return fmt.Sprintf("it begins with %q", data[:min(len(data), 24)])
-}
-
-// tree takes the entries of an archive with one folder at its top.
-type tree struct {
-	found contents
-	name  string // the new name of the top folder
-	top   string // its name in the archive
-	left  int64  // bytes that files may still have
-}
-
-func (t *tree) add(h *tar.Header, body io.Reader) error {
-	if h.Typeflag == tar.TypeXGlobalHeader { // git puts the commit there
-		return nil
-	}
-	name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
-	if !fs.ValidPath(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return fmt.Errorf("the name %.200q is not one of a file in a folder", h.Name)
-	}
-	top, rest, below := strings.Cut(name, "/")
-	if t.top == "" {
-		t.top = top
-	}
-	if top != t.top {
-		return fmt.Errorf("it has both %.100q and %.100q at its top", t.top, top)
-	}
-	m, err := t.member(h, rest, body)
+// checkIsBusyBox tells whether an archive is the source of a version.
+func checkIsBusyBox(c contents, version string) error {
+	makefile, err := c.read(path.Join(busyBoxFolder(version), "Makefile"))
 	if err != nil {
-		return err
-	}
-	if !below && !m.mode.IsDir() {
-		return fmt.Errorf("%.100q at its top is not a folder", top)
-	}
-	return t.found.add(path.Join(t.name, rest), m)
-}
-
-// member makes the member of an entry; name is its name below the top folder.
-func (t *tree) member(h *tar.Header, name string, body io.Reader) (member, error) {
-	switch h.Typeflag {
-	case tar.TypeDir:
-		return folder, nil
-	case tar.TypeSymlink:
-		to := path.Join(path.Dir(name), h.Linkname)
-		if !fs.ValidPath(to) || path.IsAbs(h.Linkname) || strings.ContainsFunc(h.Linkname, unicode.IsControl) {
-			return member{}, fmt.Errorf("the link %.200q leads to %.200q, out of the source", h.Name, h.Linkname)
-		}
-		return member{mode: fs.ModeSymlink | 0o777, link: h.Linkname}, nil
-	case tar.TypeReg:
-		// The size of a sparse file says nothing of how much of the archive it takes.
-		if t.left -= h.Size; t.left < 0 {
-			return member{}, errTooLarge
-		}
-		data := make([]byte, h.Size)
-		if _, err := io.ReadFull(body, data); err != nil {
-			return member{}, fmt.Errorf("%.200q: %w", h.Name, err)
-		}
-		return file(data, permissions(h.Mode)), nil
-	}
-	return member{}, fmt.Errorf("%.200q is not a file, a folder or a link (type %q)", h.Name, h.Typeflag)
-}
-
-// check tells whether the tree is the source of a version.
-func (t *tree) check(version string) error {
-	makefile, err := t.read("Makefile")
-	if err != nil {
-		return err
+		return fmt.Errorf("it is not BusyBox's source: %w", err)
 	}
 	if got := makefileVersion(makefile); got != version {
 		return fmt.Errorf("its Makefile is that of version %.40q", got)
 	}
-	_, err = t.read("LICENSE")
-	return err
-}
-
-// read returns the text of a file that has to be there.
-func (t *tree) read(name string) (string, error) {
-	m, found := t.found[path.Join(t.name, name)]
-	if !found || m.open == nil || m.size == 0 {
-		return "", fmt.Errorf("it is not BusyBox's source: there is no %s in its folder", name)
-	}
-	r, err := m.open()
+	_, err = c.read(path.Join(busyBoxFolder(version), "LICENSE"))
 	if err != nil {
-		return "", err
+		return fmt.Errorf("it is not BusyBox's source: %w", err)
 	}
-	data, err := io.ReadAll(r)
-	return string(data), errors.Join(err, r.Close())
+	return nil
 }
 
 // makefileVersion joins the four parts of the version that BusyBox's Makefile begins with, as the binary's banner does.
@@ -198,32 +50,3 @@ func makefileVersion(makefile string) string {
 	return parts["VERSION"] + "." + parts["PATCHLEVEL"] + "." + parts["SUBLEVEL"] + parts["EXTRAVERSION"]
 }
 
-// tarEnd is how many zero bytes a tar ends in, at least: two blocks.
-const tarEnd = 1024
-
-// boundedReader fails once its context is done or more than left bytes would be read.
-type boundedReader struct {
-	ctx   context.Context
-	r     io.Reader
-	left  int64
-	zeros int // how many bytes up to here were zero
-}
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.ctx.Err() != nil {
-		return 0, context.Cause(b.ctx)
-	}
-	if b.left == 0 {
-		return 0, errTooLarge
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.r.Read(p)
-	b.left -= int64(n)
-	if other := len(bytes.TrimRight(p[:n], "\x00")); other > 0 {
-		b.zeros = -other
-	}
-	b.zeros += n
-	return n, err
-}

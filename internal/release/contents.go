@@ -46,6 +46,20 @@ func file(data []byte, mode fs.FileMode) member {
 	}}
 }
 
+// read returns the text of a file that has to be there.
+func (c contents) read(name string) (string, error) {
+	m, found := c[name]
+	if !found || m.open == nil || m.size == 0 {
+		return "", fmt.Errorf("there is no %s in it", name)
+	}
+	r, err := m.open()
+	if err != nil {
+		return "", err
+	}
+	data, err := io.ReadAll(r)
+	return string(data), errors.Join(err, r.Close())
+}
+
 // add adds a member. A name that is there is an error, except for a folder that is one already.
 func (c contents) add(name string, m member) error {
 	if old, found := c[name]; found && !(old.mode.IsDir() && m.mode.IsDir()) {

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"time"
 
 	"neuron-kmod/container"
@@ -18,8 +19,12 @@ import (
 // SourceInput says what the archive of a driver's modified source is made from.
 type SourceInput struct {
 	Source  *driver.Source
-	Kernels []kernel.Version // those of the published images, in any order
-	Script  string           // the build-module.sh that compiles the modules
+	Modules []Module // those in the published images, in any order
+	Script  string   // the build-module.sh that compiles the modules
+	// Earlier opens the archive that the release has now; nil, or an error that is fs.ErrNotExist, means that there is none.
+	// It is asked only where a module was compiled from something else than what Source and the rules of this program make:
+	// another package, other rules or another script.
+	Earlier func(ctx context.Context) (io.ReadCloser, error)
 	// Made is the time of every file in the archive, to the second. Zero means the time at which the driver's package
 	// was made, or a fixed one where the package does not say.
 	Made time.Time
@@ -27,12 +32,41 @@ type SourceInput struct {
 	Dir string
 }
 
-// ModifiedSource makes the archive of a driver's source as it was compiled. Patch rules differ by kernel, so it holds
-// one tree for each way the source comes out, exactly as driver.Source.Prepare makes it, with the kernels that it is
-// for and the changes that were made; and with what the GPL counts as source beside it: the script that compiles, and
-// the licence. Equal input gives equal bytes.
+// Module is a published module.
+type Module struct {
+	Kernel kernel.Version
+	Source string // driver.SourceDigest of what it was compiled from; "" if its image does not say
+}
+
+// SourceGoneError says that the source of published modules is neither what the program would compile now nor in the
+// archive of the release.
+type SourceGoneError struct {
+	Kernels []kernel.Version // ascending
+	Reason  error            // why there is nothing to take it from, or nil
+}
+
+func (e *SourceGoneError) Error() string {
+	names := make([]string, len(e.Kernels))
+	for i, k := range e.Kernels {
+		names[i] = k.String()
+	}
+	text := "the source that was compiled for " + strings.Join(names, ", ") +
+		" is not at hand: it is not what this program would compile now, and the release does not hold it"
+	if e.Reason != nil {
+		text += fmt.Sprintf(" (%v)", e.Reason)
+	}
+	return text
+}
+
+func (e *SourceGoneError) Unwrap() error { return e.Reason }
+
+// ModifiedSource makes the archive of a driver's source as it was compiled. Patch rules differ by kernel, and change with
+// time, so it holds one tree for each source that a module was compiled from, with the kernels that it is for, the
+// changes that were made and the script that compiles; and the licence. Trees are what driver.Source.Prepare makes or,
+// for modules that are older than today's rules, what the archive of the release has. Equal input gives equal bytes.
 //
-// It is an error if no kernel is given, or if a rule that is due does not match for one of them.
+// It is an error if there is no module, if a rule that is due does not match for one that does not say what it was
+// compiled from, and a *SourceGoneError with advice if the source of one cannot be had.
 func ModifiedSource(ctx context.Context, in SourceInput) (Archive, error) {
 	a, err := modifiedSource(ctx, in)
 	if err != nil {
@@ -42,7 +76,7 @@ func ModifiedSource(ctx context.Context, in SourceInput) (Archive, error) {
 }
 
 func modifiedSource(ctx context.Context, in SourceInput) (_ Archive, err error) {
-	if len(in.Kernels) == 0 {
+	if len(in.Modules) == 0 {
 		return Archive{}, errors.New("no image of it is published, so there is nothing to give the source of")
 	}
 	temp, err := os.MkdirTemp(in.Dir, "modified-source-*")
@@ -50,11 +84,11 @@ func modifiedSource(ctx context.Context, in SourceInput) (_ Archive, err error) 
 		return Archive{}, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	outcomes, err := prepare(ctx, in, temp)
+	trees, err := gather(ctx, in, temp)
 	if err != nil {
 		return Archive{}, err
 	}
-	c, err := arrange(in, outcomes)
+	c, err := arrange(in, trees)
 	if err != nil {
 		return Archive{}, err
 	}
@@ -69,59 +103,24 @@ func modifiedSource(ctx context.Context, in SourceInput) (_ Archive, err error) 
 }
 
 // arrange lays the archive out.
-func arrange(in SourceInput, outcomes []*outcome) (contents, error) {
+func arrange(in SourceInput, trees []*tree) (contents, error) {
 	licence, err := fs.ReadFile(container.Files, "licenses/GPL-2.0.txt")
 	if err != nil {
 		return nil, err
 	}
 	top := modifiedSourceFolder(in.Source.Version) + "/"
 	c := contents{
-		top + "README":               file([]byte(readme(in.Source.Version, outcomes)), 0o644),
-		top + "build-module.sh":      file([]byte(in.Script), 0o755),
+		top + "README":               file([]byte(readme(in.Source.Version, trees)), 0o644),
 		top + "licenses/GPL-2.0.txt": file(licence, 0o644),
 	}
-	for _, o := range outcomes {
-		at := top + "trees/" + o.name
-		c[at+".kernels"] = file([]byte(o.kernelList()), 0o644)
-		c[at+".changes"] = file([]byte(o.changeList(in.Source.Version)), 0o644)
-		if err := c.addTree(at, o.dir); err != nil {
+	for _, t := range trees {
+		at := top + treesFolder + t.name
+		c[at+kernelsSuffix] = file([]byte(t.kernelList()), 0o644)
+		c[at+changesSuffix] = file([]byte(t.changes), 0o644)
+		c[at+scriptSuffix] = file([]byte(t.script), 0o755)
+		if err := c.addTree(at, t.dir); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
-}
-
-// prepare prepares the source for each kernel in folders of temp and keeps one folder for each outcome. The outcomes
-// are in the order of their lowest kernels.
-func prepare(ctx context.Context, in SourceInput, temp string) ([]*outcome, error) {
-	kernels := slices.Clone(in.Kernels)
-	slices.SortFunc(kernels, kernel.Version.Compare)
-	var all []*outcome
-	known := map[string]*outcome{}
-	for i, k := range slices.Compact(kernels) {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		dir := filepath.Join(temp, fmt.Sprintf("%d", i))
-		applied, err := in.Source.Prepare(k, dir)
-		if err != nil {
-			return nil, err
-		}
-		print, err := fingerprint(dir)
-		if err != nil {
-			return nil, err
-		}
-		if o := known[print]; o != nil {
-			o.kernels = append(o.kernels, k)
-			if err := os.RemoveAll(dir); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		o := &outcome{dir: dir, applied: applied, kernels: []kernel.Version{k}}
-		known[print] = o
-		all = append(all, o)
-	}
-	nameOutcomes(all)
-	return all, nil
 }

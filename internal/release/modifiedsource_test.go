@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,6 @@ import (
 
 	"neuron-kmod/container"
 	"neuron-kmod/internal/driver"
-	"neuron-kmod/internal/kernel"
 )
 
 var update = flag.Bool("update", false, "write what is made as the golden files")
@@ -65,7 +65,7 @@ func sourceInput(t *testing.T, kernels ...string) SourceInput {
 	t.Helper()
 	in := SourceInput{Source: driverSource(t), Script: "#!/bin/sh\nmake\n", Dir: t.TempDir()}
 	for _, k := range kernels {
-		in.Kernels = append(in.Kernels, mustKernel(t, k))
+		in.Modules = append(in.Modules, Module{Kernel: mustKernel(t, k)})
 	}
 	return in
 }
@@ -86,9 +86,9 @@ func TestModifiedSource(t *testing.T) {
 	nothingBut(t, in.Dir, a.Name)
 	entries := entriesOf(t, a.Path)
 	kernels := map[string]string{
-		"class-show":    el9_4 + "\n" + el9_4rt + "\n",
-		"unpatched":     el9_5 + "\n",
-		"unmapped-area": el9_6 + "\n" + el9_8 + "\n",
+		nameFor(t, in, "class-show", el9_4):    el9_4 + "\n" + el9_4rt + "\n",
+		nameFor(t, in, "unpatched", el9_5):     el9_5 + "\n",
+		nameFor(t, in, "unmapped-area", el9_6): el9_6 + "\n" + el9_8 + "\n",
 	}
 	licence, err := container.Files.ReadFile("licenses/GPL-2.0.txt")
 	if err != nil {
@@ -98,11 +98,11 @@ func TestModifiedSource(t *testing.T) {
 		"":                     "5 755 ",
 		"licenses/":            "5 755 ",
 		"licenses/GPL-2.0.txt": "0 644 " + string(licence),
-		"build-module.sh":      "0 755 " + in.Script,
 		"trees/":               "5 755 ",
 	}
 	for name, list := range kernels {
 		want["trees/"+name+".kernels"] = "0 644 " + list
+		want["trees/"+name+".build-module.sh"] = "0 755 " + in.Script
 		for _, k := range strings.Fields(list) { // each kernel's own preparation, which has to be the same for all
 			prepared := preparedFor(t, in.Source, k)
 			for file, is := range prepared {
@@ -127,13 +127,30 @@ func TestModifiedSource(t *testing.T) {
 		t.Errorf("%d texts, want 4", len(texts))
 	}
 	for name, text := range texts {
-		golden(t, filepath.Join("source", filepath.Base(name)), text)
+		golden(t, filepath.Join("source", filepath.Base(digits.ReplaceAllString(name, ""))), text)
 	}
 	for _, e := range entries {
 		if !e.ModTime.Equal(made) {
 			t.Errorf("%s is of %v, want the package's time", e.Name, e.ModTime)
 		}
 	}
+}
+
+// digits are the end of a tree's name.
+var digits = regexp.MustCompile(`-[0-9a-f]{12}`)
+
+// nameFor is the name of the tree for a kernel: what was changed, and the beginning of the digest that an image has.
+func nameFor(t *testing.T, in SourceInput, changed, k string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "prepared")
+	if _, err := in.Source.Prepare(mustKernel(t, k), dir); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := driver.SourceDigest(dir, in.Script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed + "-" + digest[len("sha256:"):][:12]
 }
 
 // preparedFor is what Prepare makes for a kernel, in the form of listed.
@@ -173,7 +190,7 @@ func TestModifiedSourceDeterministic(t *testing.T) {
 	first := digestOf(func(*SourceInput) {})
 	for name, change := range map[string]func(*SourceInput){
 		"again":       func(*SourceInput) {},
-		"other order": func(in *SourceInput) { slices.Reverse(in.Kernels) },
+		"other order": func(in *SourceInput) { slices.Reverse(in.Modules) },
 		"named time":  func(in *SourceInput) { in.Made = made },
 		"fractions":   func(in *SourceInput) { in.Made = made.Add(time.Millisecond) },
 	} {
@@ -182,8 +199,8 @@ func TestModifiedSourceDeterministic(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*SourceInput){
-		"fewer kernels":  func(in *SourceInput) { in.Kernels = in.Kernels[:2] },
-		"another kernel": func(in *SourceInput) { in.Kernels = append(in.Kernels, mustKernel(t, el9_8)) },
+		"fewer kernels":  func(in *SourceInput) { in.Modules = in.Modules[:2] },
+		"another kernel": func(in *SourceInput) { in.Modules = append(in.Modules, Module{Kernel: mustKernel(t, el9_8)}) },
 		"another script": func(in *SourceInput) { in.Script += "\n" },
 		"another time":   func(in *SourceInput) { in.Made = made.Add(time.Hour) },
 		"no time":        func(in *SourceInput) { in.Source.Made = time.Time{} },
@@ -204,7 +221,7 @@ func TestModifiedSourceFails(t *testing.T) {
 		change func(*SourceInput) error
 		want   string
 	}{
-		{"no image", t.Context(), func(in *SourceInput) error { in.Kernels = nil; return nil }, "no image of it is published"},
+		{"no image", t.Context(), func(in *SourceInput) error { in.Modules = nil; return nil }, "no image of it is published"},
 		{"rule that does not match", t.Context(), func(in *SourceInput) error {
 			return os.WriteFile(filepath.Join(in.Source.Dir, "neuron_mmap.h"), nil, 0o644)
 		}, "patch rule unmapped-area/helper-mm"},
@@ -226,22 +243,24 @@ func TestModifiedSourceFails(t *testing.T) {
 	}
 }
 
-// Outcomes are named after what was changed, and two never share a folder.
-func TestNameOutcomes(t *testing.T) {
-	applied := func(rules ...string) *outcome {
-		o := &outcome{kernels: []kernel.Version{mustKernel(t, el9_4)}}
+// Trees are named after what was changed and what they hold.
+func TestTreeName(t *testing.T) {
+	digest := "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	for want, rules := range map[string][]string{
+		"unpatched-0123456789ab": nil,
+		"a-0123456789ab":         {"a"},
+		"a+b-0123456789ab":       {"a", "b/1", "b/2"},
+	} {
+		var applied []driver.Applied
 		for _, r := range rules {
-			o.applied = append(o.applied, driver.Applied{Rule: r})
+			applied = append(applied, driver.Applied{Rule: r})
 		}
-		return o
-	}
-	all := []*outcome{applied(), applied("a"), applied("a", "b/1", "b/2"), applied("b/1"), applied("b/2"), applied()}
-	nameOutcomes(all)
-	var names []string
-	for _, o := range all {
-		names = append(names, o.name)
-	}
-	if diff := cmp.Diff([]string{"unpatched", "a", "a+b", "b", "b-2", "unpatched-2"}, names); diff != "" {
-		t.Error(diff)
+		got := treeName(applied, digest)
+		if got != want {
+			t.Errorf("%v: %s, want %s", rules, got, want)
+		}
+		if !treeForm.MatchString(got) {
+			t.Errorf("%s would not be read again", got)
+		}
 	}
 }

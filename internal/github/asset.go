@@ -1,0 +1,50 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// OpenAsset returns the content of an asset of a published release, from its start; the caller closes it, and bounds what
+// it reads. Where an interrupted run has put the asset aside, that one is meant. If there is no such release or asset the
+// error satisfies errors.Is(err, fs.ErrNotExist).
+//
+// It blocks on the network, and on rate limits as Sync does.
+func (c *Client) OpenAsset(ctx context.Context, tag, name string) (io.ReadCloser, error) {
+	want := Release{Tag: tag}
+	r := &run{Client: c, want: want}
+	have, err := r.find(ctx)
+	if err != nil {
+		return nil, c.failure(want, c.classify(err))
+	}
+	var id int64
+	if have.published != nil {
+		if id = have.published.newest(aside, name, whole); have.published.named(name).whole {
+			id = have.published.named(name).id
+		}
+	}
+	if id == 0 {
+		return nil, c.failure(want, fmt.Errorf("asset %s: %w", name, fs.ErrNotExist))
+	}
+	body, err := r.open(ctx, id)
+	if err != nil {
+		return nil, c.failure(want, fmt.Errorf("read asset %s: %w", name, c.classify(err)))
+	}
+	return body, nil
+}
+
+// open asks for the content of an asset.
+func (r *run) open(ctx context.Context, id int64) (io.ReadCloser, error) {
+	var body io.ReadCloser
+	err := r.call(ctx, func() (err error) {
+		body, _, err = r.api.Repositories.DownloadReleaseAsset(ctx, r.owner, r.repo, id, r.plain)
+		return err
+	})
+	if err == nil && body == nil {
+		err = errors.New("GitHub has answered without the content")
+	}
+	return body, err
+}

@@ -1,0 +1,128 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"neuron-kmod/internal/driver"
+)
+
+// treeLimits bound what is taken of an archive of modified sources. One tree has about 100 files and 2 MB.
+var treeLimits = limits{download: 64 << 20, entries: 20_000, total: 256 << 20}
+
+// archiveError says that what the release has is not an archive of this program.
+type archiveError struct{ error }
+
+func (e archiveError) Unwrap() error { return e.error }
+
+// treeForm is what ModifiedSource calls trees.
+var treeForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)
+
+// readTrees reads an archive that ModifiedSource has made, and writes its trees to folders of dir, which it makes. They
+// are returned by their digests, which are computed from what is there, without kernels. An archive that is something
+// else is an archiveError.
+func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits) (map[string]*tree, error) {
+	data, err := io.ReadAll(io.LimitReader(body, lim.download+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > lim.download {
+		return nil, archiveError{errTooLarge}
+	}
+	c, err := readContents(ctx, data, top, lim)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, archiveError{err}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	held := map[string]*tree{}
+	for _, name := range treeNames(c, top) {
+		t, err := c.extractTree(path.Join(top, treesFolder, name), filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasSuffix(name, nameEnd(t.digest)) { // else it was changed after it was named
+			held[t.digest] = t
+		}
+	}
+	return held, nil
+}
+
+// treeNames returns the names of the trees that are complete.
+func treeNames(c contents, top string) []string {
+	var names []string
+	for name, m := range c {
+		rest, below := strings.CutPrefix(name, top+"/"+treesFolder)
+		if !below || !m.mode.IsDir() || !treeForm.MatchString(rest) {
+			continue
+		}
+		if c[name+changesSuffix].open != nil && c[name+scriptSuffix].open != nil {
+			names = append(names, rest)
+		}
+	}
+	return names
+}
+
+// extractTree writes the tree that is called at to dir, which it makes. Links, which no source of the driver has, are left
+// out, so that the digest is another one.
+func (c contents) extractTree(at, dir string) (_ *tree, err error) {
+	t := &tree{name: path.Base(at), dir: dir}
+	if t.changes, err = c.read(at + changesSuffix); err != nil {
+		return nil, archiveError{err}
+	}
+	if t.script, err = c.read(at + scriptSuffix); err != nil {
+		return nil, archiveError{err}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	for name, m := range c {
+		if rest, below := strings.CutPrefix(name, at+"/"); below {
+			err = errors.Join(err, m.extract(root, rest))
+		}
+	}
+	if err := errors.Join(err, root.Close()); err != nil {
+		return nil, err
+	}
+	t.digest, err = driver.SourceDigest(dir, t.script)
+	return t, err
+}
+
+// extract makes a file or a folder, with the folders that it is in.
+func (m member) extract(root *os.Root, name string) (err error) {
+	if m.mode.IsDir() {
+		return root.MkdirAll(name, 0o755)
+	}
+	if m.open == nil {
+		return nil
+	}
+	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	r, err := m.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Chmod(m.mode&fs.ModePerm), f.Close())
+}

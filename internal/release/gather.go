@@ -1,0 +1,129 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"neuron-kmod/internal/driver"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
+)
+
+// gatherer collects the trees that modules were compiled from.
+type gatherer struct {
+	SourceInput
+	temp  string
+	trees map[string]*tree // by digest
+}
+
+// gather returns the trees, in folders of temp, in the order of their lowest kernels.
+func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
+	g := &gatherer{SourceInput: in, temp: temp, trees: map[string]*tree{}}
+	var older []Module
+	for i, m := range g.sorted() {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		made, err := g.prepare(m, filepath.Join(temp, fmt.Sprintf("%d", i)))
+		if err != nil {
+			return nil, err
+		}
+		if !made {
+			older = append(older, m)
+		}
+	}
+	if len(older) > 0 {
+		if err := g.recover(ctx, older); err != nil {
+			return nil, err
+		}
+	}
+	all := make([]*tree, 0, len(g.trees))
+	for _, t := range g.trees {
+		slices.SortFunc(t.kernels, kernel.Version.Compare)
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b *tree) int {
+		return cmp.Or(a.kernels[0].Compare(b.kernels[0]), cmp.Compare(a.name, b.name))
+	})
+	return all, nil
+}
+
+// sorted returns the modules by kernel, each once.
+func (g *gatherer) sorted() []Module {
+	all := slices.Clone(g.Modules)
+	slices.SortFunc(all, func(a, b Module) int { return cmp.Or(a.Kernel.Compare(b.Kernel), cmp.Compare(a.Source, b.Source)) })
+	return slices.Compact(all)
+}
+
+// prepare makes in dir the source as it would be compiled for a module now, and tells whether it was compiled from that.
+func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
+	applied, err := g.Source.Prepare(m.Kernel, dir)
+	if _, rule := errors.AsType[*driver.RuleError](err); rule && m.Source != "" {
+		return false, nil // no wonder, if it was compiled from another package
+	}
+	if err != nil {
+		return false, err
+	}
+	digest, err := driver.SourceDigest(dir, g.Script)
+	if err != nil {
+		return false, err
+	}
+	wanted := m.Source == "" || m.Source == digest
+	if t := g.trees[digest]; wanted && t == nil {
+		g.trees[digest] = &tree{
+			name: treeName(applied, digest), digest: digest, dir: dir, script: g.Script,
+			changes: changeList(g.Source.Version, applied), kernels: []kernel.Version{m.Kernel},
+		}
+		return true, nil
+	} else if wanted {
+		t.kernels = append(t.kernels, m.Kernel)
+	}
+	return wanted, os.RemoveAll(dir)
+}
+
+// recover takes the trees of modules out of the archive that the release has. Where two kernels have changed places in
+// the rules, one of today's trees may be what the other was compiled from.
+func (g *gatherer) recover(ctx context.Context, older []Module) error {
+	held, reason := g.earlier(ctx)
+	if _, other := errors.AsType[archiveError](reason); reason != nil && !other && !errors.Is(reason, fs.ErrNotExist) {
+		return reason
+	}
+	gone := &SourceGoneError{Reason: reason}
+	for _, m := range older {
+		t := cmp.Or(g.trees[m.Source], held[m.Source])
+		if t == nil {
+			gone.Kernels = append(gone.Kernels, m.Kernel)
+			continue
+		}
+		t.kernels = append(t.kernels, m.Kernel)
+		g.trees[t.digest] = t
+	}
+	if len(gone.Kernels) > 0 {
+		return hint.Wrap(gone, fmt.Sprintf("`neuron-kmod build %s --force` compiles them anew; or use the --driver-source, the --container-dir "+
+			"and the version of neuron-kmod that they were made with", g.Source.Version))
+	}
+	return nil
+}
+
+// earlier reads the archive that the release has, into a folder of temp. Its trees are by their digests.
+func (g *gatherer) earlier(ctx context.Context) (map[string]*tree, error) {
+	if g.Earlier == nil {
+		return nil, fs.ErrNotExist
+	}
+	body, err := g.Earlier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close() // it is only read from
+	held, err := readTrees(ctx, body, modifiedSourceFolder(g.Source.Version), filepath.Join(g.temp, "earlier"), treeLimits)
+	if err != nil {
+		return nil, fmt.Errorf("read the archive that the release has: %w", err)
+	}
+	return held, nil
+}
