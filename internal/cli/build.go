@@ -19,6 +19,7 @@ import (
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/release"
 	"neuron-kmod/internal/term"
 	"neuron-kmod/internal/workspace"
 )
@@ -195,6 +196,11 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	recipe, err := o.recipe(ctx, s, ws, files)
 	if err != nil {
 		return err
+	}
+	if o.releases() {
+		if err := release.CheckBusyBox(recipe.BusyBox); err != nil {
+			return prerequisite{fmt.Errorf("base image %s: %w; without its source its images could not be released", files.base, err)}
+		}
 	}
 	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
 	defer progress.Close()

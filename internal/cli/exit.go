@@ -14,6 +14,7 @@ import (
 	"neuron-kmod/internal/identity"
 	"neuron-kmod/internal/jsonfile"
 	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/release"
 	"neuron-kmod/internal/transport"
 )
 
@@ -71,7 +72,7 @@ func exitCode(ctx context.Context, err error) int {
 			return exitTerminated
 		}
 		return exitInterrupted
-	case errors.As(err, &part):
+	case errors.As(err, &part), errors.As(err, new(*release.SourceGoneError)):
 		return exitIncomplete
 	case errors.As(err, &pre), errors.As(err, new(*identity.CredentialError)), errors.As(err, new(*github.CredentialError)), transport.IsProxyLogin(err):
 		return exitPrerequisite

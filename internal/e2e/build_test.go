@@ -131,7 +131,7 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 	}
 	for _, key := range []string{"org.opencontainers.image.source", "org.opencontainers.image.created", "org.opencontainers.image.title",
 		"org.opencontainers.image.licenses", "org.opencontainers.image.base.digest", "busybox.source", "busybox.copyright",
-		"neuron-driver.source", "neuron-driver.copyright"} {
+		"neuron-driver.source", "neuron-driver.source-digest", "neuron-driver.copyright"} {
 		if cfg.Config.Labels[key] == "" {
 			t.Errorf("label %s is missing", key)
 		}

@@ -140,6 +140,12 @@ func tempDir(env *lab.Env) string { return filepath.Join(env.Dir, "tmp") }
 // command is the program with the environment of env, plus what a test adds.
 func command(t testing.TB, env *lab.Env, args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
 	t.Helper()
+	return commandOf(t, program, env, args...)
+}
+
+// commandOf is the same with another program.
+func commandOf(t testing.TB, program string, env *lab.Env, args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
+	t.Helper()
 	cmd := exec.Command(program, args...)
 	temp := tempDir(env)
 	if err := os.MkdirAll(temp, 0o700); err != nil {

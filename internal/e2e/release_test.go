@@ -3,12 +3,23 @@
 package e2e
 
 import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"neuron-kmod/internal/lab"
 	"neuron-kmod/internal/lab/forge"
@@ -121,8 +132,35 @@ func TestRelease(t *testing.T) {
 		env.GitHub.Forget()
 		r := run(t, actions, releaseArgs(env, "release", "all", "--dry-run")...)
 		expect(t, r, 0)
-		if strings.TrimSpace(r.stdout) != strings.TrimSpace(theRelease(t, env).Body) || len(env.GitHub.Calls()) != 0 {
-			t.Errorf("%d requests; printed\n%s", len(env.GitHub.Calls()), r.stdout)
+		if strings.TrimSpace(r.stdout) != strings.TrimSpace(theRelease(t, env).Body) || !strings.Contains(r.stderr, "changes=unchanged") {
+			t.Errorf("printed\n%s\n%s", r.stdout, r.stderr)
+		}
+		if err := env.WriteCatalog(t.Context(), []lab.Release{first}); err != nil {
+			t.Fatal(err)
+		}
+		r = run(t, actions, releaseArgs(env, "release", "all", "--dry-run", "-o", "json")...)
+		expect(t, r, 0)
+		var would struct {
+			Releases []struct {
+				Changes []string
+				Notes   string
+			}
+		}
+		if err := json.Unmarshal([]byte(r.stdout), &would); err != nil {
+			t.Fatal(err)
+		}
+		if one := would.Releases[0]; !slices.Equal(one.Changes, []string{"edit neuron-driver-" + driver}) || strings.Contains(one.Notes, "4.20.2") {
+			t.Errorf("it would %v, with the notes\n%s", one.Changes, one.Notes)
+		}
+		without := in(env, env.ActionsVars())
+		if r := run(t, without, releaseArgs(env, "release", "all", "--dry-run")...); r.code != 0 || !strings.Contains(r.stdout, "## Available Images") {
+			t.Errorf("without a token: exit code %d\n%s", r.code, r.stderr)
+		}
+		if len(env.GitHub.Writes()) != 0 {
+			t.Errorf("wrote %v", env.GitHub.Writes())
+		}
+		if err := env.WriteCatalog(t.Context(), []lab.Release{first, second}); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("another source", func(t *testing.T) {
@@ -174,6 +212,13 @@ func TestRelease(t *testing.T) {
 		}
 		env.SourceFaults.Set()
 	})
+	t.Run("a base whose BusyBox nobody publishes", func(t *testing.T) {
+		r := run(t, actions, releaseArgs(env, "build", "all", "--force", "--base-image", unreleasedBase(t, env, tag))...)
+		expect(t, r, 4, `BusyBox "1.35-0" is no release`, "use a base image with a release")
+		if strings.Contains(r.stderr, "compiling") {
+			t.Errorf("compiled first:\n%s", r.stderr)
+		}
+	})
 	t.Run("may not write", func(t *testing.T) {
 		forget(t, env, "drivers")
 		env.GitHub.SetToken(env.GitHubToken, forge.Token{Contents: forge.Read})
@@ -183,6 +228,57 @@ func TestRelease(t *testing.T) {
 		r := run(t, actions, releaseArgs(env, "release", "all")...)
 		expect(t, r, 4, "contents: write")
 	})
+}
+
+// unreleasedBase is a published image as a base, with a BusyBox that says of itself that it is no release.
+func unreleasedBase(t *testing.T, env *lab.Env, tag string) string {
+	t.Helper()
+	img, err := env.Image(t.Context(), lab.PublicRepository, tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := mutate.Extract(img)
+	defer files.Close()
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	for r := tar.NewReader(files); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(binary, []byte("BusyBox v1.35.0 (")) {
+			continue
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(bytes.ReplaceAll(binary, []byte("BusyBox v1.35.0 ("), []byte("BusyBox v1.35-0 ("))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	img, err = mutate.AppendLayers(img, static.NewLayer(layer.Bytes(), types.OCIUncompressedLayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path, err := layout.Write(dir, empty.Index)
+	if err == nil {
+		err = path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": "base"}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "oci:" + dir + ":base"
 }
 
 // forget removes a part of the program's cache.

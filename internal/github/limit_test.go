@@ -125,6 +125,20 @@ func TestLimitTooLong(t *testing.T) {
 	}
 }
 
+// The releases of several drivers share what one client may wait: a job has its end.
+func TestLimitShared(t *testing.T) {
+	w := newWorld(t, forge.Options{}, forge.Repository{})
+	c := w.as(t, w.options())
+	for n, wait := range []int{1, 0} { // what is left of the quarter of an hour allows one wait of 500 s
+		limited := forge.SecondaryLimit(403, "500")
+		w.SetFaults(limited)
+		_, err := c.Sync(t.Context(), wanted("n", "b", "s"))
+		if len(w.waits) != 1 || (err == nil) != (wait == 1) {
+			t.Errorf("release %d: error %v, waits %v", n+1, err, w.waits)
+		}
+	}
+}
+
 // A wait ends with the run.
 func TestPause(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())

@@ -43,6 +43,9 @@ func (e *Env) ReleaseVars() []string {
 // Releases is what there is on GitHub.
 func (e *Env) Releases() []forge.Release { return e.GitHub.Snapshot(workflow).Releases }
 
+// DeleteReleases makes the repository one without releases.
+func (e *Env) DeleteReleases() { e.GitHub.AddRepository(forge.Repository{Name: workflow}) }
+
 // Attachment downloads an asset of a release as anybody can.
 func (e *Env) Attachment(ctx context.Context, tag, name string) ([]byte, error) {
 	client, err := e.Client()

@@ -14,6 +14,7 @@ import (
 	"neuron-kmod/internal/catalog"
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/version"
 )
 
 const (
@@ -116,6 +117,37 @@ func TestMake(t *testing.T) {
 	}
 	if !p.Complete() {
 		t.Error("a plan with missing images and nothing wrong is complete")
+	}
+}
+
+// R7.1: a driver's part of a plan has its builds, its releases and what of those is unresolved; images for kernels that no
+// release boots any more are told as others.
+func TestOf(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]},{"driver":"2.22.2.0","ocp_versions":["4.20.2","4.21"]}]`,
+		[]string{"2.24.7.0-" + k94, "2.24.7.0-5.14.0-1.el9_0.x86_64", "2.24.7.00-" + k94, "2.22.2.0-" + k94, "2.24.7.0"},
+		map[string]Resolved{dtk(3): {Err: errors.New("gone")}},
+		entry("4.20.1", 1, k94), entry("4.20.2", 2, k96), entry("4.21.0", 3, ""))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct{ builds, releases, unresolved, others string }{
+		{"[2.24.7.0 " + k94 + " published [4.20.1] 1 2.24.7.0 " + k96 + " missing [4.20.2] 1]", "[4.20.1 4.20.2]", "[]", "[2.24.7.0-5.14.0-1.el9_0.x86_64]"},
+		{"[2.22.2.0 " + k96 + " missing [4.20.2] 1]", "[4.20.2 4.21.0]", "[4.21.0]", "[2.22.2.0-" + k94 + "]"},
+	} {
+		d := p.Drivers[i]
+		one := p.Of(d)
+		var unresolved []version.OCP
+		for _, u := range one.Unresolved {
+			unresolved = append(unresolved, u.Release)
+		}
+		got := []string{fmt.Sprint(lines(one)), fmt.Sprint(one.Releases(d)), fmt.Sprint(unresolved), fmt.Sprint(one.Others(d))}
+		if diff := cmp.Diff([]string{want.builds, want.releases, want.unresolved, want.others}, got); diff != "" {
+			t.Errorf("driver %s:\n%s", d, diff)
+		}
+		if len(one.Drivers) != 1 || one.Drivers[0] != d {
+			t.Errorf("drivers %v", one.Drivers)
+		}
 	}
 }
 

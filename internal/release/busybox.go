@@ -44,6 +44,16 @@ var busyBoxDigests = map[string]string{
 	"https://busybox.net/downloads/busybox-1.36.1.tar.bz2": "b8cc24c9574d809e7279c3be349795c5d5ceb6fdf19ca709f80cde50e47de314",
 }
 
+// CheckBusyBox tells, without asking anybody, whether there is a source for the BusyBox of a base image. "" is no BusyBox,
+// which needs none. The error has advice.
+func CheckBusyBox(version string) error {
+	if version == "" || len(busyBoxURLs(version)) > 0 {
+		return nil
+	}
+	return hint.Wrap(fmt.Errorf("its BusyBox %.40q is no release, so nobody publishes its source", version),
+		"use a base image with a release of BusyBox, such as public.ecr.aws/docker/library/busybox:stable-musl")
+}
+
 // Source returns the archive of a version's source: the one in the cache, else one made of the first download that is
 // that version's source and nothing else. It always is a gzip, whatever the server has; equal trees give equal bytes,
 // whichever server had them. version is that of the BusyBox in the base image, such as "1.36.1".
@@ -58,11 +68,13 @@ func (b *BusyBox) Source(ctx context.Context, version string) (Archive, error) {
 }
 
 func (b *BusyBox) source(ctx context.Context, version string) (_ Archive, err error) {
-	urls := busyBoxURLs(version)
-	if len(urls) == 0 {
-		return Archive{}, hint.Wrap(errors.New("that is no release of BusyBox, so nobody publishes its source"),
-			"use a base image with a release of BusyBox, such as public.ecr.aws/docker/library/busybox:stable-musl")
+	if version == "" {
+		return Archive{}, errors.New("no version is named")
 	}
+	if err := CheckBusyBox(version); err != nil {
+		return Archive{}, err
+	}
+	urls := busyBoxURLs(version)
 	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
 		return Archive{}, fmt.Errorf("make the cache folder: %w", err)
 	}

@@ -333,13 +333,25 @@ func TestBusyBoxStopped(t *testing.T) {
 
 // R7.2: what was never released has no source that anybody publishes.
 func TestBusyBoxUnreleased(t *testing.T) {
-	for _, version := range []string{"", "1.37.0.git", "../1.36.1"} {
+	for _, version := range []string{"1.37.0.git", "../1.36.1"} {
 		n := newInternet(t, nil)
 		if _, err := n.busyBox(t).Source(t.Context(), version); err == nil || !strings.Contains(hint.Of(err), "base image") {
 			t.Errorf("%q: error %v, advice %q", version, err, hint.Of(err))
 		}
+		if err := CheckBusyBox(version); err == nil {
+			t.Errorf("%q passes the check", version)
+		}
 		if len(n.asked) != 0 {
 			t.Errorf("%q: asked %q", version, n.asked)
+		}
+	}
+}
+
+// An image without BusyBox owes no source of it, and 1.36.1 has one.
+func TestCheckBusyBox(t *testing.T) {
+	for _, version := range []string{"", "1.36.1"} {
+		if err := CheckBusyBox(version); err != nil {
+			t.Errorf("%q: %v", version, err)
 		}
 	}
 }

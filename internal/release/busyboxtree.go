@@ -49,4 +49,3 @@ func makefileVersion(makefile string) string {
 	}
 	return parts["VERSION"] + "." + parts["PATCHLEVEL"] + "." + parts["SUBLEVEL"] + parts["EXTRAVERSION"]
 }
-
