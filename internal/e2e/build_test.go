@@ -146,8 +146,15 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 // R5.2, R5.3
 func TestBuildReproducible(t *testing.T) {
 	kernels := []string{sharedLab.DebianKernel(lab.Plus)}
-	env := start(t, lab.Options{Releases: lab.Releases(1, kernels)})
+	releases := lab.Releases(1, kernels)
+	env := start(t, lab.Options{Releases: releases})
 	env.Vars = append(env.Vars, "SOURCE_DATE_EPOCH=1700000000")
+	resident, err := env.PushToolkit(t.Context(), lab.Toolkit{Kernel: kernels[0], Release: "resident"}) // its layers are those of the release's
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := tool(t, env, "podman", "pull", "--quiet", "--authfile", env.AuthFile, resident)
+	defer podman(t, env, "rmi", strings.TrimSpace(id))
 	layouts := lowercaseDir(t)
 	layout := func(name string) string { return "oci:" + filepath.Join(layouts, name) }
 	a := mustBuild(t, env, "--target", layout("a"), "--jobs", "1")
