@@ -65,6 +65,16 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 	return b, nil
 }
 
+// wholeBlob is Blob for one who reads to the end: the whole blob is asked for at once, and after a break the rest of it.
+func (c *Client) wholeBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (*Blob, error) {
+	b, err := c.Blob(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	b.piece = d.Size
+	return b, nil
+}
+
 // Read implements io.Reader.
 func (b *Blob) Read(p []byte) (int, error) {
 	if len(p) == 0 {

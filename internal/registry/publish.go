@@ -100,7 +100,7 @@ func (t *remoteTarget) pusher(ctx context.Context, scopes ...string) (*remote.Pu
 // putTag lets the tag lead to the image. Without overwrite it looks once more, now that the blobs are there, because
 // uploading them may have given another run time to finish. A registry whose tags are immutable refuses to replace
 // one, whatever overwrite says.
-func (t *remoteTarget) putTag(ctx context.Context, tag string, img v1.Image, want Published, overwrite bool) (Published, error) {
+func (t *remoteTarget) putTag(ctx context.Context, tag string, img remote.Taggable, want Published, overwrite bool) (Published, error) {
 	if !overwrite {
 		have, exists, err := t.Published(ctx, tag)
 		if err != nil {

@@ -86,7 +86,11 @@ func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Ima
 	if err := t.writeImage(ctx, img); err != nil {
 		return Published{}, err
 	}
-	if err := t.writeIndex(index, tag, img); err != nil {
+	entry, err := describeEntry(img)
+	if err != nil {
+		return Published{}, err
+	}
+	if err := t.writeIndex(index, tag, entry); err != nil {
 		return Published{}, err
 	}
 	got, _, err := t.Published(ctx, tag)
@@ -232,28 +236,30 @@ func isTemporary(name, path string) bool {
 	return ok && rest != "" && strings.Trim(rest, "0123456789") == ""
 }
 
-// writeIndex lets tag lead to img in index.json, and to nothing else.
-func (t *layoutTarget) writeIndex(index *v1.IndexManifest, tag string, img v1.Image) error {
+// describeEntry returns what index.json says of img.
+func describeEntry(img v1.Image) (v1.Descriptor, error) {
 	raw, err := img.RawManifest()
 	if err != nil {
-		return fmt.Errorf("manifest of the image: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("manifest of the image: %w", err)
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		return fmt.Errorf("digest of the image: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("digest of the image: %w", err)
 	}
 	mediaType, err := img.MediaType()
 	if err != nil {
-		return fmt.Errorf("media type of the image: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("media type of the image: %w", err)
 	}
+	return v1.Descriptor{
+		MediaType: mediaType, Digest: digest, Size: int64(len(raw)), Platform: &v1.Platform{OS: "linux", Architecture: "amd64"},
+	}, nil
+}
+
+// writeIndex lets tag lead to what entry describes in index.json, and to nothing else.
+func (t *layoutTarget) writeIndex(index *v1.IndexManifest, tag string, entry v1.Descriptor) error {
+	entry.Annotations = map[string]string{refName: tag}
 	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
-	index.Manifests = append(index.Manifests, v1.Descriptor{
-		MediaType:   mediaType,
-		Digest:      digest,
-		Size:        int64(len(raw)),
-		Annotations: map[string]string{refName: tag},
-		Platform:    &v1.Platform{OS: "linux", Architecture: "amd64"},
-	})
+	index.Manifests = append(index.Manifests, entry)
 	if index.MediaType == "" {
 		index.MediaType = types.OCIImageIndex
 	}

@@ -16,8 +16,15 @@ const maxIntended = 1 << 20
 // intend notes in the lock file which blobs are about to be written or may have to go. The lock is held.
 func (t *layoutTarget) intend(blobs []v1.Hash) error {
 	var text strings.Builder
+	seen := map[v1.Hash]bool{}
 	for _, h := range blobs {
-		fmt.Fprintln(&text, h)
+		if !seen[h] {
+			seen[h] = true
+			fmt.Fprintln(&text, h)
+		}
+	}
+	if text.Len() > maxIntended {
+		return fmt.Errorf("%d blobs are too many for one run", len(seen))
 	}
 	// Written in place: a lock belongs to the file, a renamed one would be another.
 	return os.WriteFile(filepath.Join(t.dir, lockFile), []byte(text.String()), 0o644)
@@ -25,7 +32,10 @@ func (t *layoutTarget) intend(blobs []v1.Hash) error {
 
 // sweep removes those of the noted blobs that no tag leads to, and temporary files, then clears the note. It runs
 // after each write, and before the next one for a run that was killed. The lock is held.
-func (t *layoutTarget) sweep() error {
+func (t *layoutTarget) sweep() error { return t.sweepBut(nil) }
+
+// sweepBut is sweep, but the blobs of wanted stay, and stay noted.
+func (t *layoutTarget) sweepBut(wanted []v1.Hash) error {
 	noted, err := t.noted()
 	if err != nil || len(noted) == 0 {
 		return err
@@ -35,6 +45,9 @@ func (t *layoutTarget) sweep() error {
 		return err
 	}
 	used := map[v1.Hash]bool{}
+	for _, h := range wanted {
+		used[h] = true
+	}
 	for _, d := range index.Manifests {
 		for _, h := range t.reachable(d) {
 			used[h] = true
@@ -56,7 +69,7 @@ func (t *layoutTarget) sweep() error {
 			return err
 		}
 	}
-	return t.intend(nil)
+	return t.intend(wanted)
 }
 
 // noted returns the digests in the lock file. A line that is not one was cut off by a crash.
