@@ -52,13 +52,17 @@ const spareTime = 5 * time.Second
 
 // needsAWS tells whether a run asks AWS for something that it cannot do without.
 func (s *session) needsAWS() bool {
-	host, _, _ := strings.Cut(s.Target, "/")
-	return s.Target == registry.KindECR || s.Target == registry.KindECRPublic || ecr.IsHost(host) || s.UseMirror && s.AWS.MirrorNamed
+	for _, place := range []string{s.Target, s.ToolkitMirror, s.origin} {
+		if host, _, _ := strings.Cut(place, "/"); place == registry.KindECR || place == registry.KindECRPublic || ecr.IsHost(host) {
+			return true
+		}
+	}
+	return s.UseMirror && s.AWS.MirrorNamed
 }
 
 func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) {
 	o := identity.Options{Region: s.AWS.Region, CAFile: s.caFile, Profile: s.AWS.Profile, Secret: s.workflow.Mask, Log: s.log}
-	if s.Target != registry.KindECR && !s.AWS.MirrorNamed {
+	if s.Target != registry.KindECR && s.origin != registry.KindECR && !s.AWS.MirrorNamed {
 		o.Fallback = ecr.PublicRegion // nothing of ours is in a region
 	}
 	if s.AWS.Role != "" {

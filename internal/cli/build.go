@@ -105,6 +105,9 @@ func (o *buildOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.preferMirror(ctx, p, o.Force); err != nil {
+		return err
+	}
 	err = o.build(ctx, s, p, target, parts)
 	if err != nil && ctx.Err() == nil {
 		return err
@@ -190,7 +193,11 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if err := s.ready.sure(ctx); err != nil {
 		return err
 	}
-	if err := s.checkPull(ctx, dueToolkits(p, o.Force)); err != nil {
+	reached, err := s.reachedToolkits(ctx, p, o.Force)
+	if err != nil {
+		return err
+	}
+	if err := s.checkPull(ctx, reached); err != nil {
 		return err
 	}
 	recipe, err := o.recipe(ctx, s, ws, files)

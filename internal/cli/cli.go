@@ -72,6 +72,8 @@ type app struct {
 	verbose   bool
 	quiet     bool
 
+	origin string // where catalog mirror copies from, if not from where the catalogue says
+
 	stdout io.Writer
 	stderr *term.Output
 	live   bool // stderr is a terminal

@@ -55,7 +55,7 @@ func (x *checkup) mirrorStep() step {
 		return x.closed
 	}
 	return step{"registries", "mirror of Driver Toolkits", unmet, func(ctx context.Context, c doctor.Check) (doctor.Check, error) {
-		if !x.UseMirror {
+		if !x.UseMirror && x.ToolkitMirror == "" {
 			return c.Skip("not used in GitHub Actions"), nil
 		}
 		uri, err := x.session.useMirror(ctx, x.in.Catalog)

@@ -10,54 +10,30 @@ import (
 	"neuron-kmod/internal/catalog"
 	"neuron-kmod/internal/ecr"
 	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
 	"neuron-kmod/internal/toolkit"
-	"neuron-kmod/internal/version"
 )
 
-// useMirror takes Driver Toolkits from the mirror in ECR, where it has them. A
-// mirror that nobody has named is used if it is there. It returns the mirror's
-// name, "" for none.
+// useMirror takes Driver Toolkits from a mirror, where it has them: the one that a
+// flag names, or else the one in ECR. A mirror that nobody has named is used if it
+// is there. It returns the mirror's name, "" for none.
 func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, error) {
-	if !s.UseMirror || !s.AWS.MirrorNamed && s.Target != registry.KindECR {
-		return "", nil
+	if s.mirror != nil { // a release after a build
+		return s.mirrorName, nil
 	}
-	if s.mirror != "" { // a release after a build
-		return s.mirror, nil
-	}
-	repositories, err := s.repositories(ctx)
-	if err != nil {
+	uri, err := s.findMirror(ctx)
+	if err != nil || uri == "" {
 		return "", err
 	}
-	uri, err := repositories.URI(ctx, s.AWS.Mirror)
+	mirror, err := toolkit.NewMirror(s.client, uri, mirrorTags(c), s.log)
 	if err != nil {
-		if s.AWS.MirrorNamed {
-			return "", fmt.Errorf("mirror of Driver Toolkits: %w", hint.Wrap(err, mirrorAdvice(err)))
-		}
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		if errors.Is(err, ecr.ErrNoRepository) {
-			s.log.Debug("no mirror of Driver Toolkits", "repository", s.AWS.Mirror)
-		} else {
-			s.log.Warn("the mirror of Driver Toolkits is not used", "repository", s.AWS.Mirror, "reason", hint.Text(err))
-		}
-		return "", nil
-	}
-	releases := map[string][]version.OCP{}
-	for _, e := range c.Entries {
-		if e.Arch == arch && e.Component == "" && !slices.Contains(releases[e.DTK], e.Version) {
-			releases[e.DTK] = append(releases[e.DTK], e.Version)
-		}
-	}
-	mirror, err := toolkit.NewMirror(s.client, uri, releases, s.log)
-	if err != nil {
-		return "", err
+		return "", usage{err}
 	}
 	var warn sync.Once
 	s.locate = func(ctx context.Context, dtk string) (string, error) {
 		at, err := mirror.Locate(ctx, dtk)
-		if err != nil && !s.AWS.MirrorNamed && ctx.Err() == nil {
+		if err != nil && !s.mirrorNamed() && ctx.Err() == nil {
 			warn.Do(func() {
 				s.log.Warn("the mirror of Driver Toolkits is not used", "repository", uri, "reason", hint.Text(err))
 			})
@@ -65,8 +41,73 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, er
 		}
 		return at, err
 	}
-	s.mirror = uri
+	s.mirror, s.mirrorName = mirror, uri
 	return uri, nil
+}
+
+// mirrorNamed tells whether somebody has asked for the mirror, so that it has to be
+// usable.
+func (s *session) mirrorNamed() bool { return s.ToolkitMirror != "" || s.AWS.MirrorNamed }
+
+// findMirror returns the name of the mirror that there is, "" for none.
+func (s *session) findMirror(ctx context.Context) (string, error) {
+	if s.ToolkitMirror != "" {
+		return s.ToolkitMirror, nil
+	}
+	if !s.UseMirror || !s.AWS.MirrorNamed && s.Target != registry.KindECR {
+		return "", nil
+	}
+	repositories, err := s.repositories(ctx)
+	if err != nil {
+		return "", err
+	}
+	uri, err := repositories.URI(ctx, s.AWS.Mirror)
+	switch {
+	case err == nil:
+		return uri, nil
+	case s.AWS.MirrorNamed:
+		return "", fmt.Errorf("mirror of Driver Toolkits: %w", hint.Wrap(err, mirrorAdvice(err)))
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case errors.Is(err, ecr.ErrNoRepository):
+		s.log.Debug("no mirror of Driver Toolkits", "repository", s.AWS.Mirror)
+	default:
+		s.log.Warn("the mirror of Driver Toolkits is not used", "repository", s.AWS.Mirror, "reason", hint.Text(err))
+	}
+	return "", nil
+}
+
+// mirrorTags lists the tags that the copies of each Driver Toolkit may have.
+func mirrorTags(c *catalog.Catalog) map[string][]string {
+	tags := map[string][]string{}
+	for _, e := range c.Entries {
+		if tag := toolkit.MirrorTag(e.Version, e.Component); e.Arch == arch && !slices.Contains(tags[e.DTK], tag) {
+			tags[e.DTK] = append(tags[e.DTK], tag)
+		}
+	}
+	return tags
+}
+
+// preferMirror puts the Driver Toolkits that the mirror has before the others of the
+// same kernel: it may hold one for each kernel only.
+func (s *session) preferMirror(ctx context.Context, p *plan.Plan, force bool) error {
+	if s.mirror == nil {
+		return nil
+	}
+	for i := range p.Builds {
+		b := &p.Builds[i]
+		if !b.Due(force) {
+			continue
+		}
+		preferred, err := s.mirror.Prefer(ctx, b.Toolkits)
+		if err != nil && s.mirrorNamed() {
+			return err
+		}
+		if err == nil {
+			b.Toolkits = preferred
+		}
+	}
+	return nil
 }
 
 func mirrorAdvice(err error) string {

@@ -70,6 +70,7 @@ func (o *planOptions) placeFlags(cmd *cobra.Command) {
 	f.StringVar(&o.Matrix, "matrix", o.Matrix, "`file` that says which driver is for which OpenShift versions")
 	f.StringVar(&o.Catalog, "catalog", o.Catalog, "`file` that says which Driver Toolkit belongs to which release")
 	f.StringVar(&o.Target, "target", o.Target, "where images go: ecr, ecr-public, `REGISTRY/REPOSITORY` or oci:DIR")
+	f.StringVar(&o.ToolkitMirror, "toolkit-mirror", o.ToolkitMirror, "take Driver Toolkits from this `REGISTRY/REPOSITORY` where it has them; `catalog mirror` fills it")
 }
 
 func (o *planOptions) setArgs(args []string) {
@@ -191,15 +192,18 @@ func completeness(p *plan.Plan) error {
 	return incomplete{errors.New(p.Summary())}
 }
 
-// classify marks the errors of a plan that are the caller's: a folder that
-// cannot be a target is one, too.
-func (o *planOptions) classify(err error) error {
+// classify marks the errors of a plan that are the caller's.
+func (o *planOptions) classify(err error) error { return classifyPlan(err, o.Target) }
+
+// classifyPlan marks the errors of a plan for a target that are the caller's: a folder
+// that cannot be a target is one, too.
+func classifyPlan(err error, target string) error {
 	var nothing *catalog.NotFoundError
 	var noKernel *plan.KernelError
 	if errors.As(err, &nothing) || errors.As(err, &noKernel) {
 		return usage{err}
 	}
-	if strings.HasPrefix(o.Target, "oci:") {
+	if strings.HasPrefix(target, "oci:") {
 		return usage{err}
 	}
 	return registry.Classify(err)

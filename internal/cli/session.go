@@ -29,15 +29,16 @@ const quayHost = "quay.io"
 // keychain, one registry client.
 type session struct {
 	*app
-	transport http.RoundTripper
-	caller    *caller
-	login     *ecr.Login
-	keychain  *registry.Keychain
-	client    *registry.Client
-	locate    locator // where a Driver Toolkit is taken from
-	mirror    string  // the repository that it may be taken from, "" for none
-	ready     *readiness
-	refused   error // why the last Driver Toolkit could not be read, where credentials were the reason
+	transport  http.RoundTripper
+	caller     *caller
+	login      *ecr.Login
+	keychain   *registry.Keychain
+	client     *registry.Client
+	locate     locator         // where a Driver Toolkit is taken from
+	mirror     *toolkit.Mirror // where it may be taken from, nil for none
+	mirrorName string
+	ready      *readiness
+	refused    error // why the last Driver Toolkit could not be read, where credentials were the reason
 }
 
 // open makes the session that the settings and flags describe. It asks nothing

@@ -134,6 +134,28 @@ func dueToolkits(p *plan.Plan, force bool) []string {
 	return toolkits
 }
 
+// reachedToolkits lists the Driver Toolkits that the builds that are due may be tried
+// with: those behind one that the mirror has are not.
+func (s *session) reachedToolkits(ctx context.Context, p *plan.Plan, force bool) ([]string, error) {
+	var toolkits []string
+	for _, b := range p.Builds {
+		if !b.Due(force) {
+			continue
+		}
+		for _, dtk := range b.Toolkits {
+			toolkits = append(toolkits, dtk)
+			at, err := s.locate(ctx, dtk)
+			if err != nil {
+				return nil, err
+			}
+			if at != dtk {
+				break
+			}
+		}
+	}
+	return toolkits, nil
+}
+
 // writeLogin writes the credentials for toolkits, where they are taken from and
 // where the catalogue has them, to a file for the engine.
 func (s *session) writeLogin(ctx context.Context, path string, toolkits []string) error {

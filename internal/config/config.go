@@ -56,10 +56,11 @@ type Settings struct {
 	StepSummary string // GITHUB_STEP_SUMMARY, a file; "" outside GitHub Actions
 	StepOutputs string // GITHUB_OUTPUT, a file; "" outside GitHub Actions
 
-	CheckTools      bool // whether doctor looks for tools: a runner has them installed
-	NeedQuay        bool // whether a run ends where Driver Toolkits are at quay.io and there are no credentials for it
-	UseMirror       bool // whether Driver Toolkits are taken from the mirror in ECR where it has them
-	AnonymousPublic bool // whether ECR Public is read without credentials where those of AWS fail
+	CheckTools      bool   // whether doctor looks for tools: a runner has them installed
+	NeedQuay        bool   // whether a run ends where Driver Toolkits are at quay.io and there are no credentials for it
+	UseMirror       bool   // whether Driver Toolkits are taken from the mirror in ECR where it has them
+	ToolkitMirror   string // HOST/REPOSITORY of another mirror, which counts instead; only a flag sets it
+	AnonymousPublic bool   // whether ECR Public is read without credentials where those of AWS fail
 }
 
 // GitHub is where releases are.

@@ -60,6 +60,9 @@ func redacted(address string) string {
 }
 
 func (s Settings) mirror() string {
+	if s.ToolkitMirror != "" {
+		return s.ToolkitMirror
+	}
 	if !s.UseMirror {
 		return ""
 	}

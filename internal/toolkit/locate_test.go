@@ -10,7 +10,6 @@ import (
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/registry"
 	"neuron-kmod/internal/registry/registrytest"
-	"neuron-kmod/internal/version"
 )
 
 // R1.3: a toolkit that the mirror holds is read there, without access to the catalogue's registry; what becomes of it
@@ -19,7 +18,7 @@ func TestKernelFromMirror(t *testing.T) {
 	s := newStore(t)
 	dtk, other := s.kernelToolkit(t, rhelKernel), s.kernelToolkit(t, "5.14.0-1.el9_6.x86_64")
 	s.copy(t, dtk, "4.20.16")
-	m, _ := s.mirror(t, map[string][]version.OCP{dtk: releases(t, "4.20.16"), other: releases(t, "4.20.17")})
+	m, _ := s.mirror(t, map[string][]string{dtk: {"4.20.16"}, other: {"4.20.17"}})
 	s.Break(registrytest.Fault{Path: "/openshift/dtk/", Status: http.StatusUnauthorized})
 	r := newReader(t, NewCache(t.TempDir()))
 	r.Locate = m.Locate

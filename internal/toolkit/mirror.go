@@ -15,21 +15,30 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// Mirror is a repository of a registry that holds copies of DTK images: the tag of a copy is the OpenShift release,
-// "4.20.16", and its digest the one that the catalogue has. It asks the registry only what it has to know, and once;
+// MirrorTag returns the tag of a DTK's copy in a mirror: the OpenShift release, "4.20.16". The other DTKs that a release may
+// have are told apart by the payload tag that the catalogue calls their component: "5.0.1-driver-toolkit-10".
+func MirrorTag(release version.OCP, component string) string {
+	if component == "" {
+		return release.String()
+	}
+	return release.String() + "-" + component
+}
+
+// Mirror is a repository of a registry that holds copies of DTK images: the tag of a copy is MirrorTag's, and its digest the
+// one that the catalogue has. It asks the registry only what it has to know, and once;
 // a failure is an answer as well. It may be used from several goroutines.
 type Mirror struct {
 	target    registry.Target
 	log       *slog.Logger
-	releases  map[string][]version.OCP // by DTK
-	originals map[version.OCP][]string // the DTKs of a release; OpenShift 5 has two
+	of        map[string][]string // the tags that a DTK's copies may have
+	originals map[string][]string // the DTKs of a tag
 	tags      answer[map[string]bool]
-	copies    map[version.OCP]*answer[string] // digests
+	copies    map[string]*answer[string] // digests, by tag
 }
 
-// NewMirror returns the mirror in repository, "HOST/REPOSITORY". releases tells which releases each DTK
-// ("REPOSITORY@sha256:DIGEST") belongs to; log may be nil. Nothing is asked of the registry yet.
-func NewMirror(client *registry.Client, repository string, releases map[string][]version.OCP, log *slog.Logger) (*Mirror, error) {
+// NewMirror returns the mirror in repository, "HOST/REPOSITORY". tags has for each DTK ("REPOSITORY@sha256:DIGEST") the tags
+// that its copies may have; log may be nil. Nothing is asked of the registry yet.
+func NewMirror(client *registry.Client, repository string, tags map[string][]string, log *slog.Logger) (*Mirror, error) {
 	kind, _, err := registry.ParseTarget(repository)
 	if err == nil && kind != registry.KindRegistry {
 		err = fmt.Errorf("%q is not a repository of a registry", repository)
@@ -45,17 +54,17 @@ func NewMirror(client *registry.Client, repository string, releases map[string][
 		log = slog.New(slog.DiscardHandler)
 	}
 	m := &Mirror{
-		target: target, log: log, releases: map[string][]version.OCP{},
-		originals: map[version.OCP][]string{}, copies: map[version.OCP]*answer[string]{},
+		target: target, log: log, of: map[string][]string{},
+		originals: map[string][]string{}, copies: map[string]*answer[string]{},
 	}
-	for dtk, belongs := range releases {
+	for dtk, names := range tags {
 		if _, err := name.NewDigest(dtk, name.StrictValidation); err != nil {
 			return nil, fmt.Errorf("mirror of driver toolkits: driver toolkit %q: %w", dtk, err)
 		}
-		m.releases[dtk] = slices.Clone(belongs)
-		for _, release := range belongs {
-			m.originals[release] = append(m.originals[release], dtk)
-			m.copies[release] = &answer[string]{}
+		m.of[dtk] = slices.Clone(names)
+		for _, tag := range names {
+			m.originals[tag] = append(m.originals[tag], dtk)
+			m.copies[tag] = &answer[string]{}
 		}
 	}
 	for _, dtks := range m.originals {
@@ -64,16 +73,16 @@ func NewMirror(client *registry.Client, repository string, releases map[string][
 	return m, nil
 }
 
-// Locate returns where the image dtk can be had: in the mirror, by the same digest, if a tag there for one of its
-// releases leads to that digest, else dtk as it was given. A tag that leads to another digest than the release's is
+// Locate returns where the image dtk can be had: in the mirror, by the same digest, if one of its tags
+// there leads to that digest, else dtk as it was given. A tag that leads to another digest than the catalogue's is
 // not used, and the log says so once.
 //
 // It blocks on the network for the first question of its kind. A mirror that cannot be asked is an error with advice,
 // every time without asking again; what to do then is the caller's to decide. A repository that does not exist is an
 // empty mirror.
 func (m *Mirror) Locate(ctx context.Context, dtk string) (string, error) {
-	for _, release := range m.releases[dtk] {
-		digest, err := m.copyOf(ctx, release)
+	for _, tag := range m.of[dtk] {
+		digest, err := m.copyOf(ctx, tag)
 		if err != nil {
 			return "", fmt.Errorf("mirror of driver toolkits: %w", err)
 		}
@@ -84,36 +93,53 @@ func (m *Mirror) Locate(ctx context.Context, dtk string) (string, error) {
 	return dtk, nil
 }
 
-// copyOf returns the digest of what the mirror has for a release, "" if it has nothing.
-func (m *Mirror) copyOf(ctx context.Context, release version.OCP) (string, error) {
+// Prefer returns dtks with those first of which the mirror has a copy, otherwise in the order they came in. Any DTK of a
+// kernel will do to build for it, and the mirror may hold one DTK for each kernel only. It asks as Locate does.
+func (m *Mirror) Prefer(ctx context.Context, dtks []string) ([]string, error) {
+	var here, elsewhere []string
+	for _, dtk := range dtks {
+		at, err := m.Locate(ctx, dtk)
+		if err != nil {
+			return nil, err
+		}
+		if at != dtk {
+			here = append(here, dtk)
+		} else {
+			elsewhere = append(elsewhere, dtk)
+		}
+	}
+	return append(here, elsewhere...), nil
+}
+
+// copyOf returns the digest of what the mirror has under a tag, "" if it has nothing.
+func (m *Mirror) copyOf(ctx context.Context, tag string) (string, error) {
 	tags, err := m.tags.get(ctx, m.target.Tags)
-	if err != nil || !tags[release.String()] {
+	if err != nil || !tags[tag] {
 		return "", err
 	}
-	return m.copies[release].get(ctx, func(ctx context.Context) (string, error) {
-		there, found, err := m.target.Published(ctx, release.String())
+	return m.copies[tag].get(ctx, func(ctx context.Context) (string, error) {
+		there, found, err := m.target.Published(ctx, tag)
 		if err != nil || !found {
 			return "", err
 		}
-		m.check(release, there.Digest)
+		m.check(tag, there.Digest)
 		return there.Digest, nil
 	})
 }
 
-// check warns of a copy that is none of what the catalogue has for the release.
-func (m *Mirror) check(release version.OCP, digest string) {
+// check warns of a copy that is none of what the catalogue has for the tag.
+func (m *Mirror) check(tag, digest string) {
 	var want []string
-	for _, dtk := range m.originals[release] {
+	for _, dtk := range m.originals[tag] {
 		want = append(want, digestOf(dtk))
 	}
 	if slices.Contains(want, digest) {
 		return
 	}
-	place := m.target.Reference(release.String())
-	m.log.Warn("the mirror has another Driver Toolkit for this release than the catalogue; it is not used",
-		"release", release, "mirror", place, "has", digest, "want", strings.Join(want, " or "),
-		"hint", fmt.Sprintf("copy it anew, with its digest: skopeo copy --all --preserve-digests docker://%s docker://%s; "+
-			"or correct the catalogue", m.originals[release][0], place))
+	place := m.target.Reference(tag)
+	m.log.Warn("the mirror has another Driver Toolkit under this tag than the catalogue; it is not used",
+		"mirror", place, "has", digest, "want", strings.Join(want, " or "),
+		"hint", "copy it anew with `neuron-kmod catalog mirror --force`, or correct the catalogue")
 }
 
 // digestOf returns the digest of "REPOSITORY@DIGEST".

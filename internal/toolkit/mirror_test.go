@@ -50,21 +50,8 @@ func (s *store) copy(t testing.TB, dtk string, tags ...string) {
 	}
 }
 
-func releases(t testing.TB, names ...string) []version.OCP {
-	t.Helper()
-	var all []version.OCP
-	for _, n := range names {
-		v, err := version.ParseOCP(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, v)
-	}
-	return all
-}
-
 // mirror returns the store's mirror for DTKs and their releases, and what it logs as JSON.
-func (s *store) mirror(t testing.TB, of map[string][]version.OCP) (*Mirror, *bytes.Buffer) {
+func (s *store) mirror(t testing.TB, of map[string][]string) (*Mirror, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
 	client := registry.NewClient(nil, newTransport(t), nil)
@@ -111,9 +98,9 @@ func TestMirrorLocate(t *testing.T) {
 	s.copy(t, el10, "5.0.0-rc.1")
 	s.copy(t, el9, "5.0.0-rc.2")
 	s.copy(t, stranger, "4.20.99")
-	m, log := s.mirror(t, map[string][]version.OCP{
-		shared: releases(t, "4.20.16", "4.20.17", "4.20.18"), absent: releases(t, "4.20.19"),
-		el9: releases(t, "5.0.0-rc.1", "5.0.0-rc.2"), el10: releases(t, "5.0.0-rc.2", "5.0.0-rc.1"),
+	m, log := s.mirror(t, map[string][]string{
+		shared: {"4.20.16", "4.20.17", "4.20.18"}, absent: {"4.20.19"},
+		el9: {"5.0.0-rc.1", "5.0.0-rc.2"}, el10: {"5.0.0-rc.2", "5.0.0-rc.1"},
 	})
 	wantPlace(t, m, stranger, stranger)
 	s.wantRequests(t)
@@ -134,7 +121,7 @@ func TestMirrorRefuses(t *testing.T) {
 	s := newStore(t)
 	ours, other := s.kernelToolkit(t, "5.14.0-1.el9_6.x86_64"), s.kernelToolkit(t, "5.14.0-2.el9_6.x86_64")
 	s.copy(t, other, "4.20.16")
-	m, log := s.mirror(t, map[string][]version.OCP{ours: releases(t, "4.20.16")})
+	m, log := s.mirror(t, map[string][]string{ours: {"4.20.16"}})
 	for range 2 {
 		wantPlace(t, m, ours, ours)
 	}
@@ -143,13 +130,13 @@ func TestMirrorRefuses(t *testing.T) {
 		t.Fatalf("want one record, got %s (%v)", log, err)
 	}
 	delete(got, "time")
-	if want := "docker://" + ours + " docker://" + s.Host + "/mirror/dtk:4.20.16"; !strings.Contains(got["hint"], want) {
+	if want := "catalog mirror --force"; !strings.Contains(got["hint"], want) {
 		t.Errorf("the hint is %q, want it to contain %q", got["hint"], want)
 	}
 	delete(got, "hint")
 	want := map[string]string{
-		"level": "WARN", "msg": "the mirror has another Driver Toolkit for this release than the catalogue; it is not used",
-		"release": "4.20.16", "mirror": s.Host + "/mirror/dtk:4.20.16", "has": digestOf(other), "want": digestOf(ours),
+		"level": "WARN", "msg": "the mirror has another Driver Toolkit under this tag than the catalogue; it is not used",
+		"mirror": s.Host + "/mirror/dtk:4.20.16", "has": digestOf(other), "want": digestOf(ours),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
@@ -157,7 +144,7 @@ func TestMirrorRefuses(t *testing.T) {
 
 	// A good copy of another release serves all the same.
 	s.copy(t, ours, "4.20.17")
-	m, _ = s.mirror(t, map[string][]version.OCP{ours: releases(t, "4.20.16", "4.20.17")})
+	m, _ = s.mirror(t, map[string][]string{ours: {"4.20.16", "4.20.17"}})
 	wantPlace(t, m, ours, s.inMirror(ours))
 }
 
@@ -166,7 +153,7 @@ func TestMirrorAtOnce(t *testing.T) {
 	s := newStore(t)
 	a, b := s.kernelToolkit(t, "5.14.0-1.el9_6.x86_64"), s.kernelToolkit(t, "5.14.0-2.el9_6.x86_64")
 	s.copy(t, a, "4.20.16", "4.20.17")
-	m, log := s.mirror(t, map[string][]version.OCP{a: releases(t, "4.20.16"), b: releases(t, "4.20.17")})
+	m, log := s.mirror(t, map[string][]string{a: {"4.20.16"}, b: {"4.20.17"}})
 	var asking errgroup.Group
 	for range 16 {
 		asking.Go(func() error {
@@ -197,7 +184,7 @@ func TestMirrorFails(t *testing.T) {
 			s := newStore(t)
 			dtk := s.kernelToolkit(t, rhelKernel)
 			s.copy(t, dtk, "4.20.16")
-			m, _ := s.mirror(t, map[string][]version.OCP{dtk: releases(t, "4.20.16")})
+			m, _ := s.mirror(t, map[string][]string{dtk: {"4.20.16"}})
 			s.Break(registrytest.Fault{Path: tt.path, Status: http.StatusForbidden, Times: 1})
 			for range 2 {
 				got, err := m.Locate(t.Context(), dtk)
@@ -215,7 +202,7 @@ func TestMirrorCancelled(t *testing.T) {
 	s := newStore(t)
 	dtk := s.kernelToolkit(t, rhelKernel)
 	s.copy(t, dtk, "4.20.16")
-	m, _ := s.mirror(t, map[string][]version.OCP{dtk: releases(t, "4.20.16")})
+	m, _ := s.mirror(t, map[string][]string{dtk: {"4.20.16"}})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := m.Locate(ctx, dtk); !errors.Is(err, context.Canceled) {
@@ -228,7 +215,7 @@ func TestMirrorCancelled(t *testing.T) {
 func TestMirrorEmpty(t *testing.T) {
 	s := newStore(t)
 	dtk := s.kernelToolkit(t, rhelKernel)
-	of := map[string][]version.OCP{dtk: releases(t, "4.20.16")}
+	of := map[string][]string{dtk: {"4.20.16"}}
 	m, _ := s.mirror(t, of)
 	wantPlace(t, m, dtk, dtk)
 	wantPlace(t, m, dtk, dtk)
@@ -257,12 +244,43 @@ func TestNewMirrorRefuses(t *testing.T) {
 		"no registry":    {"mirror", dtk, "does not name a registry"},
 		"toolkit's tag":  {"quay.io/mirror", "quay.io/dtk:1", "quay.io/dtk:1"},
 	} {
-		_, err := NewMirror(registry.NewClient(nil, newTransport(t), nil), tt.repository, map[string][]version.OCP{tt.dtk: nil}, nil)
+		_, err := NewMirror(registry.NewClient(nil, newTransport(t), nil), tt.repository, map[string][]string{tt.dtk: nil}, nil)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", name, err, tt.want)
 		}
 		if (tt.repository != "quay.io/mirror") != strings.Contains(hint.Of(err), "HOST/REPOSITORY") {
 			t.Errorf("%s: the hint is %q", name, hint.Of(err))
 		}
+	}
+}
+
+// A release's second toolkit has a tag of its own.
+func TestMirrorTag(t *testing.T) {
+	release, err := version.ParseOCP("5.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for component, want := range map[string]string{"": "5.0.1", "driver-toolkit-10": "5.0.1-driver-toolkit-10"} {
+		if got := MirrorTag(release, component); got != want {
+			t.Errorf("component %q: got %q, want %q", component, got, want)
+		}
+	}
+}
+
+// Of a kernel's toolkits those come first that the mirror has, which may be one only: the next place to pull from may be out
+// of reach.
+func TestMirrorPrefer(t *testing.T) {
+	s := newStore(t)
+	a, b, c := s.kernelToolkit(t, "5.14.0-1.el9_6.x86_64"), s.kernelToolkit(t, "5.14.0-2.el9_6.x86_64"), s.kernelToolkit(t, "5.14.0-3.el9_6.x86_64")
+	s.copy(t, b, "4.20.2")
+	m, _ := s.mirror(t, map[string][]string{a: {"4.20.3"}, b: {"4.20.2"}, c: {"4.20.1"}})
+	got, err := m.Prefer(t.Context(), []string{a, b, c})
+	if diff := cmp.Diff([]string{b, a, c}, got); diff != "" || err != nil {
+		t.Errorf("error %v, (-want +got):\n%s", err, diff)
+	}
+	s.Break(registrytest.Fault{Path: "/tags/list", Status: http.StatusForbidden})
+	m, _ = s.mirror(t, map[string][]string{a: {"4.20.3"}})
+	if got, err := m.Prefer(t.Context(), []string{a}); !registry.IsUnauthorized(err) {
+		t.Errorf("Prefer = %q, %v; want the mirror's refusal", got, err)
 	}
 }
