@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"engine":    {"command", "hint", "filelock", "workspace"},
 	"module":    {"engine", "hint", "kernel", "version"},
 	"image":     {"engine", "hint", "kernel", "module", "version"},
+	"mirror":    {"catalog", "hint", "kernel", "plan", "registry", "toolkit", "version"},
 	"plan":      {"catalog", "hint", "kernel", "matrix", "version"},
 	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
 	"term":      {"build", "kernel"},

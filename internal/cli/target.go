@@ -27,14 +27,20 @@ type access struct {
 
 // target is where the images go. For ecr and ecr-public it asks AWS.
 func (s *session) target(ctx context.Context, want access) (registry.Target, error) {
-	kind, _, err := registry.ParseTarget(s.Target)
+	return s.place(ctx, "--target", s.Target, s.AWS.Repository, want)
+}
+
+// place is the target that text names, as an argument or flag does. In ECR it is the
+// given repository.
+func (s *session) place(ctx context.Context, argument, text, repository string, want access) (registry.Target, error) {
+	kind, _, err := registry.ParseTarget(text)
 	if err != nil {
-		return nil, usage{fmt.Errorf("--target: %w", err)}
+		return nil, usage{fmt.Errorf("%s: %w", argument, err)}
 	}
-	where := s.Target
+	where := text
 	switch kind {
 	case registry.KindECR:
-		where, err = s.privateRepository(ctx, want)
+		where, err = s.privateRepository(ctx, repository, want)
 	case registry.KindECRPublic:
 		where, err = s.publicRepository(ctx, want)
 	}
@@ -43,21 +49,21 @@ func (s *session) target(ctx context.Context, want access) (registry.Target, err
 	}
 	t, err := registry.NewTarget(where, s.client)
 	if err != nil {
-		return nil, usage{fmt.Errorf("--target: %w", err)}
+		return nil, usage{fmt.Errorf("%s: %w", argument, err)}
 	}
 	return t, nil
 }
 
-func (s *session) privateRepository(ctx context.Context, want access) (string, error) {
+func (s *session) privateRepository(ctx context.Context, name string, want access) (string, error) {
 	repositories, err := s.repositories(ctx)
 	if err != nil {
 		return "", err
 	}
-	uri, err := repositories.URI(ctx, s.AWS.Repository)
+	uri, err := repositories.URI(ctx, name)
 	if !errors.Is(err, ecr.ErrNoRepository) || !want.create {
 		return uri, err
 	}
-	uri, err = repositories.Create(ctx, s.AWS.Repository, want.mutable)
+	uri, err = repositories.Create(ctx, name, want.mutable)
 	if err == nil {
 		s.log.Info("created the repository", "repository", uri, "mutable_tags", want.mutable)
 	}

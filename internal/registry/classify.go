@@ -20,8 +20,8 @@ import (
 	"neuron-kmod/internal/hint"
 )
 
-// errNotFound is Is404's sign where no registry has answered: a tag of a layout that is not there.
-var errNotFound = errors.New("there is no such tag")
+// errNotFound is Is404's sign where no registry has answered: a tag or an image of a layout that is not there.
+var errNotFound = errors.New("there is no such image")
 
 // Is404 tells whether err says that what was asked for is not there.
 func Is404(err error) bool {

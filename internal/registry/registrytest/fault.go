@@ -13,9 +13,10 @@ type Fault struct {
 	Skip   int    // how many of them pass before the first is hit
 	Times  int    // how many are hit; 0 means all
 
-	Status     int    // answer with this status; 0 means to break the connection instead
-	RetryAfter string // header of that answer
-	After      int64  // break the connection when so many bytes of the body (of the answer, or of an upload) are through
+	Status     int             // answer with this status; 0 means to break the connection instead
+	RetryAfter string          // header of that answer
+	After      int64           // break the connection when so many bytes of the body (of the answer, or of an upload) are through
+	Hit        chan<- struct{} // is sent to for the requests that are hit, as far as it has room
 
 	seen int
 }
@@ -53,6 +54,12 @@ func (s *Server) fault(r *http.Request) *Fault {
 func (s *Server) fail(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := s.fault(r)
+		if f != nil {
+			select {
+			case f.Hit <- struct{}{}:
+			default:
+			}
+		}
 		switch {
 		case f == nil:
 			next.ServeHTTP(w, r)
