@@ -323,7 +323,7 @@ func TestCatalogMirrorInterrupted(t *testing.T) {
 		cancel(Interrupted{})
 	}()
 	code, stdout, stderr := s.run(ctx, "catalog", "mirror", s.internal.Host+"/mirror/dtk", "--matrix", "m.json", "--catalog", "c.json")
-	if code != 130 || !strings.Contains(stdout, "1 image: 1 skipped") || !strings.Contains(stdout, "SIGINT") {
+	if code != 130 || !strings.Contains(stdout, "1 image: 1 skipped") || !strings.Contains(stderr, "SIGINT") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }

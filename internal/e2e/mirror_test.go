@@ -173,3 +173,28 @@ func certDir(t *testing.T, env *lab.Env) string {
 	}
 	return dir
 }
+
+// To ECR, with an engineer's profile and an account at Quay; a build finds the copies there by itself.
+// R1.3
+func TestMirrorECR(t *testing.T) {
+	release := unknown()
+	env := cloud(t, lab.CloudOptions{}, release)
+	local := in(env, env.LocalVars())
+	with := in(env, local.Vars, "QUAY_USERNAME="+env.Quay.User, "QUAY_PASSWORD="+env.Quay.Password)
+	args := []string{"catalog", "mirror", "ecr", "--matrix", env.Matrix, "--catalog", env.Catalog}
+	r := run(t, with, args...)
+	expect(t, r, 0, "1 image: 1 copied")
+	tags, err := env.Tags(t.Context(), lab.MirrorRepository)
+	if err != nil || !slices.Equal(tags, []string{release.Version}) {
+		t.Errorf("tags %q, error %v", tags, err)
+	}
+	asked := env.Internet.Asked("quay.io")
+	expect(t, run(t, local, args...), 0, "1 image: 1 there")
+	plan := run(t, local, "plan", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog)
+	expect(t, plan, 0)
+	expectState(t, plan, "missing")
+	if n := env.Internet.Asked("quay.io"); n != asked {
+		t.Errorf("quay.io was asked %d times more", n-asked)
+	}
+	expectOnly(t, env)
+}

@@ -124,7 +124,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 	}
 	for _, m := range r.Images {
-		if m.Error != "" {
+		if m.State == registry.CopyFailed { // why others were skipped is told once, at the end
 			fmt.Fprintf(&sb, "\n%s %s: %s\n", m.State, m.Tag, m.Error)
 		}
 	}

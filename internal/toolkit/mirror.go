@@ -137,7 +137,7 @@ func (m *Mirror) check(tag, digest string) {
 		return
 	}
 	place := m.target.Reference(tag)
-	m.log.Warn("the mirror has another Driver Toolkit under this tag than the catalogue; it is not used",
+	m.log.Warn("the mirror has another Driver Toolkit for this release than the catalogue; it is not used",
 		"mirror", place, "has", digest, "want", strings.Join(want, " or "),
 		"hint", "copy it anew with `neuron-kmod catalog mirror --force`, or correct the catalogue")
 }

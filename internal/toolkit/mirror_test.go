@@ -135,7 +135,7 @@ func TestMirrorRefuses(t *testing.T) {
 	}
 	delete(got, "hint")
 	want := map[string]string{
-		"level": "WARN", "msg": "the mirror has another Driver Toolkit under this tag than the catalogue; it is not used",
+		"level": "WARN", "msg": "the mirror has another Driver Toolkit for this release than the catalogue; it is not used",
 		"mirror": s.Host + "/mirror/dtk:4.20.16", "has": digestOf(other), "want": digestOf(ours),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
