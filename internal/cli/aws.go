@@ -52,7 +52,11 @@ const spareTime = 5 * time.Second
 
 // needsAWS tells whether a run asks AWS for something that it cannot do without.
 func (s *session) needsAWS() bool {
-	for _, place := range []string{s.Target, s.ToolkitMirror, s.origin} {
+	places := []string{s.Target, s.ToolkitMirror}
+	if s.origin != registry.KindECRPublic { // which is only read, and can be without credentials
+		places = append(places, s.origin)
+	}
+	for _, place := range places {
 		if host, _, _ := strings.Cut(place, "/"); place == registry.KindECR || place == registry.KindECRPublic || ecr.IsHost(host) {
 			return true
 		}

@@ -87,6 +87,8 @@ func (o *mirrorOptions) check() error {
 		return usage{errors.New("--mirror-set is for a destination that a cluster can pull from, which a folder is not")}
 	case o.sets == "-" && o.output == "json":
 		return usage{hint.Wrap(errors.New("--mirror-set - and --output json both write to stdout"), "give --mirror-set a file")}
+	case o.sets != "" && o.dryRun:
+		return usage{errors.New("--dry-run writes nothing, so --mirror-set does not go with it")}
 	case o.kmod && o.kernelsOnly:
 		return usage{errors.New("--kernels-only is for Driver Toolkits: there is one kmod image for each kernel anyway")}
 	case o.kmod && len(o.minors) > 0:
