@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"jsonfile":  {},
 	"filelock":  {},
 	"kernel":    {"version"},
+	"kmm":       {"kernel", "version"},
 	"matrix":    {"hint", "jsonfile", "version"},
 	"catalog":   {"hint", "jsonfile", "kernel", "version"},
 	"command":   {},
@@ -39,7 +40,7 @@ var allowed = map[string][]string{
 	"plan":      {"catalog", "hint", "kernel", "matrix", "version"},
 	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
 	"term":      {"build", "kernel"},
-	"release":   {"driver", "filelock", "hint", "image", "kernel", "plan", "version"},
+	"release":   {"driver", "filelock", "hint", "image", "kernel", "kmm", "plan", "version"},
 	"config":    {"driver", "hint"},
 	"doctor":    {"config", "hint"},
 

@@ -25,6 +25,7 @@ import (
 // standard streams and its environment.
 type Streams struct {
 	Args           []string
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string // "" for a variable that is not set
 }
@@ -32,7 +33,7 @@ type Streams struct {
 // Main runs the command line and returns the process's exit code. A signal
 // reaches it as the cancellation of ctx with the cause Interrupted.
 func Main(ctx context.Context, s Streams) int {
-	a := &app{stdout: s.Stdout, stderr: term.NewOutput(s.Stderr), live: isTerminal(s.Stderr)}
+	a := &app{stdin: s.Stdin, stdout: s.Stdout, stderr: term.NewOutput(s.Stderr), live: isTerminal(s.Stderr)}
 	a.Settings, a.environment = config.FromEnvironment(s.Getenv)
 	a.workflow = &github.Workflow{Out: io.Discard, Summary: a.StepSummary, Outputs: a.StepOutputs}
 	if a.Actions {
@@ -74,6 +75,7 @@ type app struct {
 
 	origin string // where catalog mirror copies from, if not from where the catalogue says
 
+	stdin  io.Reader
 	stdout io.Writer
 	stderr *term.Output
 	live   bool // stderr is a terminal
@@ -124,7 +126,7 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage{hint.Wrap(err, "see `"+c.CommandPath()+" --help`")}
 	})
-	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newPlan(a), newRelease(a), newVerify(a), newVersion(a))
+	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newManifest(a), newPlan(a), newRelease(a), newResolve(a), newVerify(a), newVersion(a))
 	return cmd
 }
 

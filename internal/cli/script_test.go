@@ -3,19 +3,29 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"neuron-kmod": func() {
-			os.Exit(Main(context.Background(), Streams{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}))
+			os.Exit(Main(context.Background(), Streams{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}))
 		},
 	})
 }
@@ -29,9 +39,12 @@ func TestScript(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			bin, _, _ := strings.Cut(env.Getenv("PATH"), string(os.PathListSeparator))
 			env.Setenv("BIN", bin) // testscript puts its programs first
+			images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+			env.Defer(images.Close)
+			env.Setenv("REGISTRY", strings.TrimPrefix(images.URL, "http://"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "publish": publish},
 	})
 }
 
@@ -52,5 +65,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// publish IMAGE... pushes an image of an earlier run, always the same one, under each name.
+func publish(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: publish IMAGE...")
+	}
+	for _, arg := range args {
+		ref, err := name.NewTag(arg)
+		ts.Check(err)
+		img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+			OS: "linux", Architecture: "amd64", Created: v1.Time{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		})
+		ts.Check(err)
+		ts.Check(remote.Write(ref, img))
 	}
 }

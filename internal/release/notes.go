@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"neuron-kmod/internal/kmm"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/version"
 )
@@ -63,13 +64,17 @@ func Notes(in NotesInput) (string, error) {
 
 // notes is the input in the order in which the notes tell it.
 type notes struct {
-	driver     version.Driver
-	repository string
-	busyBox    []string
-	available  []plan.Build // ascending by kernel, as is missing
-	missing    []plan.Build
-	unresolved []plan.Unresolved // ascending by release
+	driver               version.Driver
+	repository           string
+	module, deviceConfig string // YAML
+	busyBox              []string
+	available            []plan.Build // ascending by kernel, as is missing
+	missing              []plan.Build
+	unresolved           []plan.Unresolved // ascending by release
 }
+
+// place is where the notes' Module is: what a cluster that follows KMM's and the operator's documentation has.
+var place = kmm.Place{Name: "neuron", Namespace: "openshift-kmm", Selector: map[string]string{kmm.NodeLabel: "true"}}
 
 func newNotes(in NotesInput) (*notes, error) {
 	if len(in.Plan.Drivers) != 1 {
@@ -86,6 +91,14 @@ func newNotes(in NotesInput) (*notes, error) {
 		if b.State != plan.Published && b.State != plan.Built {
 			n.missing = append(n.missing, b)
 		}
+	}
+	repository := oneLine(n.repository)
+	var err error
+	if n.module, err = kmm.Module(kmm.ModuleInput{Place: place, Repository: repository, Driver: n.driver}); err != nil {
+		return nil, err
+	}
+	if n.deviceConfig, err = kmm.DeviceConfigPatch(repository, n.driver); err != nil {
+		return nil, err
 	}
 	sortByKernel(n.missing)
 	slices.SortStableFunc(n.unresolved, func(a, b plan.Unresolved) int { return a.Release.Compare(b.Release) })

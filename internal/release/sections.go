@@ -32,43 +32,9 @@ func (n *notes) writeUsage(b *strings.Builder) {
 	image := oneLine(n.repository) + ":" + n.driver.String()
 	fmt.Fprintf(b, "## Usage\nThe image for a node is %s, where KERNEL is what `uname -r` prints on the node, with `_` for every `+` and `~`. "+
 		"KMM puts the kernel in by itself.\n\n", code(image+"-KERNEL"))
-	fmt.Fprintf(b, "With KMM, as a Module:\n\n%s\n", fence("yaml", fmt.Sprintf(moduleYAML, yaml(n.driver.String()), yaml(image+"-$KERNEL_VERSION"))))
+	fmt.Fprintf(b, "With KMM, as a Module:\n\n%s\n", fence("yaml", n.module))
 	fmt.Fprintf(b, "With the AWS Neuron operator, in its DeviceConfig; the operator appends the kernel to the image's name, and the other "+
-		"fields stay as they are:\n\n%s\n", fence("yaml", fmt.Sprintf(deviceConfigYAML, yaml(image), yaml(n.driver.String()))))
-}
-
-// moduleYAML takes the driver's version and the image's name.
-// https://kmm.sigs.k8s.io/documentation/deploy_kmod/
-const moduleYAML = `apiVersion: kmm.sigs.x-k8s.io/v1beta1
-kind: Module
-metadata:
-  name: neuron
-  namespace: openshift-kmm
-spec:
-  moduleLoader:
-    container:
-      version: %s
-      modprobe:
-        moduleName: neuron
-      kernelMappings:
-        - regexp: '^.+$'
-          containerImage: %s
-  selector:
-    feature.node.kubernetes.io/aws-neuron: "true"
-`
-
-// deviceConfigYAML takes the image's name and the driver's version.
-// https://github.com/awslabs/operator-for-ai-chips-on-aws/blob/main/README.md
-const deviceConfigYAML = `apiVersion: k8s.aws/v1beta1
-kind: DeviceConfig
-spec:
-  driversImage: %s
-  driverVersion: %s
-`
-
-// yaml quotes one line of text.
-func yaml(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+		"fields stay as they are:\n\n%s\n", fence("yaml", n.deviceConfig))
 }
 
 // writeAvailable writes the list of R7.1, whose form others may rely on.

@@ -1,0 +1,298 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"neuron-kmod/internal/catalog"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmm"
+	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/version"
+)
+
+// manifestOptions are the flags of the commands that write YAML.
+type manifestOptions struct {
+	planOptions
+	place   kmm.Place
+	literal bool
+	ordered bool
+	remove  []string
+	config  kmm.DeviceConfigInput
+	patch   bool
+}
+
+func newManifest(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "manifest",
+		Short: "Write the YAML by which a cluster uses the images",
+		Args:  exactly(0, 0, "a command: module, device-config or preflight"),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newManifestModule(a), newManifestDeviceConfig(a), newManifestPreflight(a))
+	return cmd
+}
+
+func newManifestModule(a *app) *cobra.Command {
+	o := &manifestOptions{planOptions: planOptions{app: a}}
+	cmd := &cobra.Command{
+		Use:   "module DRIVER_VERSION",
+		Short: "A Module for Kernel Module Management",
+		Long: `Module writes a Module of Kernel Module Management (KMM) with one rule, which
+finds the image of every kernel by its tag. With --literal it maps each kernel
+that has an image to that image's digest instead.`,
+		Example: `  neuron-kmod manifest module 2.24.7.0 --target quay.io/me/neuron-kmod | oc apply -f -
+  neuron-kmod manifest module 2.24.7.0 --target quay.io/me/neuron-kmod --literal`,
+		Args: exactly(1, 1, "a driver version"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.driver = args[0]
+			return o.module(cmd.Context())
+		},
+	}
+	o.placeFlags(cmd)
+	o.resourceFlags(cmd, "openshift-kmm")
+	f := cmd.Flags()
+	f.BoolVar(&o.literal, "literal", false, "map each kernel that has an image to the image's digest")
+	f.BoolVar(&o.ordered, "ordered", false, "set the Module's version: KMM then loads it only on nodes with a label that says so")
+	f.StringSliceVar(&o.remove, "in-tree-modules-to-remove", nil, "`module` of the kernel itself to unload first (repeatable)")
+	return cmd
+}
+
+func newManifestDeviceConfig(a *app) *cobra.Command {
+	o := &manifestOptions{planOptions: planOptions{app: a}}
+	cmd := &cobra.Command{
+		Use:   "device-config DRIVER_VERSION",
+		Short: "A DeviceConfig for the AWS Neuron operator, or a patch for the one there is",
+		Example: `  neuron-kmod manifest device-config 2.24.7.0 --target quay.io/me/neuron-kmod --patch > patch.yaml
+  oc patch deviceconfig neuron -n ai-operator-on-aws --type merge --patch-file patch.yaml`,
+		Args: exactly(1, 1, "a driver version"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.driver = args[0]
+			return o.deviceConfig(cmd.Context())
+		},
+	}
+	o.placeFlags(cmd)
+	o.resourceFlags(cmd, "ai-operator-on-aws")
+	f := cmd.Flags()
+	f.BoolVar(&o.patch, "patch", false, "only what changes in a DeviceConfig that is there, as a merge patch")
+	f.StringVar(&o.config.DevicePlugin, "device-plugin-image", "", "`image` of the operator's device plugin")
+	f.StringVar(&o.config.Scheduler, "custom-scheduler-image", "", "`image` of the operator's scheduler")
+	f.StringVar(&o.config.SchedulerExtension, "scheduler-extension-image", "", "`image` of the operator's scheduler extension")
+	f.StringVar(&o.config.NodeMetrics, "node-metrics-image", "", "`image` of the operator's node metrics")
+	return cmd
+}
+
+func newManifestPreflight(a *app) *cobra.Command {
+	o := &manifestOptions{planOptions: planOptions{app: a}}
+	cmd := &cobra.Command{
+		Use:   "preflight OCP_VERSION",
+		Short: "A PreflightValidationOCP, by which KMM checks a cluster before an upgrade",
+		Example: `  neuron-kmod manifest preflight 4.21.3 | oc apply -f -
+  oc get preflightvalidationsocp upgrade-4.21.3 -o yaml`,
+		Args: exactly(1, 1, "an OpenShift version"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.preflight(cmd.Context(), args[0])
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Catalog, "catalog", o.Catalog, "`file` that says which Driver Toolkit belongs to which release")
+	f.StringVar(&o.place.Name, "name", "", "`name` of the resource (default upgrade-OCP_VERSION)")
+	return cmd
+}
+
+// resourceFlags say where a resource is and on which nodes it works.
+func (o *manifestOptions) resourceFlags(cmd *cobra.Command, namespace string) {
+	f := cmd.Flags()
+	f.StringVar(&o.place.Name, "name", "neuron", "`name` of the resource")
+	f.StringVarP(&o.place.Namespace, "namespace", "n", namespace, "its `namespace`")
+	f.StringVar(&o.place.Secret, "image-repo-secret", "", "`name` of the pull secret for the images")
+	f.StringToStringVar(&o.place.Selector, "selector", map[string]string{kmm.NodeLabel: "true"}, "`label=value` of the nodes (repeatable)")
+}
+
+// nameForm is what Kubernetes takes as a name: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
+
+func (o *manifestOptions) checkPlace() error {
+	for flag, name := range map[string]string{"name": o.place.Name, "namespace": o.place.Namespace, "image-repo-secret": o.place.Secret} {
+		if name != "" && !nameForm.MatchString(name) {
+			return usage{hint.Wrap(fmt.Errorf("--%s is %.100q", flag, name), "Kubernetes takes lower-case letters, digits, - and .")}
+		}
+	}
+	if o.place.Name == "" || o.place.Namespace == "" {
+		return usage{errors.New("--name and --namespace cannot be empty")}
+	}
+	if len(o.place.Selector) == 0 {
+		return usage{hint.Wrap(errors.New("--selector is empty, which means all nodes"), "name a label of the nodes with Neuron devices: --selector "+kmm.NodeLabel+"=true")}
+	}
+	return nil
+}
+
+// images returns the driver, and the repository that clusters pull its images from.
+func (o *manifestOptions) images(ctx context.Context) (*session, registry.Target, version.Driver, error) {
+	fail := func(err error) (*session, registry.Target, version.Driver, error) {
+		return nil, nil, version.Driver{}, err
+	}
+	if err := o.checkPlace(); err != nil {
+		return fail(err)
+	}
+	if o.driver == "all" {
+		return fail(usage{hint.Wrap(errors.New("a cluster has one driver"), "name its version")})
+	}
+	if strings.HasPrefix(o.Target, "oci:") {
+		return fail(usage{hint.Wrap(errors.New("clusters pull from a registry, not from a folder"), "name the registry with --target")})
+	}
+	m, err := matrix.Load(o.Matrix)
+	if err != nil {
+		return fail(invalid{err})
+	}
+	entries, err := m.Filter(o.driver, "")
+	if err != nil {
+		return fail(usage{err})
+	}
+	o.AnonymousPublic = true
+	s, err := o.open()
+	if err != nil {
+		return fail(err)
+	}
+	target, err := s.target(ctx, access{})
+	if err != nil {
+		return fail(err)
+	}
+	return s, target, entries[0].Driver, nil
+}
+
+func (o *manifestOptions) module(ctx context.Context) error {
+	s, target, driver, err := o.images(ctx)
+	if err != nil {
+		return err
+	}
+	in := kmm.ModuleInput{Place: o.place, Repository: target.String(), Driver: driver, Ordered: o.ordered, Remove: o.remove}
+	if o.literal {
+		if in.Images, err = o.literals(ctx, s); err != nil {
+			return err
+		}
+	}
+	return o.print(kmm.Module(in))
+}
+
+// literals are the images that are published. Kernels without one are told in the log: their nodes would get no module.
+func (o *manifestOptions) literals(ctx context.Context, s *session) ([]kmm.Image, error) {
+	p, target, err := o.plan(ctx, s, access{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := inspect(ctx, target, p); err != nil {
+		return nil, err
+	}
+	var images []kmm.Image
+	for _, b := range p.Builds {
+		if b.State == plan.Published {
+			images = append(images, kmm.Image{Kernel: b.Kernel, Reference: target.String() + "@" + b.Digest})
+			continue
+		}
+		o.log.Warn("there is no image for a kernel, so the Module has nothing for its nodes", "driver", b.Driver, "kernel", b.Kernel, "releases", b.Releases)
+	}
+	if len(images) == 0 {
+		return nil, incomplete{fmt.Errorf("no image of driver %s is published in %s", o.driver, target)}
+	}
+	return images, nil
+}
+
+func (o *manifestOptions) deviceConfig(ctx context.Context) error {
+	in := o.config
+	var missing []string
+	for flag, image := range map[string]string{
+		"--device-plugin-image": in.DevicePlugin, "--custom-scheduler-image": in.Scheduler,
+		"--scheduler-extension-image": in.SchedulerExtension, "--node-metrics-image": in.NodeMetrics,
+	} {
+		if image == "" {
+			missing = append(missing, flag)
+		}
+	}
+	if len(missing) > 0 && !o.patch {
+		slices.Sort(missing)
+		return usage{hint.Wrap(fmt.Errorf("a DeviceConfig needs the operator's other images: %s", strings.Join(missing, ", ")),
+			"take them from the operator's release notes; or give --patch, which changes the driver of the DeviceConfig that is there")}
+	}
+	_, target, driver, err := o.images(ctx)
+	if err != nil {
+		return err
+	}
+	if o.patch {
+		return o.print(kmm.DeviceConfigPatch(target.String(), driver))
+	}
+	in.Place, in.Repository, in.Driver = o.place, target.String(), driver
+	return o.print(kmm.DeviceConfig(in))
+}
+
+// preflight writes a document for each kernel that a release boots: OpenShift 5 has two.
+func (o *manifestOptions) preflight(ctx context.Context, release string) error {
+	v, err := version.ParseOCP(release)
+	if err != nil {
+		return usage{hint.Wrap(err, "name a release such as 4.21.3")}
+	}
+	if o.place.Name != "" && !nameForm.MatchString(o.place.Name) {
+		return usage{fmt.Errorf("--name is %.100q", o.place.Name)}
+	}
+	c, err := catalog.Load(o.Catalog)
+	if err != nil {
+		return invalid{err}
+	}
+	if err := c.Missing(version.Only(v), arch); err != nil {
+		return usage{err}
+	}
+	entries, _ := c.Select([]version.Selector{version.Only(v)}, arch)
+	for i, e := range entries {
+		k, err := o.kernelOf(ctx, c, e)
+		if err != nil {
+			return fmt.Errorf("the kernel of OpenShift %s: %w", v, err)
+		}
+		name := cmp.Or(o.place.Name, "upgrade-"+v.String())
+		if e.Component != "" {
+			name += "-" + e.Component
+		}
+		text, err := kmm.Preflight(name, k, e.DTK)
+		if i > 0 {
+			text = "---\n" + text
+		}
+		if err := o.print(text, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kernelOf is what an entry of the catalogue records, else what its Driver Toolkit says.
+func (o *manifestOptions) kernelOf(ctx context.Context, c *catalog.Catalog, e catalog.Entry) (kernel.Version, error) {
+	if !e.Kernel.IsZero() {
+		return e.Kernel, nil
+	}
+	s, err := o.open()
+	if err != nil {
+		return kernel.Version{}, err
+	}
+	if _, err := s.useMirror(ctx, c); err != nil {
+		return kernel.Version{}, err
+	}
+	found := s.resolver()(ctx, []string{e.DTK})[0]
+	return found.Kernel, found.Err
+}
+
+func (o *manifestOptions) print(text string, err error) error {
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(o.stdout, text)
+	return err
+}

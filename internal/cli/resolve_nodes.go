@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	xterm "golang.org/x/term"
+
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kernel"
+)
+
+// node is what a cluster says of one of its nodes.
+type node struct {
+	Name         string         `json:"name"`
+	Kernel       kernel.Version `json:"kernel"`
+	Architecture string         `json:"architecture"` // as Kubernetes calls it: amd64
+	System       string         `json:"system"`       // "Red Hat Enterprise Linux CoreOS 9.6.2025..."
+	Images       []answer       `json:"images"`       // one for each driver; none for another architecture
+}
+
+// other tells whether the node can have no Neuron device.
+func (n node) other() bool { return n.Architecture != "amd64" }
+
+// maxNodes bounds what is read: a node with all its images is some 50 kB.
+const maxNodes = 256 << 20
+
+// nodes answers for the nodes that stdin has.
+func (o *resolveOptions) nodes(ctx context.Context) error {
+	const from = "oc get nodes -o json | neuron-kmod resolve -"
+	if f, ok := o.stdin.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) {
+		return usage{hint.Wrap(errors.New("stdin is a terminal, and no list of nodes"), from)}
+	}
+	data, err := io.ReadAll(io.LimitReader(o.stdin, maxNodes+1))
+	if err != nil {
+		return fmt.Errorf("read the nodes from stdin: %w", err)
+	}
+	nodes, err := parseNodes(data)
+	if err != nil {
+		return usage{hint.Wrap(fmt.Errorf("the nodes on stdin: %w", err), from)}
+	}
+	r, err := o.start(ctx)
+	if err != nil {
+		return err
+	}
+	var kernels []kernel.Version
+	for _, n := range nodes {
+		if !n.other() && !slices.Contains(kernels, n.Kernel) {
+			kernels = append(kernels, n.Kernel)
+		}
+	}
+	answers, _, _, err := r.kernels(ctx, kernels)
+	if err != nil {
+		return err
+	}
+	for i := range nodes {
+		nodes[i].Images = []answer{}
+		for _, a := range answers {
+			if a.Kernel == nodes[i].Kernel && !nodes[i].other() {
+				nodes[i].Images = append(nodes[i].Images, a)
+			}
+		}
+	}
+	if err := o.writeNodes(nodes); err != nil {
+		return err
+	}
+	return lacking(nodes)
+}
+
+func (o *resolveOptions) writeNodes(nodes []node) error {
+	if o.output == "json" {
+		return o.encode(map[string]any{"nodes": nodes})
+	}
+	tw := tabwriter.NewWriter(o.stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "NODE\tKERNEL\tDRIVER\tSTATE\tIMAGE")
+	for _, n := range nodes {
+		if n.other() {
+			fmt.Fprintf(tw, "%s\t%s\t-\t-\tits architecture is %s, which has no Neuron devices\n", n.Name, n.Kernel, n.Architecture)
+		}
+		for _, a := range n.Images {
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Kernel, a.Driver, a.State, a.what())
+		}
+	}
+	return tw.Flush()
+}
+
+// lacking is the error for nodes that no driver has an image for. A cluster needs one driver, so that a node with an image
+// of any is served; which one the cluster uses is told by --driver.
+func lacking(nodes []node) error {
+	n := 0
+	for _, one := range nodes {
+		if !one.other() && !slices.ContainsFunc(one.Images, func(a answer) bool { return a.State == ready }) {
+			n++
+		}
+	}
+	if n > 0 {
+		return incomplete{fmt.Errorf("there is no image for %s", count(n, "node"))}
+	}
+	return nil
+}
+
+// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know it
+// leaves aside.
+func parseNodes(data []byte) ([]node, error) {
+	type object struct {
+		Kind     string
+		Metadata struct{ Name string }
+		Status   struct {
+			NodeInfo struct{ KernelVersion, Architecture, OSImage string }
+		}
+	}
+	var list struct {
+		object
+		Items []object
+	}
+	switch {
+	case len(data) > maxNodes:
+		return nil, fmt.Errorf("they are longer than %d bytes", maxNodes)
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil, errors.New("there is nothing")
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("they are not JSON: %w; they begin with %q", err, data[:min(len(data), 40)])
+	}
+	objects := list.Items
+	if list.Kind == "Node" {
+		objects = []object{list.object}
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("there is no node in this %.40q", cmp.Or(list.Kind, "JSON"))
+	}
+	var nodes []node
+	for i, one := range objects {
+		if one.Kind != "" && one.Kind != "Node" {
+			return nil, fmt.Errorf("item %d is a %.40q, not a Node", i+1, one.Kind)
+		}
+		info := one.Status.NodeInfo
+		k, err := kernel.Parse(info.KernelVersion)
+		if err != nil {
+			return nil, fmt.Errorf("node %.100q: status.nodeInfo.kernelVersion: %w", one.Metadata.Name, err)
+		}
+		nodes = append(nodes, node{Name: printable(one.Metadata.Name), Kernel: k, Architecture: printable(info.Architecture), System: printable(info.OSImage)})
+	}
+	return nodes, nil
+}
+
+// printable takes out what could harm a terminal or a table.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s)
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"neuron-kmod/internal/kernel"
+)
+
+// A typo in a kernel leads to the one that was meant.
+func TestNearestKernels(t *testing.T) {
+	var have []kernel.Version
+	for _, s := range []string{"5.14.0-427.68.2.el9_4.x86_64", "5.14.0-570.96.1.el9_6.x86_64", "6.12.0-55.43.1.el10_0.x86_64", "5.14.0-570.86.1.el9_6.x86_64"} {
+		k, err := kernel.Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have = append(have, k)
+	}
+	typo, err := kernel.Parse("5.14.0-570.69.1.el9_6.x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := nearestKernels(typo, have)
+	if len(near) != 3 || slices.Contains(near, have[2].String()) || near[2] != have[0].String() {
+		t.Errorf("got %q", near)
+	}
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "abc", 0}, {"", "ab", 2}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"69", "96", 2}} {
+		if got := edits(tt.a, tt.b); got != tt.want {
+			t.Errorf("edits(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+// FuzzParseNodes: whatever a cluster says, nodes have a kernel, and names that do no harm.
+func FuzzParseNodes(f *testing.F) {
+	f.Add([]byte(`{"kind": "List", "items": [{"metadata": {"name": "a\u001b[2J"}, "status": {"nodeInfo": {"kernelVersion": "5.14.0-1.el9.x86_64", "architecture": "amd64"}}}]}`))
+	f.Add([]byte(`{"kind": "Node", "status": {"nodeInfo": {"kernelVersion": "x"}}}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		nodes, err := parseNodes(data)
+		if err != nil {
+			return
+		}
+		if len(nodes) == 0 {
+			t.Error("no node and no error")
+		}
+		for _, n := range nodes {
+			if n.Kernel.IsZero() || strings.ContainsFunc(n.Name+n.Architecture+n.System, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%+v", n)
+			}
+		}
+	})
+}
