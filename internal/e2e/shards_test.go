@@ -32,6 +32,11 @@ func TestShards(t *testing.T) {
 		Cloud: &lab.CloudOptions{}, Releases: releases,
 		Matrix: []lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20", "4.21", "4.22"}}},
 	})
+	// A module that compiles fast and holds the text that the rules change: another tree is another module.
+	quickDriver(t, env, func(f lab.Files) {
+		f["Kbuild"] = append(f["Kbuild"], "CFLAGS_quick.o := -Wa,-I$(src)\n"...)
+		f["quick.c"] = append(f["quick.c"], "asm(\".pushsection .rodata\\n.incbin \\\"neuron_cdev.c\\\"\\n.popsection\");\n"...)
+	})
 	env.Cloud.AddPublicRepository(amazon.PublicRepository{Alias: lab.PublicAlias, Name: "one-process"})
 	actions := in(env, append(env.ActionsVars(), env.ReleaseVars()...), "SOURCE_DATE_EPOCH=1700000000")
 	before := images(t, actions)

@@ -42,7 +42,7 @@ type Build struct {
 	Image    string         `json:"image"`            // how to name it when pulling
 	State    State          `json:"state"`            //
 	Releases []version.OCP  `json:"releases"`         // the OpenShift releases that boot this kernel, ascending
-	Toolkits []string       `json:"toolkits"`         // DTK references for this kernel, of the newest release first
+	Toolkits []string       `json:"toolkits"`         // DTK references for this kernel, in the order to try them: of the newest release first, those of a mirror before others
 	Digest   string         `json:"digest"`           // "sha256:..." of an image that was built or looked at, else ""
 	Size     int64          `json:"size"`             // bytes of its manifest, config and layers, else 0
 	Created  time.Time      `json:"created,omitzero"` // when an image that was looked at says it was made
