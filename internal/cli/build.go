@@ -204,10 +204,12 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 	if err != nil {
 		return err
 	}
-	if o.releases() {
-		if err := release.CheckBusyBox(recipe.BusyBox); err != nil {
-			return prerequisite{fmt.Errorf("base image %s: %w; without its source its images could not be released", files.base, err)}
+	if err := release.CheckBusyBox(recipe.BusyBox); err != nil {
+		err = fmt.Errorf("base image %s: %w; without its source its images cannot be released", files.base, err)
+		if o.releases() || o.GitHub.Release { // now, or by a job that comes after this one
+			return prerequisite{err}
 		}
+		o.log.Warn(hint.Text(err))
 	}
 	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
 	defer progress.Close()

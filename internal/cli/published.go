@@ -31,9 +31,13 @@ func look(ctx context.Context, target registry.Target, tags []string) (map[strin
 	g.SetLimit(toolkitReaders)
 	for _, tag := range tags {
 		g.Go(func() error {
-			one, err := read(ctx, target, tag)
+			img, err := target.Image(ctx, tag)
 			if registry.Is404(err) {
 				return nil
+			}
+			var one published
+			if err == nil {
+				one, err = describe(img)
 			}
 			if err != nil {
 				return fmt.Errorf("read the published image %s: %w", target.Reference(tag), registry.Classify(err))
@@ -50,11 +54,7 @@ func look(ctx context.Context, target registry.Target, tags []string) (map[strin
 	return all, nil
 }
 
-func read(ctx context.Context, target registry.Target, tag string) (published, error) {
-	img, err := target.Image(ctx, tag)
-	if err != nil {
-		return published{}, err
-	}
+func describe(img v1.Image) (published, error) {
 	sum, err := img.Digest()
 	if err != nil {
 		return published{}, err

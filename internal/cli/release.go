@@ -112,8 +112,8 @@ func (s *session) github() (*github.Client, error) {
 // releaseClient returns the client that all releases of a run share, with what they may wait in all. A dry run does
 // without where nothing says which repository it is about; it then knows the notes and not what would change.
 func (s *session) releaseClient(dryRun bool) (*github.Client, error) {
-	if dryRun && s.GitHub.Token.IsZero() {
-		s.log.Warn("what would change on GitHub is not known without a token", "hint", "set GITHUB_REPOSITORY and GITHUB_TOKEN or GH_TOKEN")
+	if dryRun && (s.GitHub.Token.IsZero() || s.GitHub.Repository == "") {
+		s.log.Warn("what would change on GitHub is not known without a repository and a token", "hint", "set GITHUB_REPOSITORY and GITHUB_TOKEN or GH_TOKEN")
 		return nil, nil
 	}
 	return s.github()
@@ -262,6 +262,7 @@ func (r *releaser) driver(ctx context.Context, p *plan.Plan) (released, error) {
 		return result, err
 	}
 	if r.github == nil {
+		result.Changes = nil // nobody knows
 		return result, nil
 	}
 	sources, err := r.sources(ctx, v, images, busyBox)
@@ -274,13 +275,17 @@ func (r *releaser) driver(ctx context.Context, p *plan.Plan) (released, error) {
 // look reads what the published images of a driver say of themselves: those of the plan, which it completes, and those
 // for kernels that are no longer asked for, whose sources are still owed. They are in the order of their tags.
 func (r *releaser) look(ctx context.Context, p *plan.Plan) ([]kmod, error) {
+	missing, unplanned := p.Count(plan.Missing), p.Others(p.Drivers[0])
 	planned, err := inspect(ctx, r.target, p)
 	if err != nil {
 		return nil, err
 	}
-	others, err := look(ctx, r.target, p.Others(p.Drivers[0]))
+	others, err := look(ctx, r.target, unplanned)
 	if err != nil {
 		return nil, err
+	}
+	if p.Count(plan.Missing) != missing || len(others) != len(unplanned) {
+		return nil, errors.New("images that the repository lists are not there: they are being deleted, or the registry is in trouble; run again")
 	}
 	var images []kmod
 	for _, b := range p.Builds {

@@ -11,6 +11,7 @@ import (
 	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/registry"
 	"neuron-kmod/internal/release"
 	"neuron-kmod/internal/version"
 )
@@ -92,7 +93,7 @@ func busyBoxes(ctx context.Context, images []kmod) ([]string, error) {
 		if v == "" {
 			info, err := image.CheckBase(ctx, image.Base{Name: one.name, Image: one.image})
 			if err != nil {
-				return nil, fmt.Errorf("find out which BusyBox is in it: %w", err)
+				return nil, fmt.Errorf("find out which BusyBox is in %s: %w", one.name, registry.Classify(err))
 			}
 			v = info.BusyBox
 		}

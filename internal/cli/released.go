@@ -15,7 +15,7 @@ type released struct {
 	Driver  version.Driver `json:"driver"`
 	Tag     string         `json:"tag"`
 	URL     string         `json:"url"`
-	Changes []string       `json:"changes"` // empty if everything was as it should be
+	Changes []string       `json:"changes"` // empty if everything was as it should be; null if a dry run cannot know
 	Missing int            `json:"missing"` // images and releases that the notes tell as missing
 	Error   string         `json:"error"`
 	Notes   string         `json:"notes,omitempty"` // of a dry run

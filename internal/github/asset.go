@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 )
 
 // OpenAsset returns the content of an asset of a published release, from its start; the caller closes it, and bounds what
@@ -16,9 +17,22 @@ import (
 func (c *Client) OpenAsset(ctx context.Context, tag, name string) (io.ReadCloser, error) {
 	want := Release{Tag: tag}
 	r := &run{Client: c, want: want}
+	for n := 1; ; n++ {
+		body, err := r.openNamed(ctx, name)
+		if status(err) == http.StatusNotFound && n < rounds { // another run has replaced it since it was listed
+			continue
+		}
+		if err != nil {
+			return nil, c.failure(want, fmt.Errorf("read asset %s: %w", name, c.classify(err)))
+		}
+		return body, nil
+	}
+}
+
+func (r *run) openNamed(ctx context.Context, name string) (io.ReadCloser, error) {
 	have, err := r.find(ctx)
 	if err != nil {
-		return nil, c.failure(want, c.classify(err))
+		return nil, err
 	}
 	var id int64
 	if have.published != nil {
@@ -27,13 +41,9 @@ func (c *Client) OpenAsset(ctx context.Context, tag, name string) (io.ReadCloser
 		}
 	}
 	if id == 0 {
-		return nil, c.failure(want, fmt.Errorf("asset %s: %w", name, fs.ErrNotExist))
+		return nil, fs.ErrNotExist
 	}
-	body, err := r.open(ctx, id)
-	if err != nil {
-		return nil, c.failure(want, fmt.Errorf("read asset %s: %w", name, c.classify(err)))
-	}
-	return body, nil
+	return r.open(ctx, id)
 }
 
 // open asks for the content of an asset.

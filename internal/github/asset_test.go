@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"testing"
 
 	"neuron-kmod/internal/hint"
@@ -46,6 +47,14 @@ func TestOpenAsset(t *testing.T) {
 			t.Fatal("the run came to its end")
 		}
 		w.SetFaults()
+		if got := read(t, w, w.options()); got != "source" {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("replaced by another run since it was listed", func(t *testing.T) {
+		w := newWorld(t, forge.Options{}, forge.Repository{})
+		w.mustSync(t, first, Change{Create, tag})
+		w.SetFaults(forge.Fault{Path: regexp.MustCompile(`/releases/assets/`), Times: 1, Status: http.StatusNotFound, Message: "Not Found"})
 		if got := read(t, w, w.options()); got != "source" {
 			t.Errorf("%q", got)
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"neuron-kmod/internal/driver"
+	"neuron-kmod/internal/kernel"
 )
 
 // treeLimits bound what is taken of an archive of modified sources. One tree has about 100 files and 2 MB.
@@ -26,7 +27,7 @@ func (e archiveError) Unwrap() error { return e.error }
 var treeForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)
 
 // readTrees reads an archive that ModifiedSource has made, and writes its trees to folders of dir, which it makes. They
-// are returned by their digests, which are computed from what is there, without kernels. An archive that is something
+// are returned by their digests, which are computed from what is there. An archive that is something
 // else is an archiveError.
 func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits) (map[string]*tree, error) {
 	data, err := io.ReadAll(io.LimitReader(body, lim.download+1))
@@ -52,7 +53,7 @@ func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits)
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasSuffix(name, nameEnd(t.digest)) { // else it was changed after it was named
+		if len(t.kernels) > 0 && strings.HasSuffix(name, nameEnd(t.digest)) { // else it was changed after it was named
 			held[t.digest] = t
 		}
 	}
@@ -67,7 +68,7 @@ func treeNames(c contents, top string) []string {
 		if !below || !m.mode.IsDir() || !treeForm.MatchString(rest) {
 			continue
 		}
-		if c[name+changesSuffix].open != nil && c[name+scriptSuffix].open != nil {
+		if c[name+changesSuffix].open != nil && c[name+scriptSuffix].open != nil && c[name+kernelsSuffix].open != nil {
 			names = append(names, rest)
 		}
 	}
@@ -83,6 +84,15 @@ func (c contents) extractTree(at, dir string) (_ *tree, err error) {
 	}
 	if t.script, err = c.read(at + scriptSuffix); err != nil {
 		return nil, archiveError{err}
+	}
+	kernels, err := c.read(at + kernelsSuffix)
+	if err != nil {
+		return nil, archiveError{err}
+	}
+	for _, name := range strings.Fields(kernels) {
+		if k, err := kernel.Parse(name); err == nil { // anything else is none of this program's
+			t.kernels = append(t.kernels, k)
+		}
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err

@@ -93,23 +93,19 @@ func TestModifiedSourceOfOlderImages(t *testing.T) {
 	partly.Modules[2].Source = sourceOf(t, partly, el9_6)
 	partly.Earlier = holding(old)
 	mixed := archiveOf(t, partly)
-	want, newest := below(t, old), nameFor(t, partly, "unmapped-area", el9_6)
-	for name := range want {
-		if strings.HasPrefix(name, "unmapped-area-") {
-			delete(want, name)
-		}
-	}
+	newest := nameFor(t, partly, "unmapped-area", el9_6)
 	got := below(t, mixed)
 	for name, is := range got {
 		if !strings.HasPrefix(name, newest) {
 			continue
 		}
 		delete(got, name)
-		if name == newest+scriptSuffix && is != "0 755 "+partly.Script {
-			t.Errorf("the new tree has the script %q", is)
+		if name == newest+scriptSuffix && is != "0 755 "+partly.Script || name == newest+kernelsSuffix && is != "0 644 "+el9_6+"\n" {
+			t.Errorf("%s: %q", name, is)
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	// What the replaced image was made from stays: it was given away.
+	if diff := cmp.Diff(below(t, old), got); diff != "" {
 		t.Errorf("besides the new tree:\n%s", diff)
 	}
 
@@ -155,7 +151,7 @@ func TestModifiedSourceGone(t *testing.T) {
 		gone    string // kernels
 		want    string
 	}{
-		"no release":      {nil, el9_4 + ", " + el9_6, "file does not exist"},
+		"no release":      {nil, el9_4 + ", " + el9_6, "there is no earlier release"},
 		"no asset":        {func(context.Context) (io.ReadCloser, error) { return nil, fs.ErrNotExist }, el9_4 + ", " + el9_6, "file does not exist"},
 		"some of it":      {holding(partial), el9_6, "does not hold it"},
 		"another archive": {holdingBytes([]byte("<html>")), el9_4 + ", " + el9_6, "not an archive"},
@@ -214,12 +210,34 @@ func tampered(t *testing.T, a Archive) []byte {
 	return rewritten(t, c)
 }
 
+// A rule that does not match is named where the source cannot be had otherwise.
+func TestModifiedSourceNamesTheRule(t *testing.T) {
+	in := labelled(t, sourceInput(t, el9_6))
+	if err := os.WriteFile(filepath.Join(in.Source.Dir, "neuron_mmap.h"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ModifiedSource(t.Context(), in)
+	if rule, ok := errors.AsType[*driver.RuleError](err); !ok || rule.Rule.Name != "unmapped-area/helper-mm" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Archives of other programs under this name are replaced, once nothing is needed from them.
+func TestModifiedSourceReplacesAnother(t *testing.T) {
+	in := labelled(t, sourceInput(t, el9_6))
+	alone := archiveOf(t, in)
+	in.Dir, in.Earlier = t.TempDir(), holdingBytes([]byte("<html>"))
+	if a := archiveOf(t, in); a.Digest != alone.Digest {
+		t.Error("other bytes")
+	}
+}
+
 // FuzzReadTrees feeds tars: what comes out stays in its folder and is named by what is in it.
 func FuzzReadTrees(f *testing.F) {
 	top := "aws-neuronx-dkms-2.28.0.0-modified-source"
 	f.Add(tarred(f,
 		regular(top+"/trees/a-0123456789ab/Kbuild", "obj-m += neuron.o\n"),
-		regular(top+"/trees/a-0123456789ab.changes", "none\n"), regular(top+"/trees/a-0123456789ab.build-module.sh", "make\n")))
+		regular(top+"/trees/a-0123456789ab.changes", "none\n"), regular(top+"/trees/a-0123456789ab.kernels", el9_4+"\n"), regular(top+"/trees/a-0123456789ab.build-module.sh", "make\n")))
 	f.Add(tarred(f, regular(top+"/trees/../../../x", "x")))
 	f.Fuzz(func(t *testing.T, plain []byte) {
 		parent := t.TempDir()

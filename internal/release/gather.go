@@ -15,14 +15,19 @@ import (
 	"neuron-kmod/internal/kernel"
 )
 
+// errNoArchive is why nothing can be taken from a release that is not there.
+var errNoArchive = fmt.Errorf("there is no earlier release: %w", fs.ErrNotExist)
+
 // gatherer collects the trees that modules were compiled from.
 type gatherer struct {
 	SourceInput
 	temp  string
 	trees map[string]*tree // by digest
+	rule  error            // a rule that does not match for a module, which may have been compiled from another package
 }
 
-// gather returns the trees, in folders of temp, in the order of their lowest kernels.
+// gather returns the trees, in folders of temp, in the order of their lowest kernels. Trees that the release has stay in
+// it: images that were replaced, or are in another repository, were given away with them.
 func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 	g := &gatherer{SourceInput: in, temp: temp, trees: map[string]*tree{}}
 	var older []Module
@@ -38,14 +43,13 @@ func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 			older = append(older, m)
 		}
 	}
-	if len(older) > 0 {
-		if err := g.recover(ctx, older); err != nil {
-			return nil, err
-		}
+	if err := g.recover(ctx, older); err != nil {
+		return nil, err
 	}
 	all := make([]*tree, 0, len(g.trees))
 	for _, t := range g.trees {
 		slices.SortFunc(t.kernels, kernel.Version.Compare)
+		t.kernels = slices.Compact(t.kernels)
 		all = append(all, t)
 	}
 	slices.SortFunc(all, func(a, b *tree) int {
@@ -65,7 +69,8 @@ func (g *gatherer) sorted() []Module {
 func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
 	applied, err := g.Source.Prepare(m.Kernel, dir)
 	if _, rule := errors.AsType[*driver.RuleError](err); rule && m.Source != "" {
-		return false, nil // no wonder, if it was compiled from another package
+		g.rule = err
+		return false, nil
 	}
 	if err != nil {
 		return false, err
@@ -87,26 +92,31 @@ func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
 	return wanted, os.RemoveAll(dir)
 }
 
-// recover takes the trees of modules out of the archive that the release has. Where two kernels have changed places in
-// the rules, one of today's trees may be what the other was compiled from.
+// recover adds the trees of the archive that the release has. The older modules have to be among them, or, where two
+// kernels have changed places in the rules, among today's.
 func (g *gatherer) recover(ctx context.Context, older []Module) error {
 	held, reason := g.earlier(ctx)
 	if _, other := errors.AsType[archiveError](reason); reason != nil && !other && !errors.Is(reason, fs.ErrNotExist) {
 		return reason
 	}
-	gone := &SourceGoneError{Reason: reason}
-	for _, m := range older {
-		t := cmp.Or(g.trees[m.Source], held[m.Source])
-		if t == nil {
-			gone.Kernels = append(gone.Kernels, m.Kernel)
-			continue
+	for digest, t := range held {
+		if today := g.trees[digest]; today != nil {
+			today.kernels = append(today.kernels, t.kernels...)
+		} else {
+			g.trees[digest] = t
 		}
-		t.kernels = append(t.kernels, m.Kernel)
-		g.trees[t.digest] = t
+	}
+	gone := &SourceGoneError{Reason: cmp.Or(g.rule, reason)}
+	for _, m := range older {
+		if t := g.trees[m.Source]; t != nil {
+			t.kernels = append(t.kernels, m.Kernel)
+		} else {
+			gone.Kernels = append(gone.Kernels, m.Kernel)
+		}
 	}
 	if len(gone.Kernels) > 0 {
-		return hint.Wrap(gone, fmt.Sprintf("`neuron-kmod build %s --force` compiles them anew; or use the --driver-source, the --container-dir "+
-			"and the version of neuron-kmod that they were made with", g.Source.Version))
+		return hint.Wrap(gone, fmt.Sprintf("`neuron-kmod build %s --force` compiles anew what the matrix has, and images for other kernels can be "+
+			"deleted; or use the --driver-source, the --container-dir and the version of neuron-kmod that they were made with", g.Source.Version))
 	}
 	return nil
 }
@@ -114,7 +124,7 @@ func (g *gatherer) recover(ctx context.Context, older []Module) error {
 // earlier reads the archive that the release has, into a folder of temp. Its trees are by their digests.
 func (g *gatherer) earlier(ctx context.Context) (map[string]*tree, error) {
 	if g.Earlier == nil {
-		return nil, fs.ErrNotExist
+		return nil, errNoArchive
 	}
 	body, err := g.Earlier(ctx)
 	if err != nil {

@@ -22,8 +22,8 @@ type SourceInput struct {
 	Modules []Module // those in the published images, in any order
 	Script  string   // the build-module.sh that compiles the modules
 	// Earlier opens the archive that the release has now; nil, or an error that is fs.ErrNotExist, means that there is none.
-	// It is asked only where a module was compiled from something else than what Source and the rules of this program make:
-	// another package, other rules or another script.
+	// Its trees stay, and those of modules that were compiled from something else than what Source and the rules of this
+	// program make now, another package, other rules or another script, are taken from it.
 	Earlier func(ctx context.Context) (io.ReadCloser, error)
 	// Made is the time of every file in the archive, to the second. Zero means the time at which the driver's package
 	// was made, or a fixed one where the package does not say.
@@ -63,7 +63,7 @@ func (e *SourceGoneError) Unwrap() error { return e.Reason }
 // ModifiedSource makes the archive of a driver's source as it was compiled. Patch rules differ by kernel, and change with
 // time, so it holds one tree for each source that a module was compiled from, with the kernels that it is for, the
 // changes that were made and the script that compiles; and the licence. Trees are what driver.Source.Prepare makes or,
-// for modules that are older than today's rules, what the archive of the release has. Equal input gives equal bytes.
+// for modules that are older than today's rules, what the archive of the release has, all of which is kept. Equal input gives equal bytes.
 //
 // It is an error if there is no module, if a rule that is due does not match for one that does not say what it was
 // compiled from, and a *SourceGoneError with advice if the source of one cannot be had.
@@ -110,7 +110,7 @@ func arrange(in SourceInput, trees []*tree) (contents, error) {
 	}
 	top := modifiedSourceFolder(in.Source.Version) + "/"
 	c := contents{
-		top + "README":               file([]byte(readme(in.Source.Version, trees)), 0o644),
+		top + "README":               file([]byte(readme(in, trees)), 0o644),
 		top + "licenses/GPL-2.0.txt": file(licence, 0o644),
 	}
 	for _, t := range trees {

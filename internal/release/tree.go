@@ -80,7 +80,8 @@ func changeList(v version.Driver, applied []driver.Applied) string {
 }
 
 // readme tells what is in the archive and how a module is made from it.
-func readme(v version.Driver, trees []*tree) string {
+func readme(in SourceInput, trees []*tree) string {
+	v := in.Source.Version
 	var b strings.Builder
 	fmt.Fprintf(&b, `The source of the AWS Neuron driver %[1]s as it was compiled
 
@@ -104,6 +105,21 @@ The folders:
 			span += fmt.Sprintf(" and %d more", n-1)
 		}
 		fmt.Fprintf(&b, "  trees/%s\n      for %s\n", t.name, span)
+	}
+	var silent []string
+	for _, m := range in.Modules {
+		if m.Source == "" {
+			silent = append(silent, m.Kernel.String())
+		}
+	}
+	if len(silent) > 0 {
+		slices.Sort(silent)
+		fmt.Fprintf(&b, `
+The images for these kernels have no such label, being older than it. They are
+listed with the source that would be compiled for them now:
+
+  %s
+`, strings.Join(slices.Compact(silent), "\n  "))
 	}
 	fmt.Fprintf(&b, `
 To make the module for KERNEL, where the kernel's headers and its compiler are:
