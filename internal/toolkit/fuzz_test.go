@@ -1,9 +1,7 @@
 package toolkit
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"strings"
 	"testing"
 
@@ -38,26 +36,6 @@ func FuzzMetadata(f *testing.F) {
 		}
 		if again, err := parseMetadata([]byte(metadata(k.String()))); err != nil || again != release {
 			t.Errorf("%q became %q, %v", release, again, err)
-		}
-	})
-}
-
-// The scanner survives any layer, holds to its bounds and finds only what is named as the file.
-func FuzzLayer(f *testing.F) {
-	plain := tarOf(f, entry{name: "etc/", typ: tar.TypeDir}, entry{name: "etc/.wh..wh..opq"}, file(rhelKernel))
-	for _, seed := range [][]byte{
-		nil, plain, plain[:600], gzipped(f, plain, gzip.BestSpeed), zstded(f, plain), gzipped(f, plain, gzip.BestSpeed)[:40],
-		tarOf(f, entry{name: metadataPath, size: 1 << 40}), tarOf(f, entry{name: "./.wh.etc"}), {0x1f, 0x8b}, {0x28, 0xb5, 0x2f, 0xfd},
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		found, err := scanLayer(t.Context(), bytes.NewReader(data))
-		if err != nil && found.data != nil {
-			t.Errorf("data with error %v", err)
-		}
-		if len(found.data) > maxMetadata {
-			t.Errorf("%d bytes of data", len(found.data))
 		}
 	})
 }

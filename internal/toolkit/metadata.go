@@ -8,8 +8,12 @@ import (
 	"io"
 )
 
-// maxMetadata bounds the file; real ones have 130 bytes.
-const maxMetadata = 64 << 10
+const (
+	metadataPath = "etc/driver-toolkit-release.json"
+
+	// maxMetadata bounds the file; real ones have 130 bytes.
+	maxMetadata = 64 << 10
+)
 
 // parseMetadata returns KERNEL_VERSION of a driver-toolkit-release.json:
 //

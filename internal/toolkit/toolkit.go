@@ -1,7 +1,7 @@
 // Package toolkit finds out which kernel a Driver Toolkit (DTK) image is for, without pulling the image: it reads
 // one small file out of the image's layers and remembers the answer by the image's digest.
 //
-// It knows how layers stack, what the file looks like and how a mirror names its copies, and nothing of plans or engines.
+// It knows where the file is, what it looks like and how a mirror names its copies, and nothing of plans or engines.
 package toolkit
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/layer"
 	"neuron-kmod/internal/registry"
 )
 
@@ -132,7 +133,8 @@ func (r *Reader) locate(ctx context.Context, ref name.Digest) (name.Digest, erro
 	return located, nil
 }
 
-// read finds the file in the image's layers, from the top down, and returns the kernel in it.
+// read finds the file in the image's layers and returns the kernel in it. Of a large layer the beginning is taken from
+// the registry on trust, which reaches no further than a kernel's name: the module is checked against it when it is built.
 func (r *Reader) read(ctx context.Context, ref name.Digest) (kernel.Version, error) {
 	img, _, err := r.Client.Image(ctx, ref.String())
 	if err != nil {
@@ -142,36 +144,14 @@ func (r *Reader) read(ctx context.Context, ref name.Digest) (kernel.Version, err
 	if err != nil {
 		return kernel.Version{}, fmt.Errorf("manifest: %w", err)
 	}
-	for i := len(manifest.Layers) - 1; i >= 0; i-- {
-		found, err := r.scan(ctx, ref.Context(), manifest.Layers[i])
-		if err != nil {
-			return kernel.Version{}, fmt.Errorf("layer %d of %d (%s): %w", i+1, len(manifest.Layers), manifest.Layers[i].Digest, err)
-		}
-		if found.data != nil {
-			return r.parse(img, found.data)
-		}
-		if found.hidden {
-			break
-		}
+	data, err := layer.File{Path: metadataPath, Limit: maxMetadata}.Read(ctx, r.Client, ref.Context(), manifest.Layers)
+	if errors.Is(err, layer.ErrAbsent) {
+		return kernel.Version{}, ErrAbsent
 	}
-	return kernel.Version{}, ErrAbsent
-}
-
-// scan looks for the file in one layer. It ends the transfer as soon as it knows.
-//
-// The digest of a layer can be checked only when all of it was read. One that is small is read whole before
-// anything in it is believed; of a larger one the beginning is taken from the registry on trust, which reaches no
-// further than a kernel's name: the module is checked against it when it is built.
-func (r *Reader) scan(ctx context.Context, repo name.Repository, layer v1.Descriptor) (finding, error) {
-	blob, err := r.Client.Blob(ctx, repo, layer)
 	if err != nil {
-		return finding{}, err
+		return kernel.Version{}, err
 	}
-	defer blob.Close()
-	if layer.Size <= registry.LargestPiece {
-		return scanWhole(ctx, blob)
-	}
-	return scanLayer(ctx, blob)
+	return r.parse(img, data)
 }
 
 // parse reads the kernel out of the file's text. Old files name it without its architecture, which then comes from the
