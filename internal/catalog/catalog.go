@@ -29,12 +29,14 @@ type Catalog struct {
 
 // Entry is the DTK image of one release.
 type Entry struct {
-	Arch      string            // as uname -m writes it: x86_64, aarch64, ppc64le or s390x
-	DTK       string            // REGISTRY/REPOSITORY@sha256:DIGEST
-	Version   version.OCP       // of the release
-	Kernel    kernel.Version    // what the image builds for; zero if the file does not say
-	Component string            // payload tag; "" is DefaultComponent, which is never spelled out here
-	Pos       jsonfile.Position // of the entry; zero if it was not read from a file
+	Arch      string         // as uname -m writes it: x86_64, aarch64, ppc64le or s390x
+	DTK       string         // REGISTRY/REPOSITORY@sha256:DIGEST
+	Version   version.OCP    // of the release
+	Kernel    kernel.Version // what the image builds for; zero if the file does not say
+	Component string         // payload tag; "" is DefaultComponent, which is never spelled out here
+	// NodeKernel is what the release's nodes boot, where that was found to be another kernel than the DTK's; else zero.
+	NodeKernel kernel.Version
+	Pos        jsonfile.Position // of the entry; zero if it was not read from a file
 }
 
 // Compare orders entries by release, then architecture, then component, which is the order of the file.
@@ -94,20 +96,6 @@ func (c *Catalog) Missing(s version.Selector, arch string) error {
 	return missing
 }
 
-// Minors returns the minor releases that the catalogue has, of any architecture, oldest first.
-func (c *Catalog) Minors() []string {
-	var minors []version.Selector
-	for _, e := range c.Entries {
-		minors = append(minors, version.MinorOf(e.Version))
-	}
-	slices.SortFunc(minors, version.Selector.Compare)
-	var names []string
-	for _, m := range slices.Compact(minors) {
-		names = append(names, m.String())
-	}
-	return names
-}
-
 // line is an entry as it is written. The order of its fields is that of the keys in the file.
 type line struct {
 	Arch      string         `json:"arch"`
@@ -115,6 +103,7 @@ type line struct {
 	Version   version.OCP    `json:"version"`
 	Kernel    kernel.Version `json:"kernel,omitzero"`
 	Component string         `json:"component,omitempty"`
+	Node      kernel.Version `json:"node-kernel,omitzero"`
 }
 
 // Encode returns the catalogue as a file: sorted, two spaces of indent, a newline at the end. The same entries
@@ -123,7 +112,7 @@ type line struct {
 func (c *Catalog) Encode() ([]byte, error) {
 	lines := make([]line, len(c.Entries))
 	for i, e := range slices.SortedFunc(slices.Values(c.Entries), Entry.Compare) {
-		lines[i] = line{e.Arch, e.DTK, e.Version, e.Kernel, e.Component}
+		lines[i] = line{e.Arch, e.DTK, e.Version, e.Kernel, e.Component, e.NodeKernel}
 	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

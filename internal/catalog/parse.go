@@ -16,11 +16,12 @@ import (
 
 // The keys of an entry.
 const (
-	keyArch      = "arch"
-	keyDTK       = "dtk"
-	keyVersion   = "version"
-	keyKernel    = "kernel"    // optional
-	keyComponent = "component" // optional
+	keyArch       = "arch"
+	keyDTK        = "dtk"
+	keyVersion    = "version"
+	keyKernel     = "kernel"      // optional
+	keyComponent  = "component"   // optional
+	keyNodeKernel = "node-kernel" // optional
 )
 
 // architectures are those OpenShift is released for, under the names it gives them in release tags.
@@ -104,7 +105,7 @@ func (s seen) add(e Entry) error {
 
 func parseEntry(v jsonfile.Value) (Entry, error) {
 	e := Entry{Pos: v.Pos}
-	obj, err := v.Object(keyArch, keyDTK, keyVersion, keyKernel, keyComponent)
+	obj, err := v.Object(keyArch, keyDTK, keyVersion, keyKernel, keyComponent, keyNodeKernel)
 	if err != nil {
 		return e, err
 	}
@@ -117,13 +118,11 @@ func parseEntry(v jsonfile.Value) (Entry, error) {
 	if e.Version, err = need(obj, keyVersion, version.ParseOCP); err != nil {
 		return e, err
 	}
-	if v, ok := obj.Lookup(keyKernel); ok {
-		if e.Kernel, err = jsonfile.ParseText(v, kernel.Parse); err != nil {
-			return e, err
-		}
-		if arch := e.Kernel.Arch(); arch != "" && arch != e.Arch {
-			return e, v.Pos.Errorf("the kernel %s is for %s and the entry for %s: correct one of them", e.Kernel, arch, e.Arch)
-		}
+	if e.Kernel, err = parseKernel(obj, keyKernel, e.Arch); err != nil {
+		return e, err
+	}
+	if e.NodeKernel, err = parseKernel(obj, keyNodeKernel, e.Arch); err != nil {
+		return e, err
 	}
 	if v, ok := obj.Lookup(keyComponent); ok {
 		if e.Component, err = jsonfile.ParseText(v, parseComponent); err != nil {
@@ -131,6 +130,48 @@ func parseEntry(v jsonfile.Value) (Entry, error) {
 		}
 	}
 	return e, nil
+}
+
+// parseKernel reads the kernel of a key that need not be there.
+func parseKernel(obj jsonfile.Object, key, arch string) (kernel.Version, error) {
+	v, ok := obj.Lookup(key)
+	if !ok {
+		return kernel.Version{}, nil
+	}
+	k, err := jsonfile.ParseText(v, kernel.Parse)
+	if err != nil {
+		return kernel.Version{}, err
+	}
+	if err := CheckKernel(k, arch); err != nil {
+		return kernel.Version{}, v.Pos.Errorf("%s: correct one of them", err)
+	}
+	return k, nil
+}
+
+// CheckKernel returns an error if a kernel is for another architecture than its entry.
+func CheckKernel(k kernel.Version, arch string) error {
+	if of := k.Arch(); of != "" && of != arch {
+		return fmt.Errorf("the kernel %s is for %s and the entry for %s", k, of, arch)
+	}
+	return nil
+}
+
+// CheckArch returns an error for what is no architecture of OpenShift, as it names them in release tags.
+func CheckArch(s string) error {
+	_, err := parseArch(s)
+	return err
+}
+
+// CheckImage returns an error for what cannot be the image of an entry.
+func CheckImage(s string) error {
+	_, err := parseImage(s)
+	return err
+}
+
+// CheckComponent returns an error for what cannot be the component of an entry.
+func CheckComponent(s string) error {
+	_, err := parseComponent(s)
+	return err
 }
 
 // need returns what parse makes of the text of a key that has to be there.

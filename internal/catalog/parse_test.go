@@ -65,6 +65,8 @@ func TestParseErrors(t *testing.T) {
 		"kernel of another":  {entry("", "", "", `, "kernel": "5.14.0-1.el9_6.aarch64"`), "c.json:3:33: the kernel 5.14.0-1.el9_6.aarch64 is for aarch64 and the entry for x86_64: correct one of them"},
 		"component":          {entry("", "", "", `, "component": "Driver Toolkit"`), `c.json:3:36: "Driver Toolkit" is not a component: write the name of a payload tag`},
 		"component empty":    {entry("", "", "", `, "component": ""`), `c.json:3:36: "" is not a component`},
+		"kernel of nodes":    {entry("", "", "", `, "node-kernel": "x"`), `c.json:3:38: "x" is not a kernel version`},
+		"nodes of another":   {entry("", "", "", `, "node-kernel": "6.1.0-1.el9.aarch64"`), "c.json:3:38: the kernel 6.1.0-1.el9.aarch64 is for aarch64"},
 		"component overlong": {entry("", "", "", `, "component": "`+strings.Repeat("a", 64)+`"`), "is not a component"},
 		"entry twice":        {strings.Replace(sample, "4.20.16", "4.20.9", 1), "c.json:4:3: driver-toolkit of OpenShift 4.20.9 for x86_64 is here twice, first in line 2: take one out"},
 		"component twice":    {strings.Replace(sample, image("5")+`"`, image("5")+`", "component": "driver-toolkit-10"`, 1), "c.json:6:3: driver-toolkit-10 of OpenShift 5.0.0 for x86_64 is here twice, first in line 5"},
