@@ -138,7 +138,7 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 		return nil, nil, prerequisite{fmt.Errorf("no Driver Toolkit can be read: %w", s.refused)}
 	}
 	for _, n := range p.Notes {
-		o.log.Warn("the matrix asks for more than the catalogue has", "missing", n)
+		o.log.Warn("not every node will find an image", "reason", n)
 	}
 	for _, u := range p.Unresolved {
 		o.log.Warn("the kernel of a release cannot be found out", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)

@@ -137,6 +137,7 @@ func (p *Plan) match(in Input) ([]wantedDriver, error) {
 		p.Notes = append(p.Notes, err.Error())
 	}
 	_, p.OtherArch = in.Catalog.Select(all, in.Arch)
+	p.noteNodes(in.Catalog, all, in.Arch)
 	shareKernels(in.Catalog, wanted)
 	return wanted, nil
 }

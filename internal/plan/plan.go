@@ -75,7 +75,8 @@ type Plan struct {
 	// out because they are of another architecture.
 	OtherArch int `json:"-"`
 	// Notes are remarks for the person who reads the plan, such as a minor of
-	// the matrix that has no release in the catalogue.
+	// the matrix that has no release in the catalogue, or a release whose nodes
+	// boot another kernel than its Driver Toolkit is for.
 	Notes []string `json:"-"`
 
 	toolkits map[string][]version.OCP         // DTK reference -> the releases it belongs to

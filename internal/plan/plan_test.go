@@ -214,6 +214,23 @@ func TestMakeNotes(t *testing.T) {
 	}
 }
 
+// A release whose nodes boot another kernel than its toolkit is for is told of, if it is wanted.
+func TestMakeNotesNodes(t *testing.T) {
+	marked := func(release string, n int, kernel, nodes string) string {
+		return strings.TrimSuffix(entry(release, n, kernel), "}") + fmt.Sprintf(`,"node-kernel":%q}`, nodes)
+	}
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil,
+		marked("4.20.1", 1, k94, k96), marked("4.20.2", 2, k96, k96), entry("4.20.3", 3, k96), marked("4.21.1", 4, k94, k96))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"the nodes of OpenShift 4.20.1 boot " + k96 + ", and its Driver Toolkit is for " + k94 + ": the image for it will not load there"}
+	if diff := cmp.Diff(want, p.Notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
 func TestMakeKernelFilter(t *testing.T) {
 	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entry("4.20.1", 1, k94), entry("4.20.2", 2, k96))
 	in.Kernels = []kernel.Version{mustKernel(t, k96)}
