@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"ecr":       {"hint", "identity"},
 	"layer":     {"registry"},
 	"toolkit":   {"hint", "kernel", "layer", "registry", "version"},
+	"payload":   {"catalog", "hint", "kernel", "layer", "registry", "version"},
 	"driver":    {"filelock", "hint", "kernel", "version"},
 	"workspace": {"hint", "filelock"},
 	"engine":    {"command", "hint", "filelock", "workspace"},
