@@ -48,7 +48,7 @@ lint: ## formatting, vet, staticcheck, shellcheck, actionlint
 bench: ## the benchmarks of the issue: counts and ratios
 	@scripts/setup.sh test
 	go run ./cmd/lab -dir $(LAB) prepare
-	go test -run '^$$' -bench . -benchtime 1x -count=1 ./internal/toolkit
+	go test -run '^$$' -bench . -benchtime 1x -count=1 ./internal/toolkit ./internal/upkeep
 	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./internal/e2e
 
 clean: ## remove what make has made

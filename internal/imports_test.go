@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"layer":     {"registry"},
 	"toolkit":   {"hint", "kernel", "layer", "registry", "version"},
 	"payload":   {"catalog", "hint", "kernel", "layer", "registry", "version"},
+	"upkeep":    {"catalog", "hint", "kernel", "payload", "registry", "version"},
 	"driver":    {"filelock", "hint", "kernel", "version"},
 	"workspace": {"hint", "filelock"},
 	"engine":    {"command", "hint", "filelock", "workspace"},

@@ -86,6 +86,16 @@ func (r *Reader) Kernel(ctx context.Context, dtk string) (kernel.Version, error)
 	return k, nil
 }
 
+// Known returns the kernel that dtk is for if the cache has it.
+func (r *Reader) Known(dtk string) (kernel.Version, bool) { return r.Cache.get(digestOf(dtk)) }
+
+// Exists returns nil if the registry shows the image dtk ("REPOSITORY@sha256:DIGEST"), at the cost of one request. The
+// error of an image that is not there satisfies registry.Is404.
+func (r *Reader) Exists(ctx context.Context, dtk string) error {
+	_, _, err := r.Client.Image(ctx, dtk)
+	return err
+}
+
 func (r *Reader) log() *slog.Logger {
 	if r.Log == nil {
 		return slog.New(slog.DiscardHandler)

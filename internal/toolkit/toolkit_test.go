@@ -226,6 +226,29 @@ func TestKernelOfForgedLayer(t *testing.T) {
 	wantKernel(t, "", err, "", "has other content")
 }
 
+// What is remembered is known without asking; whether an image exists is asked.
+func TestKnownAndExists(t *testing.T) {
+	s := newStore(t)
+	dtk := s.kernelToolkit(t, rhelKernel)
+	r := newReader(t, NewCache(t.TempDir()))
+	if k, ok := r.Known(dtk); ok {
+		t.Errorf("%s is known of an image that nobody has read", k)
+	}
+	if _, err := r.Kernel(t.Context(), dtk); err != nil {
+		t.Fatal(err)
+	}
+	s.Forget()
+	if k, ok := r.Known(dtk); !ok || k.String() != rhelKernel || len(s.Requests()) != 0 {
+		t.Errorf("known: %q, %t, with requests %q", k, ok, s.Requests())
+	}
+	if err := r.Exists(t.Context(), dtk); err != nil || len(s.Requests("manifests")) != 1 {
+		t.Errorf("error %v with requests %q", err, s.Requests())
+	}
+	if err := r.Exists(t.Context(), s.Host+"/openshift/dtk@sha256:"+strings.Repeat("a", 64)); !registry.Is404(err) {
+		t.Errorf("error %v for an image that is not there", err)
+	}
+}
+
 // R8: claims of a manifest are not followed without end.
 func TestKernelOfHostileManifest(t *testing.T) {
 	s := newStore(t)

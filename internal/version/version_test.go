@@ -78,7 +78,7 @@ func TestParseOCP(t *testing.T) {
 		"4.20.0-0.nightly-2025-09-01-123456": "4.20", "4.20.0-okd-scos.1": "4.20", "4.20.0--": "4.20",
 	} {
 		v, err := version.ParseOCP(s)
-		if err != nil || v.String() != s || v.Minor() != minor || v.IsZero() {
+		if err != nil || v.String() != s || v.Minor() != minor || v.IsZero() || v.IsPreRelease() != strings.Contains(s, "-") {
 			t.Errorf("ParseOCP(%q) = %q, %v, of minor %q", s, v, err, v.Minor())
 		}
 	}
