@@ -45,7 +45,7 @@ var (
 func Load(path string) (*Catalog, error) {
 	data, err := jsonfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.Wrap(err, "Write it as driver-toolkit/README.md shows, or name another file with --catalog.")
+		return nil, hint.Wrap(err, "Make it with `neuron-kmod catalog update`, or name another file with --catalog.")
 	}
 	if err != nil {
 		return nil, err

@@ -42,9 +42,10 @@ func TestScript(t *testing.T) {
 			images := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 			env.Defer(images.Close)
 			env.Setenv("REGISTRY", strings.TrimPrefix(images.URL, "http://"))
+			env.Values[releasesKey{}] = &releaseServer{t: t}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "publish": publish},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "publish": publish, "releases": releasesCommand},
 	})
 }
 

@@ -93,6 +93,7 @@ var pastTense = map[string]string{
 	"pull":    "the Driver Toolkit is here",
 	"compile": "compiled the module",
 	"publish": "published the image",
+	"read":    "read",
 }
 
 // Output is a writer that several goroutines may use, and that hands lines to

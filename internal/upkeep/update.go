@@ -48,6 +48,7 @@ type Trouble struct {
 	Version   version.OCP `json:"version"`
 	Arch      string      `json:"arch"`
 	Component string      `json:"component,omitempty"`
+	DTK       string      `json:"dtk,omitempty"` // if it is about one
 	Reason    string      `json:"reason"`
 	err       error
 }
@@ -59,7 +60,7 @@ func troubleOf(e catalog.Entry, reason string, err error) Trouble {
 	if err != nil {
 		reason = hint.Text(err)
 	}
-	return Trouble{e.Version, e.Arch, e.Component, reason, err}
+	return Trouble{e.Version, e.Arch, e.Component, e.DTK, reason, err}
 }
 
 // Update brings c up to date with the repository: releases of the scope that c does not have are added; those it has are

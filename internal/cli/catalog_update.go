@@ -1,0 +1,254 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"neuron-kmod/internal/catalog"
+	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/upkeep"
+	"neuron-kmod/internal/version"
+)
+
+// catalogUpdateOptions are the flags of catalog update.
+type catalogUpdateOptions struct {
+	catalogOptions
+	archs       []string
+	preReleases bool
+	refresh     bool
+}
+
+func newCatalogUpdate(a *app) *cobra.Command {
+	o := &catalogUpdateOptions{catalogOptions: catalogOptions{app: a}}
+	cmd := &cobra.Command{
+		Use:   "update",
+		Short: "Bring new OpenShift releases into the catalogue",
+		Long: `Update looks for releases of the matrix's minors that the catalogue does not
+have, and adds each with its Driver Toolkits and their kernels. No image is
+pulled. Releases that it has are not asked for again, but an entry without a
+kernel is completed as soon as its Driver Toolkit can be read. Nothing is taken
+out. The file is written when something has changed, and sorted.
+
+A Driver Toolkit needs a Red Hat pull secret; without it releases are recorded
+without their kernels, which is told, and is no error. A release that cannot be
+read is told as well, the others are recorded, and the exit code is 1.`,
+		Example: `  neuron-kmod catalog update
+  neuron-kmod catalog update --minors 4.22 --pre-releases
+  neuron-kmod catalog update --check -o json`,
+		Args: exactly(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	o.flags(cmd)
+	f := cmd.Flags()
+	f.StringSliceVar(&o.minors, "minors", nil, "these minor `releases`, too, beside those of the matrix: 4.20,4.21 (repeatable)")
+	f.StringSliceVar(&o.archs, "arch", []string{arch}, "`architectures` of releases: x86_64, aarch64, ppc64le, s390x (repeatable)")
+	f.BoolVar(&o.preReleases, "pre-releases", false, "engineering, feature and release candidates, too")
+	f.BoolVar(&o.refresh, "refresh", false, "ask again for releases and kernels that the catalogue has, and correct it")
+	f.BoolVar(&o.check, "check", false, "write nothing; exit 1 if the catalogue is not up to date")
+	return cmd
+}
+
+func (o *catalogUpdateOptions) run(ctx context.Context) error {
+	if err := o.checkOutput(); err != nil {
+		return err
+	}
+	scope, err := o.scope()
+	if err != nil {
+		return err
+	}
+	c, err := o.openCatalog()
+	if err != nil {
+		return err
+	}
+	s, err := o.open()
+	if err != nil {
+		return err
+	}
+	u, err := o.update(ctx, s, c, scope)
+	if err != nil {
+		return err
+	}
+	r := updated{
+		Catalog: c.Path, Changes: append([]upkeep.Change{}, u.Changes...), Unreadable: append([]upkeep.Trouble{}, u.Unreadable...),
+		Vanished: append([]upkeep.Trouble{}, u.Vanished...), Refused: append([]upkeep.Trouble{}, u.Refused...),
+		Missing: append([]version.Selector{}, u.Missing...),
+	}
+	if r.Drift, err = c.Differs(); err != nil {
+		return invalid{err}
+	}
+	if !o.check {
+		if r.Written, err = save(c); err != nil {
+			return err
+		}
+	}
+	o.warn(u)
+	if err := o.write(r); err != nil {
+		return err
+	}
+	return r.verdict(o.check)
+}
+
+// update asks the releases, and shows how far it is.
+func (o *catalogUpdateOptions) update(ctx context.Context, s *session, c *catalog.File, scope upkeep.Scope) (*upkeep.Update, error) {
+	keeper, steps, err := o.keeper(s)
+	if err != nil {
+		return nil, err
+	}
+	defer steps.Close()
+	u, err := keeper.Update(ctx, &c.Catalog, scope, o.refresh)
+	return u, classifyKeeping(err)
+}
+
+func (o *catalogUpdateOptions) scope() (upkeep.Scope, error) {
+	for _, a := range o.archs {
+		if err := catalog.CheckArch(a); err != nil {
+			return upkeep.Scope{}, usage{fmt.Errorf("--arch: %w", err)}
+		}
+	}
+	named, err := o.named()
+	if err != nil {
+		return upkeep.Scope{}, err
+	}
+	selectors, err := o.ofMatrix(len(named) > 0)
+	return upkeep.Scope{Selectors: sorted(append(selectors, named...)), Archs: o.archs, PreReleases: o.preReleases}, err
+}
+
+// warn tells what a person should know who does not read the result.
+func (o *catalogUpdateOptions) warn(u *upkeep.Update) {
+	for _, m := range u.Missing {
+		o.log.Warn("there is no such release yet", "release", m, "repository", o.from)
+	}
+	if len(u.Refused) > 0 {
+		first := u.Refused[0]
+		o.log.Warn("kernels are not recorded, because their Driver Toolkits cannot be read with these credentials",
+			"toolkits", len(u.Refused), "reason", hint.Text(withQuayAdvice(first.DTK, first.Err())))
+	}
+	for _, t := range u.Unreadable {
+		o.log.Error("cannot be read", "release", t.Version, "arch", t.Arch, "reason", t.Reason)
+	}
+}
+
+// updated is the result of catalog update.
+type updated struct {
+	Catalog    string             `json:"catalog"`
+	Drift      bool               `json:"drift"`   // whether the file was not as it should be
+	Written    bool               `json:"written"` // whether it is now
+	Changes    []upkeep.Change    `json:"changes"`
+	Unreadable []upkeep.Trouble   `json:"unreadable"`
+	Refused    []upkeep.Trouble   `json:"kernel_unknown"`
+	Vanished   []upkeep.Trouble   `json:"vanished"`
+	Missing    []version.Selector `json:"no_release"`
+}
+
+func (o *catalogUpdateOptions) write(r updated) error {
+	if o.output == "json" {
+		return o.writeJSON(r)
+	}
+	var sb strings.Builder
+	tw := tabwriter.NewWriter(&sb, 0, 4, 2, ' ', 0)
+	for _, c := range r.Changes {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", c.What, nameOf(c.Version, c.Arch, c.Component), kernelText(c.Kernel.String()), was(c))
+	}
+	for _, t := range r.Unreadable {
+		fmt.Fprintf(tw, "unreadable\t%s\t%s\n", nameOf(t.Version, t.Arch, t.Component), t.Reason)
+	}
+	for _, t := range r.Vanished {
+		fmt.Fprintf(tw, "vanished\t%s\t%s\n", nameOf(t.Version, t.Arch, t.Component), t.Reason)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(sb.String()) {
+		fmt.Fprintln(o.stdout, strings.TrimRight(line, " \n"))
+	}
+	_, err := fmt.Fprintln(o.stdout, r.summary())
+	return err
+}
+
+func (o *catalogOptions) writeJSON(v any) error {
+	enc := json.NewEncoder(o.stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// nameOf names an entry, without what is usual.
+func nameOf(v version.OCP, of, component string) string {
+	name := v.String()
+	if of != arch {
+		name += " " + of
+	}
+	if component != "" {
+		name += " " + component
+	}
+	return name
+}
+
+func kernelText(k string) string {
+	if k == "" {
+		return "(kernel not known)"
+	}
+	return k
+}
+
+// was tells what an entry had before.
+func was(c upkeep.Change) string {
+	var parts []string
+	if !c.WasKernel.IsZero() {
+		parts = append(parts, "was "+c.WasKernel.String())
+	}
+	if c.WasDTK != "" {
+		parts = append(parts, "another Driver Toolkit")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// summary says in one line what was found and done.
+func (r updated) summary() string {
+	n := map[string]int{}
+	for _, c := range r.Changes {
+		n[c.What]++
+	}
+	var parts []string
+	add := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	add(n[upkeep.Added], "added")
+	add(n[upkeep.Changed], "changed")
+	if n[upkeep.Learnt] > 0 {
+		parts = append(parts, count(n[upkeep.Learnt], "kernel")+" learnt")
+	}
+	if r.Drift && len(r.Changes) == 0 {
+		parts = append(parts, "order or layout of the file")
+	}
+	if !r.Drift {
+		parts = append(parts, "up to date")
+	}
+	add(len(r.Unreadable), "unreadable")
+	add(len(r.Vanished), "vanished")
+	add(len(r.Refused), "without a kernel for want of credentials")
+	text := r.Catalog + ": " + strings.Join(parts, ", ")
+	if r.Drift && !r.Written {
+		text += "; nothing was written"
+	}
+	return text
+}
+
+// verdict turns what is wrong into the exit code 1.
+func (r updated) verdict(check bool) error {
+	switch {
+	case len(r.Unreadable) > 0:
+		return incomplete{fmt.Errorf("%s could not be read", count(len(r.Unreadable), "release"))}
+	case check && r.Drift:
+		return incomplete{hint.Wrap(errors.New(r.Catalog+" is not up to date"), "run `neuron-kmod catalog update`")}
+	}
+	return nil
+}
