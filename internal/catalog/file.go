@@ -76,7 +76,7 @@ func (f *File) Save() (bool, error) {
 			return false, fmt.Errorf("write the catalogue: %w", err)
 		}
 	}
-	err = renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(filepath.Dir(path)), renameio.WithExistingPermissions())
+	err = renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(filepath.Dir(path)))
 	if err != nil {
 		return false, fmt.Errorf("write the catalogue: %w", err)
 	}

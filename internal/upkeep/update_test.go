@@ -207,6 +207,23 @@ func TestUpdateRefused(t *testing.T) {
 	}
 }
 
+// What an earlier run has learnt is known though the registry has refused another image.
+func TestUpdateRefusedKnown(t *testing.T) {
+	w := newWorld(t, one("4.20.2-x86_64", k2))
+	w.update(t, &catalog.Catalog{Path: "c.json"}, scope(t, "4.20"), false)
+	w.add(t, one("4.20.1-x86_64", k1))
+	w.Refuse()
+	k := w.keeper(t)
+	k.Parallel = 1
+	c := &catalog.Catalog{Path: "c.json"}
+	if _, err := k.Update(t.Context(), c, scope(t, "4.20"), false); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"4.20.1-x86_64", "4.20.2-x86_64 " + k2}, lines(c)); diff != "" {
+		t.Errorf("catalogue (-want +got):\n%s", diff)
+	}
+}
+
 // A Driver Toolkit that cannot be read, or is for another architecture, loses only its own kernel.
 func TestUpdateUnreadableToolkit(t *testing.T) {
 	w := newWorld(t, one("4.20.1-x86_64", k1), one("4.20.2-x86_64", "5.14.0-1.el9_6.aarch64"), one("4.20.3-x86_64", k2))
