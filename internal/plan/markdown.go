@@ -20,7 +20,7 @@ func (p *Plan) Markdown(link func(image string) string) string {
 			image = fmt.Sprintf("[%s](%s)", image, at)
 		}
 		fmt.Fprintf(&sb, "| %s | %s | %s | %s | %s | %s | %s |\n", mark(b.State), b.Driver, cell(b.Kernel.String()),
-			cell(releases(b.Releases)), image, seconds(b.Seconds), Bytes(b.Size))
+			cell(ReleaseList(b.Releases)), image, seconds(b.Seconds), Bytes(b.Size))
 	}
 	p.writeMissing(&sb)
 	return sb.String()

@@ -56,6 +56,9 @@ func (b Build) Due(force bool) bool {
 	return b.State == Missing || force && b.State == Published
 }
 
+// NotBuilt is why there is no image where nothing is known to be wrong, as notes and pages tell it.
+const NotBuilt = "not built yet"
+
 // Unresolved is a release whose Driver Toolkit could not be used. Such a
 // release may boot a kernel that has no image, so it is never success.
 type Unresolved struct {

@@ -37,7 +37,7 @@ func (p *Plan) writeBuilds(w io.Writer) error {
 	}
 	fmt.Fprintln(tw, head)
 	for _, b := range p.Builds {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s", b.Driver, b.Kernel, b.State, releases(b.Releases))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s", b.Driver, b.Kernel, b.State, ReleaseList(b.Releases))
 		if ran {
 			fmt.Fprintf(tw, "\t%s\t%s", seconds(b.Seconds), Bytes(b.Size))
 		}
@@ -91,8 +91,8 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// releases joins at most six releases and counts the rest; -o json has all.
-func releases(vs []version.OCP) string {
+// ReleaseList joins at most six releases for a person and counts the rest; JSON has all.
+func ReleaseList(vs []version.OCP) string {
 	const most = 6
 	var names []string
 	for i, v := range vs {

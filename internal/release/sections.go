@@ -149,7 +149,7 @@ func (n *notes) writeMissing(b *strings.Builder, f form) {
 
 func (n *notes) writeReasons(b *strings.Builder) {
 	for _, build := range n.missing {
-		why := "not built yet"
+		why := plan.NotBuilt
 		if build.Error != "" {
 			why = quote(build.Error)
 		}
