@@ -41,6 +41,8 @@ var allowed = map[string][]string{
 	"image":     {"engine", "hint", "kernel", "module", "version"},
 	"mirror":    {"catalog", "hint", "kernel", "plan", "registry", "toolkit", "version"},
 	"plan":      {"catalog", "hint", "kernel", "matrix", "version"},
+	"inventory": {"kernel", "plan", "version"},
+	"page":      {"inventory", "kernel", "plan", "version"},
 	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
 	"term":      {"build", "kernel"},
 	"release":   {"driver", "filelock", "hint", "image", "kernel", "kmm", "plan", "version"},
