@@ -28,6 +28,7 @@ demo: ## the main job, end to end: real kernels, compiler, podman and registry; 
 test: lint ## all tests
 	@scripts/setup.sh test
 	CGO_ENABLED=1 go test -race -timeout 10m ./...
+	go test -tags e2e -count=1 -timeout 5m ./internal/page
 	go run ./cmd/lab -dir $(LAB) prepare
 	go run ./cmd/lab -dir $(LAB) with env LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 15m -p 1 ./internal/engine ./internal/image ./internal/lab
 	LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 25m ./internal/e2e

@@ -8,7 +8,7 @@
 #
 #   build   Go, git, make
 #   demo    build + podman and what the lab is made with (Debian 12)
-#   test    demo + the linter of shell scripts and what -race needs
+#   test    demo + the linter of shell scripts, what -race needs, and the browser for the page's tests
 set -euo pipefail
 
 readonly go_minimum=1.21 # from here on Go downloads the version that go.mod asks for by itself
@@ -32,7 +32,7 @@ readonly demo_needs=(
   docker-registry:docker-registry mmdebstrap:mmdebstrap
   dpkg-deb:dpkg modinfo:kmod modprobe:kmod update-ca-certificates:ca-certificates
 )
-readonly test_needs=(shellcheck:shellcheck gcc:gcc skopeo:skopeo busybox:busybox-static)
+readonly test_needs=(shellcheck:shellcheck gcc:gcc skopeo:skopeo busybox:busybox-static chromium:chromium)
 
 # needs GROUP... prints the pairs of all groups.
 needs() {
@@ -150,7 +150,7 @@ explain() {
   say "missing here (by their Debian names): $*"
   case $family in
     fedora)
-      say "install them with:  sudo dnf install git make golang podman runc skopeo ShellCheck gcc kmod dpkg"
+      say "install them with:  sudo dnf install git make golang podman runc skopeo ShellCheck gcc kmod dpkg chromium"
       say "docker-registry and mmdebstrap have no package there: for the demo and the end-to-end tests use a Debian 12 machine or VM"
       ;;
     darwin)
@@ -158,7 +158,7 @@ explain() {
       say "the demo and the end-to-end tests need Linux: use a Debian 12 machine or VM; 'make build' and 'make test-short' work here"
       ;;
     *)
-      say "install git, make, Go, podman, skopeo and shellcheck with this system's packager"
+      say "install git, make, Go, podman, skopeo, shellcheck and chromium with this system's packager"
       say "the demo and the end-to-end tests need Debian 12: use such a machine or VM"
       ;;
   esac
