@@ -126,7 +126,7 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage{hint.Wrap(err, "see `"+c.CommandPath()+" --help`")}
 	})
-	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newManifest(a), newPlan(a), newRelease(a), newResolve(a), newVerify(a), newVersion(a))
+	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newImages(a), newManifest(a), newPlan(a), newRelease(a), newResolve(a), newVerify(a), newVersion(a))
 	return cmd
 }
 

@@ -126,7 +126,10 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 	if want.engine != nil {
 		s.ready = &readiness{check: func(ctx context.Context) error { return errors.Join(checkPush(ctx, target), want.engine(ctx)) }}
 	}
-	in.Target, in.Resolve = target, s.resolver()
+	in.Target, in.Resolve = target, want.resolve
+	if in.Resolve == nil {
+		in.Resolve = s.resolver()
+	}
 	p, err := plan.Make(ctx, in)
 	if err != nil {
 		return nil, nil, o.classify(err)

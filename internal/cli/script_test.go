@@ -45,7 +45,7 @@ func TestScript(t *testing.T) {
 			env.Values[releasesKey{}] = &releaseServer{t: t}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "publish": publish, "releases": releasesCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "publish": publish, "push": push, "releases": releasesCommand},
 	})
 }
 
@@ -69,10 +69,10 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// publish IMAGE... pushes an image of an earlier run, always the same one, under each name.
-func publish(ts *testscript.TestScript, neg bool, args []string) {
+// push IMAGE... pushes an image of an earlier run, always the same one, under each name.
+func push(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: publish IMAGE...")
+		ts.Fatalf("usage: push IMAGE...")
 	}
 	for _, arg := range args {
 		ref, err := name.NewTag(arg)

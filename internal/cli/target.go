@@ -11,6 +11,7 @@ import (
 	"neuron-kmod/internal/ecr"
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/identity"
+	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/registry"
 )
 
@@ -23,6 +24,8 @@ type access struct {
 	// engine, if set, tells whether the container engine answers. It and the permission to push are found out before
 	// anything is read of a Driver Toolkit.
 	engine func(ctx context.Context) error
+	// resolve finds out the kernels of Driver Toolkits; nil is the session's resolver.
+	resolve plan.Resolver
 }
 
 // target is where the images go. For ecr and ecr-public it asks AWS.
