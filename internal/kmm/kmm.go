@@ -37,6 +37,11 @@ type Place struct {
 	Selector  map[string]string // labels of the nodes
 }
 
+// DefaultPlace is that of a Module in a cluster that was set up as KMM's and the operator's documentation says.
+func DefaultPlace() Place {
+	return Place{Name: "neuron", Namespace: "openshift-kmm", Selector: map[string]string{NodeLabel: "true"}}
+}
+
 // Image is a published image, by its digest.
 type Image struct {
 	Kernel    kernel.Version

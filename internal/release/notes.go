@@ -73,9 +73,6 @@ type notes struct {
 	unresolved           []plan.Unresolved // ascending by release
 }
 
-// place is where the notes' Module is: what a cluster that follows KMM's and the operator's documentation has.
-var place = kmm.Place{Name: "neuron", Namespace: "openshift-kmm", Selector: map[string]string{kmm.NodeLabel: "true"}}
-
 func newNotes(in NotesInput) (*notes, error) {
 	if len(in.Plan.Drivers) != 1 {
 		return nil, fmt.Errorf("they are of one driver, the plan has %d", len(in.Plan.Drivers))
@@ -94,7 +91,7 @@ func newNotes(in NotesInput) (*notes, error) {
 	}
 	repository := oneLine(n.repository)
 	var err error
-	if n.module, err = kmm.Module(kmm.ModuleInput{Place: place, Repository: repository, Driver: n.driver}); err != nil {
+	if n.module, err = kmm.Module(kmm.ModuleInput{Place: kmm.DefaultPlace(), Repository: repository, Driver: n.driver}); err != nil {
 		return nil, err
 	}
 	if n.deviceConfig, err = kmm.DeviceConfigPatch(repository, n.driver); err != nil {
