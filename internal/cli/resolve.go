@@ -83,10 +83,17 @@ type resolver struct {
 	tags   map[string]bool
 }
 
-func (o *resolveOptions) start(ctx context.Context) (*resolver, error) {
+// start reads the files and lists what is published. Releases that the catalogue does not have are an error before anything
+// is asked of the network.
+func (o *resolveOptions) start(ctx context.Context, releases ...version.OCP) (*resolver, error) {
 	in, err := o.input()
 	if err != nil {
 		return nil, err
+	}
+	for _, v := range releases {
+		if err := in.Catalog.Missing(version.Only(v), arch); err != nil {
+			return nil, usage{hint.Wrap(err, "add it with `neuron-kmod catalog update`, or ask for one that is in it")}
+		}
 	}
 	o.AnonymousPublic = true
 	s, err := o.open()
@@ -132,12 +139,9 @@ type answer struct {
 	tag string
 }
 
-// release answers for each driver and each kernel of a release.
+// release answers for each driver and each kernel of a release that the catalogue has.
 func (r *resolver) release(ctx context.Context, v version.OCP) ([]answer, error) {
 	only := version.Only(v)
-	if err := r.in.Catalog.Missing(only, arch); err != nil {
-		return nil, usage{hint.Wrap(err, "add it with `neuron-kmod catalog update`, or ask for one that is in it")}
-	}
 	in := r.in
 	in.Entries = nil
 	var answers []answer
@@ -251,7 +255,7 @@ func (r *resolver) absent(all *plan.Plan, a answer) answer {
 }
 
 func (o *resolveOptions) ofRelease(ctx context.Context, v version.OCP) error {
-	r, err := o.start(ctx)
+	r, err := o.start(ctx, v)
 	if err != nil {
 		return err
 	}

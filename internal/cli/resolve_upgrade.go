@@ -20,18 +20,16 @@ type driverUpgrade struct {
 	To     []answer       `json:"to"`   // for each kernel of the one that it gets
 	// SameKernel: the kernels stay, so that the upgrade changes nothing for the driver.
 	SameKernel bool `json:"same_kernel"`
+	// Trouble is why a cluster with this driver cannot be upgraded, "" if it can.
+	Trouble string `json:"trouble"`
 }
 
 func (o *resolveOptions) upgrade(ctx context.Context) error {
-	var releases [2]version.OCP
-	for i, text := range []string{o.from, o.to} {
-		v, err := version.ParseOCP(text)
-		if err != nil {
-			return usage{hint.Wrap(fmt.Errorf("%s: %w", []string{"--from", "--to"}[i], err), "name a release such as 4.21.3")}
-		}
-		releases[i] = v
+	releases, err := o.releases()
+	if err != nil {
+		return err
 	}
-	r, err := o.start(ctx)
+	r, err := o.start(ctx, releases[:]...)
 	if err != nil {
 		return err
 	}
@@ -47,25 +45,83 @@ func (o *resolveOptions) upgrade(ctx context.Context) error {
 	for _, e := range r.in.Entries {
 		s := driverUpgrade{Driver: e.Driver, From: of(from, e.Driver), To: of(to, e.Driver)}
 		s.SameKernel = slices.Equal(kernelsOf(s.From), kernelsOf(s.To)) && kernelsOf(s.To) != nil
+		s.Trouble = s.trouble(releases[1])
 		steps = append(steps, s)
 	}
-	verdict := shortage(to)
+	verdict := upgradable(steps, releases[1])
 	if o.output == "json" {
-		if err := o.encode(map[string]any{"from": releases[0], "to": releases[1], "drivers": steps, "ready": verdict == nil}); err != nil {
-			return err
-		}
-		return verdict
+		err = o.encode(map[string]any{"from": releases[0], "to": releases[1], "drivers": steps, "ready": verdict == nil})
+	} else {
+		err = o.writeSteps(steps, releases, verdict)
 	}
-	if err := o.writeSteps(steps, releases); err != nil {
+	if err != nil {
 		return err
 	}
 	return verdict
 }
 
-func (o *resolveOptions) writeSteps(steps []driverUpgrade, releases [2]version.OCP) error {
+// releases are those of --from and --to.
+func (o *resolveOptions) releases() (both [2]version.OCP, err error) {
+	for i, text := range []string{o.from, o.to} {
+		if both[i], err = version.ParseOCP(text); err != nil {
+			return both, usage{hint.Wrap(fmt.Errorf("%s: %w", []string{"--from", "--to"}[i], err), "name a release such as 4.21.3")}
+		}
+	}
+	if both[1].Compare(both[0]) < 0 {
+		return both, usage{hint.Wrap(fmt.Errorf("--to %s is older than --from %s", both[1], both[0]), "OpenShift goes forward only: exchange the two")}
+	}
+	return both, nil
+}
+
+// trouble says why a cluster with the driver cannot be upgraded to a release. A driver that the matrix has for neither
+// release is no cluster's matter.
+func (d driverUpgrade) trouble(to version.OCP) string {
+	lacking := 0
+	for _, a := range d.To {
+		if a.State == missing || a.State == unknown {
+			lacking++
+		}
+	}
+	switch {
+	case lacking > 0:
+		return count(lacking, "image") + " missing or not known"
+	case asked(d.From) && !asked(d.To):
+		return "the matrix does not have it for " + to.String()
+	}
+	return ""
+}
+
+// asked tells whether the matrix has the driver for the release that was answered for.
+func asked(answers []answer) bool {
+	return slices.ContainsFunc(answers, func(a answer) bool { return a.State != notWanted })
+}
+
+// upgradable is nil if a cluster can be upgraded whichever of the drivers it has. Which one it has is told by --driver.
+func upgradable(steps []driverUpgrade, to version.OCP) error {
+	var good, bad []string
+	for _, s := range steps {
+		switch {
+		case s.Trouble != "":
+			bad = append(bad, fmt.Sprintf("%s: %s", s.Driver, s.Trouble))
+		case asked(s.To):
+			good = append(good, s.Driver.String())
+		}
+	}
+	switch {
+	case len(bad) > 0 && len(good) > 0:
+		return incomplete{hint.Wrap(fmt.Errorf("not ready for OpenShift %s with every driver: %s", to, strings.Join(bad, "; ")),
+			fmt.Sprintf("it is ready with %s; name the driver of the cluster with --driver", strings.Join(good, ", ")))}
+	case len(bad) > 0:
+		return incomplete{fmt.Errorf("not ready for OpenShift %s: %s", to, strings.Join(bad, "; "))}
+	case len(good) == 0:
+		return incomplete{fmt.Errorf("not ready for OpenShift %s: the matrix has no driver for it", to)}
+	}
+	return nil
+}
+
+func (o *resolveOptions) writeSteps(steps []driverUpgrade, releases [2]version.OCP, verdict error) error {
 	tw := tabwriter.NewWriter(o.stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(tw, "DRIVER\tKERNEL OF %s\tKERNEL OF %s\tSTATE\tIMAGE\n", releases[0], releases[1])
-	var all []answer
 	for _, s := range steps {
 		before := cmp.Or(strings.Join(kernelsOf(s.From), ", "), "-")
 		for _, a := range s.To {
@@ -75,16 +131,15 @@ func (o *resolveOptions) writeSteps(steps []driverUpgrade, releases [2]version.O
 			}
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Driver, before, after, a.State, a.what())
 		}
-		all = append(all, s.To...)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	line := fmt.Sprintf("Ready: all images for OpenShift %s are there.", releases[1])
-	if err := shortage(all); err != nil {
-		line = fmt.Sprintf("Not ready for OpenShift %s: %v.", releases[1], err)
+	line := fmt.Sprintf("ready: all images for OpenShift %s are there", releases[1])
+	if verdict != nil {
+		line = verdict.Error()
 	}
-	_, err := fmt.Fprintf(o.stdout, "\n%s\n", line)
+	_, err := fmt.Fprintf(o.stdout, "\n%s.\n", strings.ToUpper(line[:1])+line[1:])
 	return err
 }
 
