@@ -177,7 +177,7 @@ func answered(b plan.Build) answer {
 	if b.State != plan.Published {
 		a.State, a.Reason = missing, b.Error
 		if a.Reason == "" {
-			a.Reason = "it has not been built yet"
+			a.Reason = plan.NotBuilt
 		}
 	}
 	return a
