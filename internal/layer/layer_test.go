@@ -55,7 +55,10 @@ func tarOf(t testing.TB, entries ...entry) []byte {
 func gzipped(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
+	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := z.Write(data); err != nil {
 		t.Fatal(err)
 	}
