@@ -157,7 +157,7 @@ func (o *mirrorOptions) kmodImages(ctx context.Context, s *session, in plan.Inpu
 		w.named = []string{ecr.PublicHost + "/" + s.AWS.PublicRepository}
 	}
 	for _, n := range p.Notes {
-		o.log.Warn("the matrix asks for more than the catalogue has", "missing", n)
+		o.log.Warn("not every node will find an image", "reason", n)
 	}
 	for _, u := range p.Unresolved {
 		image := mirror.Image{Tag: u.Release.String(), Releases: []version.OCP{u.Release}, Source: u.Toolkit}

@@ -184,7 +184,7 @@ func (o *buildOptions) fullPlan(ctx context.Context, s *session, target registry
 		return nil, newest, o.classify(err)
 	}
 	for _, n := range p.Notes {
-		o.log.Warn("the matrix asks for more than the catalogue has", "missing", n)
+		o.log.Warn("not every node will find an image", "reason", n)
 	}
 	return p, newest, nil
 }
