@@ -18,6 +18,7 @@ import (
 
 	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/matrix"
 )
 
 // node is what a cluster says of one of its nodes.
@@ -26,11 +27,9 @@ type node struct {
 	Kernel       kernel.Version `json:"kernel"`
 	Architecture string         `json:"architecture"` // as Kubernetes calls it: amd64
 	System       string         `json:"system"`       // "Red Hat Enterprise Linux CoreOS 9.6.2025..."
-	Images       []answer       `json:"images"`       // one for each driver; none for another architecture
+	Other        string         `json:"other"`        // why the node can have no Neuron device, else ""
+	Images       []answer       `json:"images"`       // one for each driver; none where Other tells why
 }
-
-// other tells whether the node can have no Neuron device.
-func (n node) other() bool { return n.Architecture != "amd64" }
 
 // maxNodes bounds what is read: a node with all its images is some 50 kB.
 const maxNodes = 256 << 20
@@ -41,7 +40,7 @@ func (o *resolveOptions) nodes(ctx context.Context) error {
 	if f, ok := o.stdin.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) {
 		return usage{hint.Wrap(errors.New("stdin is a terminal, and no list of nodes"), from)}
 	}
-	data, err := io.ReadAll(io.LimitReader(o.stdin, maxNodes+1))
+	data, err := o.readStdin(ctx, maxNodes+1)
 	if err != nil {
 		return fmt.Errorf("read the nodes from stdin: %w", err)
 	}
@@ -55,7 +54,7 @@ func (o *resolveOptions) nodes(ctx context.Context) error {
 	}
 	var kernels []kernel.Version
 	for _, n := range nodes {
-		if !n.other() && !slices.Contains(kernels, n.Kernel) {
+		if n.Other == "" && !slices.Contains(kernels, n.Kernel) {
 			kernels = append(kernels, n.Kernel)
 		}
 	}
@@ -66,7 +65,7 @@ func (o *resolveOptions) nodes(ctx context.Context) error {
 	for i := range nodes {
 		nodes[i].Images = []answer{}
 		for _, a := range answers {
-			if a.Kernel == nodes[i].Kernel && !nodes[i].other() {
+			if a.Kernel == nodes[i].Kernel && nodes[i].Other == "" {
 				nodes[i].Images = append(nodes[i].Images, a)
 			}
 		}
@@ -74,7 +73,7 @@ func (o *resolveOptions) nodes(ctx context.Context) error {
 	if err := o.writeNodes(nodes); err != nil {
 		return err
 	}
-	return lacking(nodes)
+	return o.lacking(nodes)
 }
 
 func (o *resolveOptions) writeNodes(nodes []node) error {
@@ -84,8 +83,8 @@ func (o *resolveOptions) writeNodes(nodes []node) error {
 	tw := tabwriter.NewWriter(o.stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(tw, "NODE\tKERNEL\tDRIVER\tSTATE\tIMAGE")
 	for _, n := range nodes {
-		if n.other() {
-			fmt.Fprintf(tw, "%s\t%s\t-\t-\tits architecture is %s, which has no Neuron devices\n", n.Name, n.Kernel, n.Architecture)
+		if n.Other != "" {
+			fmt.Fprintf(tw, "%s\t%s\t-\t-\t%s\n", n.Name, n.Kernel, n.Other)
 		}
 		for _, a := range n.Images {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Kernel, a.Driver, a.State, a.what())
@@ -94,19 +93,40 @@ func (o *resolveOptions) writeNodes(nodes []node) error {
 	return tw.Flush()
 }
 
-// lacking is the error for nodes that no driver has an image for. A cluster needs one driver, so that a node with an image
-// of any is served; which one the cluster uses is told by --driver.
-func lacking(nodes []node) error {
+// readStdin reads stdin to its end, at most so many bytes. Whoever writes there may be slow, or hang: a signal does not wait
+// for it. The goroutine then stays with its read until the process ends.
+func (o *resolveOptions) readStdin(ctx context.Context, most int64) ([]byte, error) {
+	var data []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		data, err = io.ReadAll(io.LimitReader(o.stdin, most))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return data, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// lacking is the error for nodes that lack an image of a driver which the matrix has for them, or of every driver. Which
+// driver a cluster has is told by --driver; without it each has to be there, as for a release and a kernel.
+func (o *resolveOptions) lacking(nodes []node) error {
 	n := 0
 	for _, one := range nodes {
-		if !one.other() && !slices.ContainsFunc(one.Images, func(a answer) bool { return a.State == ready }) {
+		if one.Other == "" && shortage(one.Images) != nil {
 			n++
 		}
 	}
-	if n > 0 {
-		return incomplete{fmt.Errorf("there is no image for %s", count(n, "node"))}
+	switch {
+	case n == 0:
+		return nil
+	case o.driver == matrix.All:
+		return incomplete{hint.Wrap(fmt.Errorf("%s without an image of each driver", count(n, "node")), "name the driver of the cluster with --driver")}
 	}
-	return nil
+	return incomplete{fmt.Errorf("%s without an image", count(n, "node"))}
 }
 
 // parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know it
@@ -116,7 +136,7 @@ func parseNodes(data []byte) ([]node, error) {
 		Kind     string
 		Metadata struct{ Name string }
 		Status   struct {
-			NodeInfo struct{ KernelVersion, Architecture, OSImage string }
+			NodeInfo struct{ KernelVersion, Architecture, OperatingSystem, OSImage string }
 		}
 	}
 	var list struct {
@@ -130,6 +150,9 @@ func parseNodes(data []byte) ([]node, error) {
 		return nil, errors.New("there is nothing")
 	}
 	if err := json.Unmarshal(data, &list); err != nil {
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, fmt.Errorf("this JSON is no list of nodes: %w", err)
+		}
 		return nil, fmt.Errorf("they are not JSON: %w; they begin with %q", err, data[:min(len(data), 40)])
 	}
 	objects := list.Items
@@ -149,7 +172,17 @@ func parseNodes(data []byte) ([]node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("node %.100q: status.nodeInfo.kernelVersion: %w", one.Metadata.Name, err)
 		}
-		nodes = append(nodes, node{Name: printable(one.Metadata.Name), Kernel: k, Architecture: printable(info.Architecture), System: printable(info.OSImage)})
+		if info.Architecture == "" {
+			return nil, fmt.Errorf("node %.100q: there is no status.nodeInfo.architecture", one.Metadata.Name)
+		}
+		n := node{Name: printable(one.Metadata.Name), Kernel: k, Architecture: printable(info.Architecture), System: printable(info.OSImage)}
+		switch {
+		case n.Architecture != "amd64":
+			n.Other = "its architecture is " + n.Architecture + ", which has no Neuron devices"
+		case info.OperatingSystem == "windows":
+			n.Other = "it runs Windows"
+		}
+		nodes = append(nodes, n)
 	}
 	return nodes, nil
 }

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +40,18 @@ func TestNearestKernels(t *testing.T) {
 	}
 }
 
+// R8.2: whoever writes the nodes may hang; a signal does not wait for it.
+func TestNodesInterrupted(t *testing.T) {
+	silent, writer := io.Pipe()
+	defer writer.Close()
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(Interrupted{})
+	o := &resolveOptions{planOptions: planOptions{app: &app{stdin: silent}}}
+	if err := o.nodes(ctx); !errors.As(err, new(Interrupted)) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // FuzzParseNodes: whatever a cluster says, nodes have a kernel, and names that do no harm.
 func FuzzParseNodes(f *testing.F) {
 	f.Add([]byte(`{"kind": "List", "items": [{"metadata": {"name": "a\u001b[2J"}, "status": {"nodeInfo": {"kernelVersion": "5.14.0-1.el9.x86_64", "architecture": "amd64"}}}]}`))
@@ -51,7 +66,7 @@ func FuzzParseNodes(f *testing.F) {
 			t.Error("no node and no error")
 		}
 		for _, n := range nodes {
-			if n.Kernel.IsZero() || strings.ContainsFunc(n.Name+n.Architecture+n.System, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			if n.Kernel.IsZero() || strings.ContainsFunc(n.Name+n.Architecture+n.System+n.Other, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%+v", n)
 			}
 		}
