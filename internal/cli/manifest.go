@@ -273,8 +273,11 @@ func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 	return nil
 }
 
-// kernelOf is what an entry of the catalogue records, else what its Driver Toolkit says.
+// kernelOf is the kernel that nodes boot: what an entry of the catalogue records, else what its Driver Toolkit says.
 func (o *manifestOptions) kernelOf(ctx context.Context, c *catalog.Catalog, e catalog.Entry) (kernel.Version, error) {
+	if !e.NodeKernel.IsZero() {
+		return e.NodeKernel, nil
+	}
 	if !e.Kernel.IsZero() {
 		return e.Kernel, nil
 	}
