@@ -68,8 +68,7 @@ func (o *resolveOptions) run(ctx context.Context, args []string) error {
 	}
 	k, err := kernel.Parse(args[0])
 	if err != nil || !strings.Contains(args[0], "-") {
-		return usage{hint.Wrap(fmt.Errorf("%.200q is neither an OpenShift release nor a kernel", args[0]),
-			"name a release such as 4.21.3, or a kernel as uname -r prints it, such as 5.14.0-570.96.1.el9_6.x86_64")}
+		return o.unclear(args[0])
 	}
 	return o.ofKernel(ctx, k)
 }
@@ -302,9 +301,11 @@ func (o *resolveOptions) ofKernel(ctx context.Context, k kernel.Version) error {
 		return err
 	}
 	if len(orphans) > 0 {
-		near := nearestKernels(k, all.Kernels())
-		err := fmt.Errorf("no OpenShift release of the matrix boots kernel %s, and there is no image for it", k)
-		return usage{hint.Wrap(err, "the nearest are: "+strings.Join(near, ", "))}
+		return usage{r.meant(fmt.Errorf("no OpenShift release of the matrix boots kernel %s, and there is no image for it", k), k, all)}
 	}
-	return o.tell(answers, map[string]any{"kernel": k})
+	err = o.tell(answers, map[string]any{"kernel": k})
+	if !slices.ContainsFunc(answers, func(a answer) bool { return a.State == ready || a.State == missing }) {
+		err = r.meant(err, k, all) // it may be a release's that cannot be resolved, or a typo
+	}
+	return err
 }

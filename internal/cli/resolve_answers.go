@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"text/tabwriter"
-
-	"neuron-kmod/internal/kernel"
 )
 
 // tell writes the answers and turns what is missing into the exit code 1. about is what else JSON says.
@@ -64,38 +61,4 @@ func shortage(answers []answer) error {
 		return incomplete{fmt.Errorf("%s missing or not known", count(lacking, "image"))}
 	}
 	return nil
-}
-
-// nearestKernels are the names that differ least from a kernel's, at most three.
-func nearestKernels(k kernel.Version, have []kernel.Version) []string {
-	near := slices.Clone(have)
-	slices.SortStableFunc(near, func(a, b kernel.Version) int {
-		return cmp.Compare(edits(k.String(), a.String()), edits(k.String(), b.String()))
-	})
-	var names []string
-	for _, n := range near[:min(3, len(near))] {
-		names = append(names, n.String())
-	}
-	return names
-}
-
-// edits is how many letters have to be put in, taken out or changed to make b of a (Levenshtein's distance).
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before
-			if a[i] != b[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -8,27 +8,26 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-
-	"neuron-kmod/internal/kernel"
 )
 
-// A typo in a kernel leads to the one that was meant.
-func TestNearestKernels(t *testing.T) {
-	var have []kernel.Version
-	for _, s := range []string{"5.14.0-427.68.2.el9_4.x86_64", "5.14.0-570.96.1.el9_6.x86_64", "6.12.0-55.43.1.el10_0.x86_64", "5.14.0-570.86.1.el9_6.x86_64"} {
-		k, err := kernel.Parse(s)
-		if err != nil {
-			t.Fatal(err)
+// A typo leads to what was meant, and what is nothing like it to nothing.
+func TestNearest(t *testing.T) {
+	have := []string{
+		"5.14.0-427.68.2.el9_4.x86_64", "5.14.0-570.96.1.el9_6.x86_64", "6.12.0-55.43.1.el10_0.x86_64", "5.14.0-570.86.1.el9_6.x86_64",
+		"5.14.0-570.96.1.el9_6.x86_64", "", "4.20.16", "4.20.1", "4.21.0",
+	}
+	for typed, want := range map[string][]string{
+		"5.14.0-570.69.1.el9_6.x86_64":       {"5.14.0-570.86.1.el9_6.x86_64", "5.14.0-570.96.1.el9_6.x86_64"},
+		"5,14.0-570.96.1.el9_6.x86_64":       {"5.14.0-570.96.1.el9_6.x86_64", "5.14.0-570.86.1.el9_6.x86_64"},
+		"4.20.l6":                            {"4.20.16"},
+		"5.14.0-570.96.1.el9_6":              {"5.14.0-570.96.1.el9_6.x86_64"},
+		"foo":                                {},
+		"":                                   {},
+		strings.Repeat("5.14.0-570.96", 100): {},
+	} {
+		if got := nearest(typed, have); !slices.Equal(got, want) {
+			t.Errorf("nearest(%q) = %q, want %q", typed, got, want)
 		}
-		have = append(have, k)
-	}
-	typo, err := kernel.Parse("5.14.0-570.69.1.el9_6.x86_64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	near := nearestKernels(typo, have)
-	if len(near) != 3 || slices.Contains(near, have[2].String()) || near[2] != have[0].String() {
-		t.Errorf("got %q", near)
 	}
 	for _, tt := range []struct {
 		a, b string
