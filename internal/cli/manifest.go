@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,6 +77,11 @@ func newManifestDeviceConfig(a *app) *cobra.Command {
 		Args: exactly(1, 1, "a driver version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.driver = args[0]
+			if o.patch {
+				if err := checkPatch(cmd); err != nil {
+					return err
+				}
+			}
 			return o.deviceConfig(cmd.Context())
 		},
 	}
@@ -120,24 +123,6 @@ func (o *manifestOptions) resourceFlags(cmd *cobra.Command, namespace string) {
 	f.StringToStringVar(&o.place.Selector, "selector", map[string]string{kmm.NodeLabel: "true"}, "`label=value` of the nodes (repeatable)")
 }
 
-// nameForm is what Kubernetes takes as a name: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
-var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
-
-func (o *manifestOptions) checkPlace() error {
-	for flag, name := range map[string]string{"name": o.place.Name, "namespace": o.place.Namespace, "image-repo-secret": o.place.Secret} {
-		if name != "" && !nameForm.MatchString(name) {
-			return usage{hint.Wrap(fmt.Errorf("--%s is %.100q", flag, name), "Kubernetes takes lower-case letters, digits, - and .")}
-		}
-	}
-	if o.place.Name == "" || o.place.Namespace == "" {
-		return usage{errors.New("--name and --namespace cannot be empty")}
-	}
-	if len(o.place.Selector) == 0 {
-		return usage{hint.Wrap(errors.New("--selector is empty, which means all nodes"), "name a label of the nodes with Neuron devices: --selector "+kmm.NodeLabel+"=true")}
-	}
-	return nil
-}
-
 // images returns the driver, and the repository that clusters pull its images from.
 func (o *manifestOptions) images(ctx context.Context) (*session, registry.Target, version.Driver, error) {
 	fail := func(err error) (*session, registry.Target, version.Driver, error) {
@@ -173,6 +158,9 @@ func (o *manifestOptions) images(ctx context.Context) (*session, registry.Target
 }
 
 func (o *manifestOptions) module(ctx context.Context) error {
+	if err := o.checkRemove(); err != nil {
+		return err
+	}
 	s, target, driver, err := o.images(ctx)
 	if err != nil {
 		return err
@@ -210,20 +198,10 @@ func (o *manifestOptions) literals(ctx context.Context, s *session) ([]kmm.Image
 }
 
 func (o *manifestOptions) deviceConfig(ctx context.Context) error {
-	in := o.config
-	var missing []string
-	for flag, image := range map[string]string{
-		"--device-plugin-image": in.DevicePlugin, "--custom-scheduler-image": in.Scheduler,
-		"--scheduler-extension-image": in.SchedulerExtension, "--node-metrics-image": in.NodeMetrics,
-	} {
-		if image == "" {
-			missing = append(missing, flag)
+	if !o.patch {
+		if err := o.checkImages(); err != nil {
+			return err
 		}
-	}
-	if len(missing) > 0 && !o.patch {
-		slices.Sort(missing)
-		return usage{hint.Wrap(fmt.Errorf("a DeviceConfig needs the operator's other images: %s", strings.Join(missing, ", ")),
-			"take them from the operator's release notes; or give --patch, which changes the driver of the DeviceConfig that is there")}
 	}
 	_, target, driver, err := o.images(ctx)
 	if err != nil {
@@ -232,6 +210,7 @@ func (o *manifestOptions) deviceConfig(ctx context.Context) error {
 	if o.patch {
 		return o.print(kmm.DeviceConfigPatch(target.String(), driver))
 	}
+	in := o.config
 	in.Place, in.Repository, in.Driver = o.place, target.String(), driver
 	return o.print(kmm.DeviceConfig(in))
 }
@@ -242,8 +221,10 @@ func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 	if err != nil {
 		return usage{hint.Wrap(err, "name a release such as 4.21.3")}
 	}
-	if o.place.Name != "" && !nameForm.MatchString(o.place.Name) {
-		return usage{fmt.Errorf("--name is %.100q", o.place.Name)}
+	if o.place.Name != "" {
+		if err := checkName("name", o.place.Name); err != nil {
+			return err
+		}
 	}
 	c, err := catalog.Load(o.Catalog)
 	if err != nil {
