@@ -133,6 +133,7 @@ type answer struct {
 	Kernel kernel.Version `json:"kernel"` // "" where it is not known
 	State  string         `json:"state"`
 	Image  string         `json:"image"`  // by digest, where there is one; else by the tag that it would have
+	Digest string         `json:"digest"` // of an image that is there: "sha256:...", else ""; a folder's images cannot be named by it
 	Reason string         `json:"reason"` // why it is not ready, else ""
 
 	tag string
@@ -226,11 +227,12 @@ func (r *resolver) digests(ctx context.Context, answers []answer) error {
 			continue
 		}
 		one, there := seen[a.tag]
-		switch {
-		case !there:
+		if !there {
 			a.State, a.Reason = missing, "it is listed, and gone"
-		case strings.HasPrefix(r.target.String(), "oci:"):
-		default:
+			continue
+		}
+		a.Digest = one.digest
+		if !strings.HasPrefix(r.target.String(), "oci:") {
 			a.Image = r.target.String() + "@" + one.digest
 		}
 	}
