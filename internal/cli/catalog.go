@@ -52,19 +52,10 @@ type catalogOptions struct {
 }
 
 func (o *catalogOptions) flags(cmd *cobra.Command) {
+	o.fileFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.Matrix, "matrix", o.Matrix, "`file` that says which driver is for which OpenShift versions")
-	f.StringVar(&o.Catalog, "catalog", o.Catalog, "`file` that says which Driver Toolkit belongs to which release")
 	f.StringVar(&o.from, "from", payload.DefaultRepository, "`repository` of OpenShift's release images, or a mirror of it with the same tags")
 	f.StringVarP(&o.output, "output", "o", "text", "`format` of the result: text or json")
-}
-
-// checkOutput refuses formats that the command does not have.
-func (o *catalogOptions) checkOutput() error {
-	if o.output != "text" && o.output != "json" {
-		return usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use text or json")}
-	}
-	return nil
 }
 
 // named returns the minors of --minors.

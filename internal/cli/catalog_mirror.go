@@ -55,9 +55,8 @@ then 1. Only images for x86_64 are copied.`,
 			return o.run(cmd.Context())
 		},
 	}
+	o.fileFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.Matrix, "matrix", o.Matrix, "`file` that says which driver is for which OpenShift versions")
-	f.StringVar(&o.Catalog, "catalog", o.Catalog, "`file` that says which Driver Toolkit belongs to which release")
 	f.StringSliceVar(&o.minors, "minors", nil, "also the releases of these `minors`, such as 4.22, whatever the matrix says")
 	f.BoolVar(&o.kernelsOnly, "kernels-only", false, "one Driver Toolkit for each kernel, that of the newest release: enough to build for all of them")
 	f.BoolVar(&o.kmod, "kmod", false, "copy the published kmod images instead of Driver Toolkits")

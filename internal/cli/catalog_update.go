@@ -55,7 +55,7 @@ read is told as well, the others are recorded, and the exit code is 1.`,
 }
 
 func (o *catalogUpdateOptions) run(ctx context.Context) error {
-	if err := o.checkOutput(); err != nil {
+	if err := checkFormat(o.output, "text", "json"); err != nil {
 		return err
 	}
 	scope, err := o.scope()

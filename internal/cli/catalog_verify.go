@@ -44,7 +44,7 @@ found out now.`,
 }
 
 func (o *catalogVerifyOptions) run(ctx context.Context) error {
-	if err := o.checkOutput(); err != nil {
+	if err := checkFormat(o.output, "text", "json"); err != nil {
 		return err
 	}
 	selectors, err := o.named()

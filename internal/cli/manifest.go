@@ -16,7 +16,6 @@ import (
 	"neuron-kmod/internal/kmm"
 	"neuron-kmod/internal/matrix"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
 	"neuron-kmod/internal/version"
 )
 
@@ -123,11 +122,9 @@ func (o *manifestOptions) resourceFlags(cmd *cobra.Command, namespace string) {
 	f.StringToStringVar(&o.place.Selector, "selector", map[string]string{kmm.NodeLabel: "true"}, "`label=value` of the nodes (repeatable)")
 }
 
-// images returns the driver, and the repository that clusters pull its images from.
-func (o *manifestOptions) images(ctx context.Context) (*session, registry.Target, version.Driver, error) {
-	fail := func(err error) (*session, registry.Target, version.Driver, error) {
-		return nil, nil, version.Driver{}, err
-	}
+// start checks what was given and returns the driver, and a session to find its images with.
+func (o *manifestOptions) start() (*session, version.Driver, error) {
+	fail := func(err error) (*session, version.Driver, error) { return nil, version.Driver{}, err }
 	if err := o.checkPlace(); err != nil {
 		return fail(err)
 	}
@@ -150,27 +147,29 @@ func (o *manifestOptions) images(ctx context.Context) (*session, registry.Target
 	if err != nil {
 		return fail(err)
 	}
-	target, err := s.target(ctx, access{})
-	if err != nil {
-		return fail(err)
-	}
-	return s, target, entries[0].Driver, nil
+	return s, entries[0].Driver, nil
 }
 
 func (o *manifestOptions) module(ctx context.Context) error {
 	if err := o.checkRemove(); err != nil {
 		return err
 	}
-	s, target, driver, err := o.images(ctx)
+	s, driver, err := o.start()
 	if err != nil {
 		return err
 	}
-	in := kmm.ModuleInput{Place: o.place, Repository: target.String(), Driver: driver, Ordered: o.ordered, Remove: o.remove}
+	in := kmm.ModuleInput{Place: o.place, Driver: driver, Ordered: o.ordered, Remove: o.remove}
 	if o.literal {
 		if in.Images, err = o.literals(ctx, s); err != nil {
 			return err
 		}
+		return o.print(kmm.Module(in))
 	}
+	target, err := s.target(ctx, access{})
+	if err != nil {
+		return err
+	}
+	in.Repository = target.String()
 	return o.print(kmm.Module(in))
 }
 
@@ -203,7 +202,11 @@ func (o *manifestOptions) deviceConfig(ctx context.Context) error {
 			return err
 		}
 	}
-	_, target, driver, err := o.images(ctx)
+	s, driver, err := o.start()
+	if err != nil {
+		return err
+	}
+	target, err := s.target(ctx, access{})
 	if err != nil {
 		return err
 	}
@@ -256,11 +259,8 @@ func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 
 // kernelOf is the kernel that nodes boot: what an entry of the catalogue records, else what its Driver Toolkit says.
 func (o *manifestOptions) kernelOf(ctx context.Context, c *catalog.Catalog, e catalog.Entry) (kernel.Version, error) {
-	if !e.NodeKernel.IsZero() {
-		return e.NodeKernel, nil
-	}
-	if !e.Kernel.IsZero() {
-		return e.Kernel, nil
+	if k := cmp.Or(e.NodeKernel, e.Kernel); !k.IsZero() {
+		return k, nil
 	}
 	s, err := o.open()
 	if err != nil {

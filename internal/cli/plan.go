@@ -64,11 +64,17 @@ func (o *planOptions) flags(cmd *cobra.Command) {
 	f.StringVarP(&o.output, "output", "o", "table", "`format` of the result: table or json")
 }
 
+// fileFlags name the two files.
+func (a *app) fileFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&a.Matrix, "matrix", a.Matrix, "`file` that says which driver is for which OpenShift versions")
+	f.StringVar(&a.Catalog, "catalog", a.Catalog, "`file` that says which Driver Toolkit belongs to which release")
+}
+
 // placeFlags say which files and which target.
 func (o *planOptions) placeFlags(cmd *cobra.Command) {
+	o.fileFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.Matrix, "matrix", o.Matrix, "`file` that says which driver is for which OpenShift versions")
-	f.StringVar(&o.Catalog, "catalog", o.Catalog, "`file` that says which Driver Toolkit belongs to which release")
 	f.StringVar(&o.Target, "target", o.Target, "where images go: ecr, ecr-public, `REGISTRY/REPOSITORY` or oci:DIR")
 	f.StringVar(&o.ToolkitMirror, "toolkit-mirror", o.ToolkitMirror, "take Driver Toolkits from this `REGISTRY/REPOSITORY` where it has them; `catalog mirror` fills it")
 }
@@ -150,9 +156,11 @@ func (o *planOptions) plan(ctx context.Context, s *session, want access) (*plan.
 }
 
 // checkOutput refuses formats that the command does not have.
-func (o *planOptions) checkOutput(formats ...string) error {
-	if !slices.Contains(formats, o.output) {
-		return usage{hint.Wrap(fmt.Errorf("--output is %q", o.output), "use "+strings.Join(formats, " or "))}
+func (o *planOptions) checkOutput(formats ...string) error { return checkFormat(o.output, formats...) }
+
+func checkFormat(output string, formats ...string) error {
+	if !slices.Contains(formats, output) {
+		return usage{hint.Wrap(fmt.Errorf("--output is %q", output), "use "+strings.Join(formats, " or "))}
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (p Place) secret() *secret {
 // ModuleInput is what a Module is made from.
 type ModuleInput struct {
 	Place
-	Repository string         // of the images, without a tag
+	Repository string         // of the images, without a tag; not asked for where Images are given
 	Driver     version.Driver //
 	// Images, if there are any, are mapped one by one and by digest: a node with another kernel gets no module. Without
 	// them one rule finds the image of every kernel by its tag.
