@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -88,7 +89,13 @@ func (b *imageBuild) lendBases(ctx context.Context) error {
 	return nil
 }
 
-// load puts img into the engine's store as alias. It uses the folder temp for a while.
+// loadTime bounds a load, which does not end with its context.
+const loadTime = 10 * time.Minute
+
+// load puts img into the engine's store as alias. It uses the folder temp for a while. A load that has begun goes on
+// to its end when ctx ends, seconds for a base image: podman 4 that is killed between an image's record and its
+// manifest leaves an image without name and manifest, and lists no images at all until somebody removes it
+// (https://github.com/containers/storage/pull/1113).
 func (c *CLI) load(ctx context.Context, temp, alias string, img v1.Image) error {
 	tag, err := name.NewTag(alias)
 	if err != nil {
@@ -98,8 +105,12 @@ func (c *CLI) load(ctx context.Context, temp, alias string, img v1.Image) error 
 	if err := tarball.WriteToFile(archive, tag, img); err != nil {
 		return fmt.Errorf("write %s: %w", archive, err)
 	}
-	err = command.Run(ctx, c.command("load", "--input="+archive))
-	return errors.Join(err, os.Remove(archive))
+	if ctx.Err() == nil {
+		whole, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), loadTime, fmt.Errorf("not done within %s", loadTime))
+		err = command.Run(whole, c.command("load", "--input="+archive))
+		cancel()
+	}
+	return errors.Join(err, context.Cause(ctx), os.Remove(archive))
 }
 
 // run builds the image and saves it.

@@ -36,7 +36,7 @@ type call struct {
 type outcome struct {
 	Code           int
 	Stdout, Stderr string
-	Hang           bool // wait for SIGTERM, then end with Code
+	Hang           bool // wait for SIGTERM, then end with Code; a load waits for proceed
 }
 
 var randomFolder = regexp.MustCompile(`FAKE/temp/(\w+)-[0-9]+`)
@@ -268,7 +268,7 @@ func (f fake) play(o outcome, args []string) int {
 	stopped := make(chan os.Signal, 1)
 	signal.Notify(stopped, syscall.SIGTERM)
 	if args[0] == "load" && o.Hang {
-		f.load(args)
+		return f.slowLoad(args, stopped)
 	}
 	if args[0] == "run" && o.Hang {
 		f.write("containers", flag(args, "--name"), flag(args, "--label")+" image")
@@ -287,6 +287,24 @@ func (f fake) play(o outcome, args []string) int {
 		<-stopped
 	}
 	return o.Code
+}
+
+// slowLoad goes on when the test says so. Stopped before, it leaves an image that nobody knows the name of, as podman 4.
+func (f fake) slowLoad(args []string, stopped <-chan os.Signal) int {
+	f.tell()
+	proceed := make(chan struct{})
+	go func() {
+		defer close(proceed)
+		if _, err := os.ReadFile(f.file("", "proceed")); err != nil {
+			panic(err)
+		}
+	}()
+	select {
+	case <-proceed:
+		return f.load(args)
+	case <-stopped:
+		return f.write("images", "<none>", "")
+	}
 }
 
 func (f fake) write(kind, name, content string) int {

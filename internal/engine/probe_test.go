@@ -156,7 +156,7 @@ func TestProbeOutputDoesNotArrive(t *testing.T) {
 	f.wantEmpty(t)
 }
 
-// R8.2: a probe that is stopped leaves nothing and blames nobody.
+// R8.2: a probe that is stopped leaves nothing and blames nobody. A load that has begun ends by itself.
 func TestProbeInterrupted(t *testing.T) {
 	for _, verb := range []string{"load", "run"} {
 		t.Run(verb, func(t *testing.T) {
@@ -164,7 +164,15 @@ func TestProbeInterrupted(t *testing.T) {
 			f.next(t, verb, outcome{Hang: true, Code: 1})
 			cause := errors.New("interrupted")
 			ctx, cancel := context.WithCancelCause(t.Context())
-			f.onHang(t, func() { cancel(cause) })
+			must(t, syscall.Mkfifo(f.file("", "proceed"), 0o600))
+			f.onHang(t, func() {
+				cancel(cause)
+				if verb == "load" { // the open waits for the reader
+					if err := os.WriteFile(f.file("", "proceed"), nil, 0); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 			if err := c.Probe(ctx, probeBase(t)); !errors.Is(err, cause) || hint.Of(err) != "" {
 				t.Errorf("got %v, hint %q; want %v without a hint", err, hint.Of(err), cause)
 			}
