@@ -99,7 +99,7 @@ func inspect(ctx context.Context, target registry.Target, p *plan.Plan) (map[str
 		if seen, ok := all[b.Tag]; ok {
 			b.Digest, b.Size, b.Created = seen.digest, seen.size, seen.created
 		} else {
-			b.State = plan.Missing
+			b.Absent()
 		}
 	}
 	return all, nil

@@ -275,7 +275,7 @@ func (r *releaser) driver(ctx context.Context, p *plan.Plan) (released, error) {
 // look reads what the published images of a driver say of themselves: those of the plan, which it completes, and those
 // for kernels that are no longer asked for, whose sources are still owed. They are in the order of their tags.
 func (r *releaser) look(ctx context.Context, p *plan.Plan) ([]kmod, error) {
-	missing, unplanned := p.Count(plan.Missing), p.Others(p.Drivers[0])
+	listed, unplanned := p.Count(plan.Published)+p.Count(plan.Built), p.Others(p.Drivers[0])
 	planned, err := inspect(ctx, r.target, p)
 	if err != nil {
 		return nil, err
@@ -284,7 +284,7 @@ func (r *releaser) look(ctx context.Context, p *plan.Plan) ([]kmod, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Count(plan.Missing) != missing || len(others) != len(unplanned) {
+	if len(planned) != listed || len(others) != len(unplanned) {
 		return nil, errors.New("images that the repository lists are not there: they are being deleted, or the registry is in trouble; run again")
 	}
 	var images []kmod

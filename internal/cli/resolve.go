@@ -168,33 +168,7 @@ func (r *resolver) release(ctx context.Context, v version.OCP) ([]answer, error)
 			answers = append(answers, answer{Driver: d, State: unknown, Reason: u.Reason})
 		}
 	}
-	if err := r.asNodesBoot(v, answers); err != nil {
-		return nil, err
-	}
 	return answers, r.digests(ctx, answers)
-}
-
-// asNodesBoot corrects answers for a release whose nodes are known to boot another kernel than its Driver Toolkit is for:
-// an image for the toolkit's kernel would not load there.
-func (r *resolver) asNodesBoot(v version.OCP, answers []answer) error {
-	entries, _ := r.in.Catalog.Select([]version.Selector{version.Only(v)}, arch)
-	for _, e := range entries {
-		for i := range answers {
-			a := &answers[i]
-			if e.NodeKernel.IsZero() || a.Kernel != e.Kernel || a.State == notWanted {
-				continue
-			}
-			tag, err := kernel.Tag(a.Driver, e.NodeKernel)
-			if err != nil {
-				return usage{err}
-			}
-			*a = answer{Driver: a.Driver, Kernel: e.NodeKernel, State: ready, Image: r.target.Reference(tag), tag: tag}
-			if !r.tags[tag] {
-				a.State, a.Reason = missing, fmt.Sprintf("the nodes boot this kernel, and the release's Driver Toolkit is for %s", e.Kernel)
-			}
-		}
-	}
-	return nil
 }
 
 // answered is what a plan says of a build.

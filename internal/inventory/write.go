@@ -40,7 +40,7 @@ func (v *Inventory) WriteTable(w io.Writer) error {
 
 func (v *Inventory) writeImages(b *strings.Builder) {
 	tw := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "DRIVER\tKERNEL\tSTATE\tSIZE\tCREATED\tDIGEST\tRELEASES")
+	fmt.Fprintln(tw, "DRIVER\tKERNEL\tSTATE\tSIZE\tCREATED\tDIGEST\tTAG\tRELEASES")
 	for _, i := range v.Images {
 		created, digest := "-", "-"
 		if !i.Created.IsZero() {
@@ -49,8 +49,8 @@ func (v *Inventory) writeImages(b *strings.Builder) {
 		if len(i.Digest) >= shortDigest {
 			digest = i.Digest[:shortDigest]
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Driver, or(i.Kernel.String(), or(i.Tag, "-")), i.State, plan.Bytes(i.Size),
-			created, digest, or(plan.ReleaseList(i.Releases), "-"))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Driver, or(i.Kernel.String(), "-"), i.State, plan.Bytes(i.Size),
+			created, digest, or(i.Tag, "-"), or(plan.ReleaseList(i.Releases), "-"))
 	}
 	tw.Flush() // to a strings.Builder, which takes everything
 }

@@ -27,7 +27,7 @@ func builds(t *testing.T, driver string, state State, kernels ...string) []Build
 	t.Helper()
 	var out []Build
 	for _, k := range kernels {
-		b := Build{Driver: parse(t, version.ParseDriver, driver), Kernel: parse(t, kernel.Parse, k), State: state}
+		b := Build{Driver: parse(t, version.ParseDriver, driver), Kernel: parse(t, kernel.Parse, k), State: state, Toolkits: []string{dtk(1)}}
 		b.Tag = driver + "-" + k
 		b.Image = "r.example/kmod:" + b.Tag
 		out = append(out, b)

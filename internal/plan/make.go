@@ -94,7 +94,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 			p.releases[d.driver] = append(p.releases[d.driver], e.Version)
 		}
 		p.releases[d.driver] = slices.Compact(p.releases[d.driver])
-		p.addDriver(d, kernels)
+		p.addDriver(d, kernels, in)
 	}
 	if err := p.keepKernels(in.Kernels); err != nil {
 		return nil, err
@@ -137,7 +137,6 @@ func (p *Plan) match(in Input) ([]wantedDriver, error) {
 		p.Notes = append(p.Notes, err.Error())
 	}
 	_, p.OtherArch = in.Catalog.Select(all, in.Arch)
-	p.noteNodes(in.Catalog, all, in.Arch)
 	shareKernels(in.Catalog, wanted)
 	return wanted, nil
 }
@@ -183,8 +182,8 @@ func resolve(ctx context.Context, wanted []wantedDriver, ask Resolver) map[strin
 	return out
 }
 
-// addDriver adds the builds of one driver, ascending by kernel.
-func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved) {
+// addDriver adds the builds of one driver, ascending by kernel. A release counts for the kernel that its nodes boot.
+func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved, in Input) {
 	byKernel := map[kernel.Version]*Build{}
 	newestFirst := slices.Clone(w.entries)
 	slices.SortStableFunc(newestFirst, func(a, b catalog.Entry) int { return b.Version.Compare(a.Version) })
@@ -192,41 +191,79 @@ func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved) {
 		if !slices.Contains(p.toolkits[e.DTK], e.Version) {
 			p.toolkits[e.DTK] = append(p.toolkits[e.DTK], e.Version)
 		}
-		k := e.Kernel
-		if k.IsZero() {
-			r := kernels[e.DTK]
-			if r.Err == nil && r.Kernel.IsZero() {
-				r.Err = errors.New("its kernel was not resolved")
-			}
-			if r.Err != nil {
-				p.AddUnresolved(Unresolved{e.Version, e.DTK, hint.Text(r.Err)})
-				continue
-			}
-			k = r.Kernel
-		}
-		if a := k.Arch(); a != "" && a != e.Arch {
-			p.AddUnresolved(Unresolved{e.Version, e.DTK, fmt.Sprintf("its kernel %s is for %s, not %s", k, a, e.Arch)})
+		k, err := kernelOf(e, kernels)
+		if err != nil {
+			p.AddUnresolved(Unresolved{e.Version, e.DTK, hint.Text(err)})
 			continue
 		}
-		b := byKernel[k]
+		booted := k
+		if !e.NodeKernel.IsZero() && e.NodeKernel != k {
+			booted = e.NodeKernel
+			p.noteNodes(e, k)
+		}
+		b := byKernel[booted]
 		if b == nil {
-			b = &Build{Driver: w.driver, Kernel: k}
-			byKernel[k] = b
+			b = &Build{Driver: w.driver, Kernel: booted}
+			byKernel[booted] = b
 		}
 		if !slices.Contains(b.Releases, e.Version) {
 			b.Releases = append(b.Releases, e.Version)
 		}
-		if !slices.Contains(b.Toolkits, e.DTK) {
+		if booted == k && !slices.Contains(b.Toolkits, e.DTK) {
 			b.Toolkits = append(b.Toolkits, e.DTK)
 		}
 	}
 	builds := make([]Build, 0, len(byKernel))
 	for _, b := range byKernel {
+		if len(b.Toolkits) == 0 {
+			b.Toolkits = toolkitsFor(in.Catalog, in.Arch, b.Kernel)
+		}
 		slices.SortFunc(b.Releases, version.OCP.Compare)
 		builds = append(builds, *b)
 	}
 	slices.SortFunc(builds, func(a, b Build) int { return a.Kernel.Compare(b.Kernel) })
 	p.Builds = append(p.Builds, builds...)
+}
+
+// kernelOf is the kernel that an entry's Driver Toolkit is for.
+func kernelOf(e catalog.Entry, kernels map[string]Resolved) (kernel.Version, error) {
+	k := e.Kernel
+	if k.IsZero() {
+		r := kernels[e.DTK]
+		if r.Err == nil && r.Kernel.IsZero() {
+			r.Err = errors.New("its kernel was not resolved")
+		}
+		if r.Err != nil {
+			return k, r.Err
+		}
+		k = r.Kernel
+	}
+	if a := k.Arch(); a != "" && a != e.Arch {
+		return k, fmt.Errorf("its kernel %s is for %s, not %s", k, a, e.Arch)
+	}
+	return k, nil
+}
+
+// noteNodes notes, once, a release whose nodes boot another kernel than the one that its Driver Toolkit is for.
+func (p *Plan) noteNodes(e catalog.Entry, toolkit kernel.Version) {
+	note := fmt.Sprintf("the nodes of OpenShift %s boot %s, and its Driver Toolkit is for %s: the release needs the image for what its nodes boot",
+		e.Version, e.NodeKernel, toolkit)
+	if !slices.Contains(p.Notes, note) {
+		p.Notes = append(p.Notes, note)
+	}
+}
+
+// toolkitsFor lists the Driver Toolkits that the catalogue records for a kernel, those of the newest releases first.
+func toolkitsFor(c *catalog.Catalog, arch string, k kernel.Version) []string {
+	entries := slices.DeleteFunc(slices.Clone(c.Entries), func(e catalog.Entry) bool { return e.Kernel != k || e.Arch != arch })
+	slices.SortStableFunc(entries, func(a, b catalog.Entry) int { return b.Version.Compare(a.Version) })
+	var toolkits []string
+	for _, e := range entries {
+		if !slices.Contains(toolkits, e.DTK) {
+			toolkits = append(toolkits, e.DTK)
+		}
+	}
+	return toolkits
 }
 
 func (p *Plan) keepKernels(only []kernel.Version) error {
@@ -269,9 +306,10 @@ func (p *Plan) setStates(t Target) {
 			continue
 		}
 		owner[tag] = b.Kernel
-		b.State = Missing
 		if p.tags[tag] {
 			b.State = Published
+		} else {
+			b.Absent()
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (p *Plan) writeMissing(sb *strings.Builder) {
 	}
 }
 
-var marks = map[State]string{Published: "✅ published", Built: "✅ built", Missing: "⬜ missing", Failed: "❌ failed", Skipped: "⏹ skipped"}
+var marks = map[State]string{Published: "✅ published", Built: "✅ built", Missing: "⬜ missing", Unbuildable: "⬜ unbuildable", Failed: "❌ failed", Skipped: "⏹ skipped"}
 
 func mark(s State) string { return marks[s] }
 

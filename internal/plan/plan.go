@@ -26,6 +26,9 @@ const (
 	Published State = "published"
 	// Missing: the target does not hold the image.
 	Missing State = "missing"
+	// Unbuildable: the target does not hold the image, and there is nothing to build it with: nodes boot the kernel, and
+	// no Driver Toolkit of the catalogue is for it. Build.Error says so.
+	Unbuildable State = "unbuildable"
 	// Built: this run compiled and published the image.
 	Built State = "built"
 	// Failed: this run tried and failed; Build.Error says why.
@@ -42,18 +45,26 @@ type Build struct {
 	Image    string         `json:"image"`            // how to name it when pulling
 	State    State          `json:"state"`            //
 	Releases []version.OCP  `json:"releases"`         // the OpenShift releases that boot this kernel, ascending
-	Toolkits []string       `json:"toolkits"`         // DTK references for this kernel, in the order to try them: of the newest release first, those of a mirror before others
+	Toolkits []string       `json:"toolkits"`         // DTK references for this kernel, in the order to try them: of the newest release first, those of a mirror before others; none if it is unbuildable
 	Digest   string         `json:"digest"`           // "sha256:..." of an image that was built or looked at, else ""
 	Size     int64          `json:"size"`             // bytes of its manifest, config and layers, else 0
 	Created  time.Time      `json:"created,omitzero"` // when an image that was looked at says it was made
 	Seconds  float64        `json:"seconds"`          // wall time of this build without the DTK pull, else 0
-	Error    string         `json:"error"`            // why it failed or was skipped, else ""
+	Error    string         `json:"error"`            // why it failed, was skipped or cannot be built, else ""
 }
 
 // Due tells whether a run has to build it; with force what is published is built
-// again. What the plan has failed is never due.
+// again, if it can be. What the plan has failed is never due.
 func (b Build) Due(force bool) bool {
-	return b.State == Missing || force && b.State == Published
+	return b.State == Missing || force && b.State == Published && len(b.Toolkits) > 0
+}
+
+// Absent records that the target does not hold the image.
+func (b *Build) Absent() {
+	b.State = Missing
+	if len(b.Toolkits) == 0 {
+		b.State, b.Error = Unbuildable, "the nodes boot this kernel, and no Driver Toolkit in the catalogue is for it"
+	}
 }
 
 // NotBuilt is why there is no image where nothing is known to be wrong, as notes and pages tell it.
@@ -109,7 +120,8 @@ func (p *Plan) Kernels() []kernel.Version {
 }
 
 // Complete reports whether nothing failed, nothing was skipped and every
-// release was resolved.
+// release was resolved. What is unbuildable stays so until the catalogue
+// changes, and a run is not to blame: it is noted.
 func (p *Plan) Complete() bool {
 	return len(p.Unresolved) == 0 && p.Count(Failed) == 0 && p.Count(Skipped) == 0
 }

@@ -214,20 +214,87 @@ func TestMakeNotes(t *testing.T) {
 	}
 }
 
-// A release whose nodes boot another kernel than its toolkit is for is told of, if it is wanted.
-func TestMakeNotesNodes(t *testing.T) {
+// A release counts for the kernel that its nodes boot, also where its toolkit is for another one: it is told of, and has
+// an image that is there, one that any toolkit of the catalogue can build, or none that can be built.
+func TestMakeNodes(t *testing.T) {
 	marked := func(release string, n int, kernel, nodes string) string {
 		return strings.TrimSuffix(entry(release, n, kernel), "}") + fmt.Sprintf(`,"node-kernel":%q}`, nodes)
 	}
-	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil,
-		marked("4.20.1", 1, k94, k96), marked("4.20.2", 2, k96, k96), entry("4.20.3", 3, k96), marked("4.21.1", 4, k94, k96))
-	p, err := Make(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
+	note := func(release, nodes, toolkit string) string {
+		return "the nodes of OpenShift " + release + " boot " + nodes + ", and its Driver Toolkit is for " + toolkit +
+			": the release needs the image for what its nodes boot"
 	}
-	want := []string{"the nodes of OpenShift 4.20.1 boot " + k96 + ", and its Driver Toolkit is for " + k94 + ": the image for it will not load there"}
-	if diff := cmp.Diff(want, p.Notes); diff != "" {
-		t.Errorf("notes (-want +got):\n%s", diff)
+	tests := []struct {
+		name      string
+		published []string
+		entries   []string
+		want      string
+		toolkits  []string
+		why       string
+		notes     []string
+	}{
+		{
+			name:    "no toolkit",
+			entries: []string{marked("4.20.1", 1, k94, k96)},
+			want:    "2.24.7.0 " + k96 + " unbuildable [4.20.1] 0",
+			why:     "the nodes boot this kernel, and no Driver Toolkit in the catalogue is for it",
+			notes:   []string{note("4.20.1", k96, k94)},
+		},
+		{
+			name:      "published",
+			published: []string{"2.24.7.0-" + k96},
+			entries:   []string{marked("4.20.1", 1, k94, k96)},
+			want:      "2.24.7.0 " + k96 + " published [4.20.1] 0",
+			notes:     []string{note("4.20.1", k96, k94)},
+		},
+		{
+			name:     "the toolkit of another release",
+			entries:  []string{marked("4.20.1", 1, k94, k96), marked("4.20.2", 2, k96, k96), entry("4.20.3", 3, k96), marked("4.21.1", 4, k94, k96)},
+			want:     "2.24.7.0 " + k96 + " missing [4.20.1 4.20.2 4.20.3] 2",
+			toolkits: []string{dtk(3), dtk(2)},
+			notes:    []string{note("4.20.1", k96, k94)},
+		},
+		{
+			name:     "the toolkit of a release that is not wanted",
+			entries:  []string{marked("4.20.1", 1, k94, k96), entry("4.21.1", 4, k96), entry("4.21.2", 5, k96)},
+			want:     "2.24.7.0 " + k96 + " missing [4.20.1] 2",
+			toolkits: []string{dtk(5), dtk(4)},
+			notes:    []string{note("4.20.1", k96, k94)},
+		},
+		{
+			name:     "the toolkit says the same as the mark",
+			entries:  []string{marked("4.20.1", 1, "", k96)},
+			want:     "2.24.7.0 " + k96 + " missing [4.20.1] 1",
+			toolkits: []string{dtk(1)},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, tt.published,
+				map[string]Resolved{dtk(1): {Kernel: mustKernel(t, k96)}}, tt.entries...)
+			p, err := Make(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{tt.want}, lines(p)); diff != "" {
+				t.Fatalf("builds (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.notes, p.Notes); diff != "" {
+				t.Errorf("notes (-want +got):\n%s", diff)
+			}
+			b := p.Builds[0]
+			if diff := cmp.Diff(tt.toolkits, b.Toolkits); diff != "" || b.Error != tt.why {
+				t.Errorf("toolkits (-want +got):\n%s\nerror %q, want %q", diff, b.Error, tt.why)
+			}
+			for _, force := range []bool{false, true} {
+				if due := b.Due(force); due != (len(tt.toolkits) > 0) {
+					t.Errorf("with force %v: due %v", force, due)
+				}
+			}
+			if !p.Complete() {
+				t.Error("not complete, although there is nothing that a run can do")
+			}
+		})
 	}
 }
 

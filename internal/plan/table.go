@@ -63,7 +63,7 @@ func (p *Plan) writeTrouble(sb *strings.Builder) {
 // Summary says in one line how many builds are in which state.
 func (p *Plan) Summary() string {
 	parts := []string{}
-	for _, s := range []State{Published, Built, Missing, Failed, Skipped} {
+	for _, s := range []State{Published, Built, Missing, Unbuildable, Failed, Skipped} {
 		if n := p.Count(s); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
