@@ -1,26 +1,17 @@
 package cli
 
 import (
-	"neuron-kmod/internal/inventory"
 	"neuron-kmod/internal/kmm"
+	"neuron-kmod/internal/version"
 )
 
-// manifests writes what a cluster is told to load the images of a repository with, for the page. The page offers nothing
-// where it is "".
+// manifests writes what a cluster is told to load the images of a repository with, for the page.
 type manifests struct{ repository string }
 
-func (m manifests) module(i inventory.Image) string {
-	text, err := kmm.Module(kmm.ModuleInput{Place: kmm.DefaultPlace(), Repository: m.repository, Driver: i.Driver})
-	if err != nil {
-		return ""
-	}
-	return text
+func (m manifests) module(d version.Driver) (string, error) {
+	return kmm.Module(kmm.ModuleInput{Place: kmm.DefaultPlace(), Repository: m.repository, Driver: d})
 }
 
-func (m manifests) deviceConfig(i inventory.Image) string {
-	text, err := kmm.DeviceConfigPatch(m.repository, i.Driver)
-	if err != nil {
-		return ""
-	}
-	return text
+func (m manifests) deviceConfig(d version.Driver) (string, error) {
+	return kmm.DeviceConfigPatch(m.repository, d)
 }

@@ -135,7 +135,15 @@ func TestE2ECopy(t *testing.T) {
 			b := open(t, file(t, in))
 			eval[string](b, `(() => { `+clipboard+`; return ''; })()`)
 			b.click("#c1-0-0")
-			for kind, want := range map[string]string{"pull": newest.Pull, "deviceConfig": in.DeviceConfig(newest), "module": in.Module(newest)} {
+			config, err := in.DeviceConfig(newest.Driver)
+			if err != nil {
+				t.Fatal(err)
+			}
+			module, err := in.Module(newest.Driver)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for kind, want := range map[string]string{"pull": newest.Pull, "deviceConfig": config, "module": module} {
 				b.click(`[data-copy=` + kind + `] button`)
 				b.wait(`document.querySelector('[data-copy=` + kind + `] button').textContent === 'Copied'`)
 				b.want(kind, `window.copied`, want)
@@ -272,7 +280,7 @@ func TestE2EPictures(t *testing.T) {
 		open          string
 	}{
 		{"page-light.png", "light", 1280, 760, ""}, {"page-dark.png", "dark", 1280, 760, ""},
-		{"page-details.png", "light", 1280, 900, "c1-1-0"}, {"page-narrow.png", "dark", 390, 844, ""}, {"page-narrow-details.png", "light", 390, 844, "c1-1-0"},
+		{"page-details.png", "light", 1280, 900, "c1-1-0"}, {"page-tablet.png", "light", 800, 1000, ""}, {"page-narrow.png", "dark", 390, 844, ""}, {"page-narrow-details.png", "light", 390, 844, "c1-1-0"},
 	} {
 		b := open(t, address)
 		b.do(chromedp.EmulateViewport(shot.width, shot.height))

@@ -79,11 +79,11 @@ func sixty(t testing.TB) *inventory.Inventory {
 func input(v *inventory.Inventory) Input {
 	return Input{
 		Inventory: v, Made: made,
-		DeviceConfig: func(i inventory.Image) string {
-			return "kind: DeviceConfig\nspec:\n  driversImage: \"" + v.Repository + ":" + i.Driver.String() + "\"\n"
+		DeviceConfig: func(d version.Driver) (string, error) {
+			return "kind: DeviceConfig\nspec:\n  driversImage: \"" + v.Repository + ":" + d.String() + "\"\n", nil
 		},
-		Module: func(i inventory.Image) string {
-			return "kind: Module\nspec:\n  image: \"" + v.Repository + ":" + i.Driver.String() + "-$KERNEL_VERSION\"\n"
+		Module: func(d version.Driver) (string, error) {
+			return "kind: Module\nspec:\n  image: \"" + v.Repository + ":" + d.String() + "-$KERNEL_VERSION\"\n", nil
 		},
 	}
 }

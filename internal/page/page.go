@@ -15,15 +15,15 @@ import (
 	"time"
 
 	"neuron-kmod/internal/inventory"
+	"neuron-kmod/internal/version"
 )
 
 // Input is what a page is made from.
 type Input struct {
 	Inventory *inventory.Inventory
 	Made      time.Time // when it was made, which the page tells
-	// DeviceConfig and Module return the YAML with which a cluster uses the images of an image's driver. nil, or "" for
-	// an image, leaves its button out.
-	DeviceConfig, Module func(inventory.Image) string
+	// DeviceConfig and Module return the YAML with which a cluster uses the images of a driver. nil leaves the button out.
+	DeviceConfig, Module func(version.Driver) (string, error)
 }
 
 var (
@@ -37,9 +37,12 @@ var (
 	layoutTemplate = template.Must(template.New("page.html").Parse(layout))
 )
 
-// Write writes the page. The same input gives the same bytes.
+// Write writes the page. The same input gives the same bytes. Its errors are those of w and of the input's functions.
 func Write(w io.Writer, in Input) error {
-	v := newView(in)
+	v, err := newView(in)
+	if err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
 	// html/template takes these two as they are: they are the program's own files.
 	v.Style, v.Script = template.CSS(style), template.JS(script)
 	v.Policy = policy()

@@ -16,11 +16,31 @@ import (
 	"neuron-kmod/internal/version"
 )
 
+func viewOf(t *testing.T, in Input) *view {
+	t.Helper()
+	v, err := newView(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// A manifest that cannot be made is an error, and no page without its button.
+func TestWriteWithoutManifest(t *testing.T) {
+	broken := errors.New("no such repository")
+	in := input(fixture(t, []string{"2.28.0.0"}, 1, 1))
+	in.Module = func(version.Driver) (string, error) { return "", broken }
+	var b strings.Builder
+	if err := Write(&b, in); !errors.Is(err, broken) || b.Len() > 0 {
+		t.Errorf("got %v and %d bytes", err, b.Len())
+	}
+}
+
 // The newest releases come first, in groups by minor; what the matrix does not have for a driver is an empty cell.
 func TestGrid(t *testing.T) {
 	v := fixture(t, []string{"2.24.7.0", "2.28.0.0"}, 2, 2)
 	v.Images = v.Images[:3] // 4.21 is not planned for the second driver
-	got := newView(input(v))
+	got := viewOf(t, input(v))
 	var rows []string
 	for _, g := range got.Groups {
 		for _, r := range g.Rows {
@@ -58,7 +78,7 @@ func TestTwoKernels(t *testing.T) {
 	second.Kernel = must(t, kernel.Parse, "6.12.0-55.el10.x86_64")
 	second.State, second.Reason, second.Digest, second.Pull = inventory.Missing, "not built yet", "", ""
 	v.Images = append(v.Images, second)
-	r := newView(input(v)).Groups[0].Rows[0]
+	r := viewOf(t, input(v)).Groups[0].Rows[0]
 	want := cell{State: inventory.Missing, Label: "Missing", Reason: "not built yet", Images: "0 1"}
 	if diff := cmp.Diff([]cell{want}, r.Cells); diff != "" {
 		t.Errorf("cells (-want +got):\n%s", diff)
@@ -70,7 +90,7 @@ func TestTwoKernels(t *testing.T) {
 
 // The summary spells out the gaps of the newest releases and counts the others.
 func TestGaps(t *testing.T) {
-	got := newView(input(sixty(t)))
+	got := viewOf(t, input(sixty(t)))
 	var names []string
 	for _, g := range got.Gaps {
 		names = append(names, g.Releases+" "+g.Kernel+" "+g.Drivers+": "+g.Reason)
@@ -131,7 +151,7 @@ func hostile(t testing.TB, text string) Input {
 	v.Images[1].State, v.Images[1].Reason = inventory.Missing, text
 	v.AddUnplanned(inventory.Image{Driver: v.Drivers[0], Tag: text})
 	in := input(v)
-	in.Module = func(inventory.Image) string { return text }
+	in.Module = func(version.Driver) (string, error) { return text, nil }
 	return in
 }
 

@@ -111,7 +111,7 @@ type detail struct {
 	Module       int             `json:"module"`
 }
 
-func newView(in Input) *view {
+func newView(in Input) (*view, error) {
 	v := &view{
 		Repository: in.Inventory.Repository, Unplanned: in.Inventory.Unplanned,
 		Made: in.Made.UTC().Format(time.RFC3339), MadeShort: in.Made.UTC().Format("2006-01-02 15:04 UTC"),
@@ -119,7 +119,11 @@ func newView(in Input) *view {
 	}
 	places := map[version.OCP]map[version.Driver][]int{}
 	for n, i := range in.Inventory.Images {
-		v.Data.Images = append(v.Data.Images, v.detail(in, i))
+		one, err := v.detail(in, i)
+		if err != nil {
+			return nil, err
+		}
+		v.Data.Images = append(v.Data.Images, one)
 		if i.State == inventory.Unplanned {
 			v.Others = append(v.Others, i)
 		}
@@ -136,7 +140,7 @@ func newView(in Input) *view {
 	v.Width = len(v.Columns) + 1
 	v.addRows(in.Inventory, places)
 	v.addGaps(in.Inventory)
-	return v
+	return v, nil
 }
 
 // addRows adds the releases, the newest first.
@@ -230,8 +234,8 @@ func (g gap) same(o gap) bool {
 	return g == o
 }
 
-func (v *view) detail(in Input, i inventory.Image) detail {
-	d := detail{
+func (v *view) detail(in Input, i inventory.Image) (d detail, err error) {
+	d = detail{
 		State: i.State, Driver: i.Driver.String(), Kernel: i.Kernel.String(), Releases: join(i.Releases), Reason: i.Reason,
 		Tag: i.Tag, Digest: i.Digest, Pull: i.Pull, DeviceConfig: -1, Module: -1,
 	}
@@ -241,25 +245,29 @@ func (v *view) detail(in Input, i inventory.Image) detail {
 	if !i.Created.IsZero() {
 		d.Created = i.Created.UTC().Format("2006-01-02 15:04 UTC")
 	}
-	if in.DeviceConfig != nil && i.State == inventory.Ready {
-		d.DeviceConfig = v.text(in.DeviceConfig(i))
+	if i.State != inventory.Ready {
+		return d, nil
 	}
-	if in.Module != nil && i.State == inventory.Ready {
-		d.Module = v.text(in.Module(i))
+	if d.DeviceConfig, err = v.text(in.DeviceConfig, i.Driver); err == nil {
+		d.Module, err = v.text(in.Module, i.Driver)
 	}
-	return d
+	return d, err
 }
 
-// text keeps a text once and returns its place, -1 for none.
-func (v *view) text(s string) int {
-	if s == "" {
-		return -1
+// text keeps what write says of a driver, each text once, and returns its place, -1 for none.
+func (v *view) text(write func(version.Driver) (string, error), d version.Driver) (int, error) {
+	if write == nil {
+		return -1, nil
+	}
+	s, err := write(d)
+	if err != nil {
+		return -1, err
 	}
 	if at := slices.Index(v.Data.Texts, s); at >= 0 {
-		return at
+		return at, nil
 	}
 	v.Data.Texts = append(v.Data.Texts, s)
-	return len(v.Data.Texts) - 1
+	return len(v.Data.Texts) - 1, nil
 }
 
 func join(releases []version.OCP) string {
