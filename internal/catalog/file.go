@@ -40,6 +40,19 @@ func Open(path string) (*File, error) {
 	return &File{*c, text}, nil
 }
 
+// OpenExisting is Open for a file that has to be there; one that is not is an error with advice.
+func OpenExisting(path string) (*File, error) {
+	text, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(path, text)
+	if err != nil {
+		return nil, err
+	}
+	return &File{*c, text}, nil
+}
+
 // Differs tells whether Save would write.
 func (f *File) Differs() (bool, error) {
 	if len(f.Entries) == 0 && f.text == nil {

@@ -165,3 +165,28 @@ func TestOldReaders(t *testing.T) {
 		t.Errorf("the kernel of the nodes is read as %q", again.Entries[3].NodeKernel)
 	}
 }
+
+// A file that has to be there is opened as one that may be, and is an error with advice where it is not.
+func TestOpenExisting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.json")
+	if _, err := catalog.OpenExisting(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(hint.Of(err), "catalog update") {
+		t.Errorf("no file: error %v, hint %q", err, hint.Of(err))
+	}
+	if err := os.WriteFile(path, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := catalog.OpenExisting(path); err == nil || !strings.Contains(err.Error(), "c.json:1:1") {
+		t.Errorf("not a catalogue: error %v", err)
+	}
+	text := `[{"arch": "x86_64", "version": "4.20.1", "dtk": "quay.io/x/dtk@sha256:` + strings.Repeat("1", 64) + `"}]`
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := catalog.OpenExisting(path)
+	if err != nil || len(f.Entries) != 1 {
+		t.Fatalf("file %+v, error %v", f, err)
+	}
+	if wrote, err := f.Save(); err != nil || !wrote {
+		t.Errorf("Save: wrote %v, error %v", wrote, err)
+	}
+}

@@ -43,14 +43,20 @@ var (
 // Load reads the catalogue at path. An error of its contents is a *jsonfile.Error; one of the file system wraps
 // that.
 func Load(path string) (*Catalog, error) {
-	data, err := jsonfile.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.Wrap(err, "Make it with `neuron-kmod catalog update`, or name another file with --catalog.")
-	}
+	data, err := read(path)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(path, data)
+}
+
+// read returns the text of a catalogue that has to be there.
+func read(path string) ([]byte, error) {
+	data, err := jsonfile.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hint.Wrap(err, "Make it with `neuron-kmod catalog update`, or name another file with --catalog.")
+	}
+	return data, err
 }
 
 // Parse reads a catalogue; name is the file's name in errors, each of which is a *jsonfile.Error. Entries stay

@@ -24,13 +24,20 @@ func newCatalogVerify(a *app) *cobra.Command {
 		Use:   "verify",
 		Short: "Compare the catalogue with the Driver Toolkits and the nodes' kernels",
 		Long: `Verify looks at each entry of the matrix's minors: its Driver Toolkit exists, is
-for the kernel that is recorded, and that is the kernel that the release's nodes
-boot. Where nodes boot another one, the entry is marked with it, and plan and
-build warn; the mark is taken away when it is no longer true. No image is pulled.
+the release's, is for the kernel that is recorded, and that is the kernel that
+the release's nodes boot. No image is pulled.
+
+What the catalogue says wrongly is corrected in the file: a kernel that the
+Driver Toolkit is not for, and a Driver Toolkit that is not the release's. Where
+nodes boot another kernel than the Driver Toolkit is for, the entry is marked
+with it, and plan and build go by that kernel and say so; the mark is taken away
+when it is no longer true. A Driver Toolkit that is gone is listed and left: what is known of its
+kernel stays true, and where nothing is, plan tells of the release. --check
+writes nothing.
 
 What cannot be known, for want of credentials or of a label, is listed and is no
-error. The exit code is 1 where something differs, is missing, or could not be
-found out now.`,
+error. The exit code is 1 where something differed, though it is corrected now,
+is missing, or could not be found out now.`,
 		Example: `  neuron-kmod catalog verify
   neuron-kmod catalog verify --minors 4.20 --check -o json`,
 		Args: exactly(0, 0, "no arguments"),
@@ -39,7 +46,7 @@ found out now.`,
 	o.flags(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&o.minors, "minors", nil, "these minor `releases` in place of those of the matrix: 4.20,4.21 (repeatable)")
-	f.BoolVar(&o.check, "check", false, "do not write marks into the catalogue")
+	f.BoolVar(&o.check, "check", false, "write nothing: neither corrections nor marks")
 	return cmd
 }
 
@@ -56,12 +63,9 @@ func (o *catalogVerifyOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := catalog.Load(o.Catalog); err != nil {
-		return invalid{err}
-	}
-	c, err := o.openCatalog()
+	c, err := catalog.OpenExisting(o.Catalog)
 	if err != nil {
-		return err
+		return invalid{err}
 	}
 	s, err := o.open()
 	if err != nil {
@@ -72,7 +76,8 @@ func (o *catalogVerifyOptions) run(ctx context.Context) error {
 	if r.Entries, err = o.verify(ctx, s, c, upkeep.Scope{Selectors: sorted(selectors), PreReleases: true}); err != nil {
 		return err
 	}
-	if r.marks = marks(before, c.Entries); r.marks > 0 && !o.check {
+	r.changes = changesOf(before, c.Entries)
+	if r.changes != (changes{}) && !o.check {
 		if r.Written, err = save(c); err != nil {
 			return err
 		}
@@ -94,25 +99,50 @@ func (o *catalogVerifyOptions) verify(ctx context.Context, s *session, c *catalo
 	return append([]upkeep.Finding{}, findings...), registry.Classify(err)
 }
 
-// marks counts the marks that have come, changed or gone; both lists are of the
-// same entries, in order.
-func marks(before, after []catalog.Entry) int {
-	n := 0
+// changes counts what a verification has changed in a catalogue.
+type changes struct {
+	marks    int // have come, changed or gone
+	kernels  int // gave way to those of the Driver Toolkits
+	toolkits int // gave way to those of the releases
+}
+
+// changesOf compares lists of the same entries, in order.
+func changesOf(before, after []catalog.Entry) (n changes) {
 	for i, e := range after {
-		if e.NodeKernel != before[i].NodeKernel {
-			n++
+		was := before[i]
+		if e.NodeKernel != was.NodeKernel {
+			n.marks++
+		}
+		switch {
+		case e.DTK != was.DTK:
+			n.toolkits++
+		case e.Kernel != was.Kernel:
+			n.kernels++
 		}
 	}
 	return n
 }
 
+func (n changes) String() string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{n.toolkits, "Driver Toolkit"}, {n.kernels, "kernel"}, {n.marks, "mark"}} {
+		if part.n > 0 {
+			parts = append(parts, count(part.n, part.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // verified is the result of catalog verify.
 type verified struct {
 	Catalog string           `json:"catalog"`
-	Written bool             `json:"written"` // whether marks were written
+	Written bool             `json:"written"` // whether corrections and marks were written
 	Entries []upkeep.Finding `json:"entries"`
 
-	marks int // that are not as they were
+	changes changes // what is not as it was, written or not
 }
 
 // count returns how many entries are in a state.
@@ -152,9 +182,9 @@ func (r verified) summary() string {
 	}
 	switch {
 	case r.Written:
-		text += fmt.Sprintf("; %s written", count(r.marks, "mark"))
-	case r.marks > 0:
-		text += fmt.Sprintf("; %s not written", count(r.marks, "mark"))
+		text += fmt.Sprintf("; %s written", r.changes)
+	case r.changes != (changes{}):
+		text += fmt.Sprintf("; %s not written", r.changes)
 	}
 	return text
 }
@@ -164,12 +194,23 @@ func (r verified) verdict() error {
 	wrong, failed := r.count(upkeep.Mismatch)+r.count(upkeep.Gone), r.count(upkeep.Failed)
 	switch {
 	case wrong > 0:
-		return incomplete{hint.Wrap(fmt.Errorf("%d of %d entries of %s are not as they should be", wrong, len(r.Entries), r.Catalog),
-			"`neuron-kmod catalog update --refresh` corrects Driver Toolkits and kernels; where nodes boot another kernel, plan warns")}
+		return incomplete{hint.Wrap(fmt.Errorf("%d of %d entries of %s were not as they should be", wrong, len(r.Entries), r.Catalog), r.advice())}
 	case failed > 0:
 		return incomplete{fmt.Errorf("%d of %d entries of %s could not be checked now", failed, len(r.Entries), r.Catalog)}
 	case len(r.Entries) == 0:
 		return incomplete{hint.Wrap(errors.New(r.Catalog+" has no entry of these releases"), "run `neuron-kmod catalog update`")}
 	}
 	return nil
+}
+
+// advice says what is left to do about entries that were wrong.
+func (r verified) advice() string {
+	const lasting = "where nodes boot another kernel, plan goes by that and warns; where a Driver Toolkit is missing, a build takes another one for the same kernel"
+	switch {
+	case r.Written:
+		return "what the file said wrongly is corrected in it; " + lasting
+	case r.changes != (changes{}):
+		return "without --check the file is corrected and marked"
+	}
+	return lasting
 }
