@@ -36,7 +36,9 @@ type Entry struct {
 	Component string         // payload tag; "" is DefaultComponent, which is never spelled out here
 	// NodeKernel is what the release's nodes boot, where that was found to be another kernel than the DTK's; else zero.
 	NodeKernel kernel.Version
-	Pos        jsonfile.Position // of the entry; zero if it was not read from a file
+	// Only says that the release was found to have no other DTK than this one. It is for releases of which more are expected.
+	Only bool
+	Pos  jsonfile.Position // of the entry; zero if it was not read from a file
 }
 
 // Compare orders entries by release, then architecture, then component, which is the order of the file.
@@ -104,6 +106,7 @@ type line struct {
 	Kernel    kernel.Version `json:"kernel,omitzero"`
 	Component string         `json:"component,omitempty"`
 	Node      kernel.Version `json:"node-kernel,omitzero"`
+	Only      bool           `json:"only,omitempty"`
 }
 
 // Encode returns the catalogue as a file: sorted, two spaces of indent, a newline at the end. The same entries
@@ -112,7 +115,7 @@ type line struct {
 func (c *Catalog) Encode() ([]byte, error) {
 	lines := make([]line, len(c.Entries))
 	for i, e := range slices.SortedFunc(slices.Values(c.Entries), Entry.Compare) {
-		lines[i] = line{e.Arch, e.DTK, e.Version, e.Kernel, e.Component, e.NodeKernel}
+		lines[i] = line{e.Arch, e.DTK, e.Version, e.Kernel, e.Component, e.NodeKernel, e.Only}
 	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -226,3 +226,16 @@ func TestLoad(t *testing.T) {
 		t.Errorf("loaded %d entries from %s", len(c.Entries), c.Path)
 	}
 }
+
+// What is known of a release's toolkits is read, and written where it is true.
+func TestOnly(t *testing.T) {
+	c := mustParse(t, `[{"version": "5.0.1", "only": true, "arch": "x86_64", "dtk": "`+image("1")+`"},
+		{"version": "5.0.2", "only": false, "arch": "x86_64", "dtk": "`+image("2")+`"}]`)
+	if !c.Entries[0].Only || c.Entries[1].Only {
+		t.Errorf("entries %+v", c.Entries)
+	}
+	text, err := c.Encode()
+	if err != nil || strings.Count(string(text), "only") != 1 || !strings.Contains(string(text), "\"version\": \"5.0.1\",\n    \"only\": true\n") {
+		t.Errorf("error %v, file\n%s", err, text)
+	}
+}

@@ -22,6 +22,7 @@ const (
 	keyKernel     = "kernel"      // optional
 	keyComponent  = "component"   // optional
 	keyNodeKernel = "node-kernel" // optional
+	keyOnly       = "only"        // optional
 )
 
 // architectures are those OpenShift is released for, under the names it gives them in release tags.
@@ -111,7 +112,7 @@ func (s seen) add(e Entry) error {
 
 func parseEntry(v jsonfile.Value) (Entry, error) {
 	e := Entry{Pos: v.Pos}
-	obj, err := v.Object(keyArch, keyDTK, keyVersion, keyKernel, keyComponent, keyNodeKernel)
+	obj, err := v.Object(keyArch, keyDTK, keyVersion, keyKernel, keyComponent, keyNodeKernel, keyOnly)
 	if err != nil {
 		return e, err
 	}
@@ -132,6 +133,11 @@ func parseEntry(v jsonfile.Value) (Entry, error) {
 	}
 	if v, ok := obj.Lookup(keyComponent); ok {
 		if e.Component, err = jsonfile.ParseText(v, parseComponent); err != nil {
+			return e, err
+		}
+	}
+	if v, ok := obj.Lookup(keyOnly); ok {
+		if e.Only, err = v.Bool(); err != nil {
 			return e, err
 		}
 	}

@@ -67,6 +67,7 @@ func TestParseErrors(t *testing.T) {
 		"component empty":    {entry("", "", "", `, "component": ""`), `c.json:3:36: "" is not a component`},
 		"kernel of nodes":    {entry("", "", "", `, "node-kernel": "x"`), `c.json:3:38: "x" is not a kernel version`},
 		"nodes of another":   {entry("", "", "", `, "node-kernel": "6.1.0-1.el9.aarch64"`), "c.json:3:38: the kernel 6.1.0-1.el9.aarch64 is for aarch64"},
+		"only as text":       {entry("", "", "", `, "only": "true"`), `c.json:3:31: found the text "true" where true or false belongs`},
 		"component overlong": {entry("", "", "", `, "component": "`+strings.Repeat("a", 64)+`"`), "is not a component"},
 		"entry twice":        {strings.Replace(sample, "4.20.16", "4.20.9", 1), "c.json:4:3: driver-toolkit of OpenShift 4.20.9 for x86_64 is here twice, first in line 2: take one out"},
 		"component twice":    {strings.Replace(sample, image("5")+`"`, image("5")+`", "component": "driver-toolkit-10"`, 1), "c.json:6:3: driver-toolkit-10 of OpenShift 5.0.0 for x86_64 is here twice, first in line 5"},

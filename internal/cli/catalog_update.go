@@ -31,9 +31,10 @@ func newCatalogUpdate(a *app) *cobra.Command {
 		Short: "Bring new OpenShift releases into the catalogue",
 		Long: `Update looks for releases of the matrix's minors that the catalogue does not
 have, and adds each with its Driver Toolkits and their kernels. No image is
-pulled. Releases that it has are not asked for again, but an entry without a
-kernel is completed as soon as its Driver Toolkit can be read. Nothing is taken
-out. The file is written when something has changed, and sorted.
+pulled. Releases that it has are not asked for again, but a release of OpenShift 5
+or later with a single Driver Toolkit is looked at once for its second one, and
+an entry without a kernel is completed as soon as its Driver Toolkit can be read.
+Nothing is taken out. The file is written when something has changed, and sorted.
 
 A Driver Toolkit needs a Red Hat pull secret; without it releases are recorded
 without their kernels, which is told, and is no error. A release that cannot be
@@ -223,6 +224,7 @@ func (r updated) summary() string {
 	}
 	add(n[upkeep.Added], "added")
 	add(n[upkeep.Changed], "changed")
+	add(n[upkeep.Single], "with a single Driver Toolkit")
 	if n[upkeep.Learnt] > 0 {
 		parts = append(parts, count(n[upkeep.Learnt], "kernel")+" learnt")
 	}

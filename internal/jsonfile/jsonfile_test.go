@@ -145,6 +145,7 @@ func TestPositions(t *testing.T) {
 // R2.1: a value of the wrong kind says what it is and what belongs there.
 func TestWrongKinds(t *testing.T) {
 	text := func(v jsonfile.Value) error { _, err := v.Text(); return err }
+	truth := func(v jsonfile.Value) error { _, err := v.Bool(); return err }
 	list := func(v jsonfile.Value) error { _, err := v.List("drivers"); return err }
 	object := func(v jsonfile.Value) error { _, err := v.Object("driver", "ocp_versions"); return err }
 	tests := []struct {
@@ -158,6 +159,9 @@ func TestWrongKinds(t *testing.T) {
 		{"[]", text, "f:1:1: found a list where a text"},
 		{"{}", text, "f:1:1: found an object where a text"},
 		{"1" + strings.Repeat("0", 1000), text, "found the number 1" + strings.Repeat("0", 59) + "... where"},
+		{`"true"`, truth, `f:1:1: found the text "true" where true or false belongs: write it without quotes`},
+		{"1", truth, "f:1:1: found the number 1 where true or false"},
+		{"null", truth, "f:1:1: found null where true or false"},
 		{`"x"`, list, `f:1:1: found the text "x" where a list of drivers in [ ] belongs`},
 		{"7", list, "f:1:1: found the number 7 where a list"},
 		{"{}", list, "f:1:1: found an object where a list"},

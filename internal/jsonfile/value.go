@@ -37,6 +37,14 @@ func (v Value) Text() (string, error) {
 	return "", v.Pos.Errorf("found %s where a text in double quotes belongs", v.describe())
 }
 
+// Bool returns the truth value of v, which must be one.
+func (v Value) Bool() (bool, error) {
+	if b, ok := v.token.(bool); ok {
+		return b, nil
+	}
+	return false, v.Pos.Errorf("found %s where true or false belongs: write it without quotes", v.describe())
+}
+
 // List returns the values of v, which must be a list with at least one. what names them for errors, as in
 // "drivers".
 func (v Value) List(what string) ([]Value, error) {

@@ -29,6 +29,7 @@ const (
 	Added   = "added"
 	Changed = "changed"
 	Learnt  = "kernel learnt"
+	Single  = "single toolkit" // the release was found to have no other Driver Toolkit
 )
 
 // Change is an entry that is not as it was.
@@ -64,8 +65,8 @@ func troubleOf(e catalog.Entry, reason string, err error) Trouble {
 }
 
 // Update brings c up to date with the repository: releases of the scope that c does not have are added; those it has are
-// not asked for again, unless refresh says so. Where an entry has no kernel it is filled in, from what is known of the same
-// image, else out of the image. Nothing is ever taken out of c.
+// not asked for again, unless refresh says so or one may lack its second Driver Toolkit. Where an entry has no kernel it is
+// filled in, from what is known of the same image, else out of the image. Nothing is ever taken out of c.
 //
 // It blocks on the network until ctx ends. An error means that the repository could not be listed, or that ctx has
 // ended; then c is of no use. What could not be read otherwise is in the result.
@@ -120,10 +121,7 @@ func (u *updater) compare(listed []payload.Release) {
 
 // releases reads the releases that are new, or all with refresh, and makes entries of them.
 func (u *updater) releases(ctx context.Context, listed []payload.Release) error {
-	known := map[payload.Release]bool{}
-	for _, e := range u.Entries {
-		known[payload.Release{Version: e.Version, Arch: e.Arch}] = true
-	}
+	known := u.known()
 	due := slices.DeleteFunc(slices.Clone(listed), func(r payload.Release) bool {
 		return !u.scope.has(r.Version, r.Arch) || known[r] && !u.refresh
 	})
@@ -142,9 +140,27 @@ func (u *updater) releases(ctx context.Context, listed []payload.Release) error 
 	return nil
 }
 
+// twoToolkits is the first major version of OpenShift whose releases are expected to have two Driver Toolkits.
+const twoToolkits = 5
+
+// known tells which releases the catalogue has whole. Of a release that should have two Driver Toolkits and has one entry
+// that is not certain: whoever wrote the entry may have known of no second one. It is asked for once more, and if it has
+// no second one the entry says so from then on. It has to be the catalogue that remembers this: a nightly run in CI has
+// nothing else from the night before, and would ask for every such release again.
+func (u *updater) known() map[payload.Release]bool {
+	known, entries := map[payload.Release]bool{}, map[payload.Release]int{}
+	for _, e := range u.Entries {
+		r := payload.Release{Version: e.Version, Arch: e.Arch}
+		entries[r]++
+		known[r] = known[r] || e.Only || e.Version.Major() < twoToolkits || entries[r] > 1
+	}
+	return known
+}
+
 // merge makes the entries of a release those of its payload.
 func (u *updater) merge(release payload.Release, p *payload.Payload) {
 	have := map[string]bool{}
+	only := len(p.Toolkits) == 1 && release.Version.Major() >= twoToolkits
 	for i := range u.Entries {
 		e := &u.Entries[i]
 		if e.Version != release.Version || e.Arch != release.Arch {
@@ -152,6 +168,7 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 		}
 		have[e.Component] = true
 		dtk := p.Toolkits[e.Component]
+		e.Only = only && dtk != ""
 		switch {
 		case dtk == "":
 			u.report.Vanished = append(u.report.Vanished, troubleOf(*e, "the release does not have it", nil))
@@ -162,7 +179,7 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 	for _, component := range slices.Sorted(maps.Keys(p.Toolkits)) {
 		if !have[component] {
 			u.Entries = append(u.Entries, catalog.Entry{
-				Arch: release.Arch, DTK: p.Toolkits[component], Version: release.Version, Component: component,
+				Arch: release.Arch, DTK: p.Toolkits[component], Version: release.Version, Component: component, Only: only,
 			})
 		}
 	}
@@ -259,12 +276,8 @@ func changes(before, after []catalog.Entry) []Change {
 		old, there := was[key{e.Version, e.Arch, e.Component}]
 		c := Change{What: Added, Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, Kernel: e.Kernel}
 		if there {
-			if e.DTK == old.DTK && e.Kernel == old.Kernel && e.NodeKernel == old.NodeKernel {
+			if c.What = what(old, e); c.What == "" {
 				continue
-			}
-			c.What = Changed
-			if e.DTK == old.DTK && old.Kernel.IsZero() {
-				c.What = Learnt
 			}
 			if e.DTK != old.DTK {
 				c.WasDTK = old.DTK
@@ -276,4 +289,18 @@ func changes(before, after []catalog.Entry) []Change {
 		all = append(all, c)
 	}
 	return all
+}
+
+// what says what has become of an entry, "" for nothing worth telling: that it is no longer the only one is told by the
+// other one.
+func what(old, e catalog.Entry) string {
+	switch same := e.DTK == old.DTK && e.NodeKernel == old.NodeKernel; {
+	case same && e.Kernel == old.Kernel && (e.Only == old.Only || old.Only):
+		return ""
+	case same && e.Kernel == old.Kernel:
+		return Single
+	case e.DTK == old.DTK && old.Kernel.IsZero():
+		return Learnt
+	}
+	return Changed
 }

@@ -238,6 +238,59 @@ func TestUpdateUnreadableToolkit(t *testing.T) {
 	}
 }
 
+// A release of OpenShift 5 that was recorded with one Driver Toolkit is asked for once more: it gets its second, or is known
+// to have one from then on. That costs nothing again, with credentials or without.
+func TestUpdateStreams(t *testing.T) {
+	two := payloadtest.Release{Tag: "5.0.1-x86_64", Streams: []payloadtest.Stream{{Kernel: k1}, {Suffix: "-10", Kernel: k10}}}
+	w := newWorld(t, two, one("5.0.2-x86_64", k2), one("4.20.1-x86_64", k1))
+	whole := &catalog.Catalog{Path: "c.json"}
+	all := scope(t, "4.20", "5.0")
+	w.update(t, whole, all, false)
+	want := encode(t, whole)
+	var only []string
+	for _, e := range whole.Entries {
+		if e.Only {
+			only = append(only, e.Version.String())
+		}
+	}
+	if diff := cmp.Diff([]string{"5.0.2"}, only); diff != "" {
+		t.Errorf("said to be single (-want +got):\n%s", diff)
+	}
+	for name, change := range map[string]func(){"with credentials": func() {}, "without": w.Refuse} {
+		t.Run(name, func(t *testing.T) {
+			// As whoever knows of one Driver Toolkit only would have written it, with kernels.
+			c := &catalog.Catalog{Path: "c.json"}
+			for _, e := range whole.Entries {
+				if e.Only = false; e.Component == "" {
+					c.Entries = append(c.Entries, e)
+				}
+			}
+			change()
+			u := w.update(t, c, all, false)
+			if diff := cmp.Diff([]string{"added 5.0.1-x86_64 " + k10 + " driver-toolkit-10", "single toolkit 5.0.2-x86_64 " + k2}, told(u.Changes)); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+			if n := len(w.Requests("ocp-release", "manifests")); n != 2 {
+				t.Errorf("%d releases were asked for, want 2: %q", n, w.Requests("ocp-release"))
+			}
+			if diff := cmp.Diff(want, encode(t, c)); diff != "" {
+				t.Errorf("catalogue (-want +got):\n%s", diff)
+			}
+			u = w.update(t, c, all, false)
+			if got := w.asked(); len(u.Changes) != 0 || len(got) != 1 {
+				t.Errorf("again: %v, %q", told(u.Changes), got)
+			}
+			w.Mend()
+		})
+	}
+	// One that has got a second is no longer said to be single.
+	w.add(t, payloadtest.Release{Tag: "5.0.2-x86_64", Streams: []payloadtest.Stream{{Kernel: k2}, {Suffix: "-10", Kernel: k10}}})
+	u := w.update(t, whole, all, true)
+	if diff := cmp.Diff([]string{"added 5.0.2-x86_64 " + k10 + " driver-toolkit-10"}, told(u.Changes)); diff != "" || slices.ContainsFunc(whole.Entries, func(e catalog.Entry) bool { return e.Only }) {
+		t.Errorf("refresh: %+v (-want +got):\n%s", whole.Entries, diff)
+	}
+}
+
 // With refresh the repository is believed: another toolkit, a kernel that was written wrongly, a component that is gone.
 // A copy of the same image in another place stays.
 func TestUpdateRefresh(t *testing.T) {

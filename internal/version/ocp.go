@@ -86,6 +86,9 @@ func (v OCP) IsZero() bool { return v == OCP{} }
 // IsPreRelease tells whether v has a pre-release part, as 4.23.0-rc.1 has.
 func (v OCP) IsPreRelease() bool { return v.pre != "" }
 
+// Major returns the first number, 4 of 4.20.16.
+func (v OCP) Major() uint32 { return v.part[0] }
+
 // Minor returns the minor release a version belongs to: "4.20" for 4.20.16. It is "" for the zero value.
 func (v OCP) Minor() string {
 	if v.IsZero() {
