@@ -20,6 +20,7 @@ import (
 type catalogUpdateOptions struct {
 	catalogOptions
 	archs       []string
+	skip        []string // releases
 	preReleases bool
 	refresh     bool
 }
@@ -38,9 +39,11 @@ Nothing is taken out. The file is written when something has changed, and sorted
 
 A Driver Toolkit needs a Red Hat pull secret; without it releases are recorded
 without their kernels, which is told, and is no error. A release that cannot be
-read is told as well, the others are recorded, and the exit code is 1.`,
+read is told as well, the others are recorded, and the exit code is 1. One that is
+broken for good is left out from then on with --skip.`,
 		Example: `  neuron-kmod catalog update
   neuron-kmod catalog update --minors 4.22 --pre-releases
+  neuron-kmod catalog update --skip 4.20.7
   neuron-kmod catalog update --check -o json`,
 		Args: exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
@@ -50,6 +53,7 @@ read is told as well, the others are recorded, and the exit code is 1.`,
 	f.StringSliceVar(&o.minors, "minors", nil, "these minor `releases`, too, beside those of the matrix: 4.20,4.21 (repeatable)")
 	f.StringSliceVar(&o.archs, "arch", []string{arch}, "`architectures` of releases: x86_64, aarch64, ppc64le, s390x (repeatable)")
 	f.BoolVar(&o.preReleases, "pre-releases", false, "engineering, feature and release candidates, too")
+	f.StringSliceVar(&o.skip, "skip", nil, "leave out these `releases`, which are broken for good: 4.20.7,4.20.8 (repeatable)")
 	f.BoolVar(&o.refresh, "refresh", false, "ask again for releases and kernels that the catalogue has, and correct it")
 	f.BoolVar(&o.check, "check", false, "write nothing; exit 1 if the catalogue is not up to date")
 	return cmd
@@ -116,8 +120,16 @@ func (o *catalogUpdateOptions) scope() (upkeep.Scope, error) {
 	if err != nil {
 		return upkeep.Scope{}, err
 	}
+	var skip []version.OCP
+	for _, text := range o.skip {
+		v, err := version.ParseOCP(text)
+		if err != nil {
+			return upkeep.Scope{}, usage{hint.Wrap(fmt.Errorf("--skip: %w", err), "name releases in full, such as --skip 4.20.7")}
+		}
+		skip = append(skip, v)
+	}
 	selectors, err := o.ofMatrix(len(named) > 0)
-	return upkeep.Scope{Selectors: sorted(append(selectors, named...)), Archs: o.archs, PreReleases: o.preReleases}, err
+	return upkeep.Scope{Selectors: sorted(append(selectors, named...)), Archs: o.archs, PreReleases: o.preReleases, Skip: skip}, err
 }
 
 // warn tells what a person should know who does not read the result.
@@ -131,7 +143,11 @@ func (o *catalogUpdateOptions) warn(u *upkeep.Update) {
 			"toolkits", len(u.Refused), "reason", hint.Text(withQuayAdvice(first.DTK, first.Err())))
 	}
 	for _, t := range u.Unreadable {
-		o.log.Error("cannot be read", "release", t.Version, "arch", t.Arch, "reason", t.Reason)
+		what := "a release cannot be read"
+		if t.DTK != "" {
+			what = "the Driver Toolkit of a release cannot be read"
+		}
+		o.log.Error(what, "release", t.Version, "arch", t.Arch, "reason", t.Reason)
 	}
 }
 
@@ -231,10 +247,15 @@ func (r updated) summary() string {
 	if r.Drift && len(r.Changes) == 0 {
 		parts = append(parts, "order or layout of the file")
 	}
-	if !r.Drift {
+	unreadable := r.unreadable()
+	if !r.Drift && len(unreadable) == 0 {
 		parts = append(parts, "up to date")
+	} else if !r.Drift {
+		parts = append(parts, "nothing new in what could be read")
 	}
-	add(len(r.Unreadable), "unreadable")
+	for _, what := range unreadable {
+		parts = append(parts, what+" unreadable")
+	}
 	add(len(r.Vanished), "vanished")
 	add(len(r.Refused), "without a kernel for want of credentials")
 	text := r.Catalog + ": " + strings.Join(parts, ", ")
@@ -244,11 +265,32 @@ func (r updated) summary() string {
 	return text
 }
 
+// unreadable counts the releases and the Driver Toolkits that could not be read.
+func (r updated) unreadable() []string {
+	releases, toolkits := 0, map[string]bool{}
+	for _, t := range r.Unreadable {
+		if t.DTK == "" {
+			releases++
+		} else {
+			toolkits[t.DTK] = true
+		}
+	}
+	var parts []string
+	if releases > 0 {
+		parts = append(parts, count(releases, "release"))
+	}
+	if len(toolkits) > 0 {
+		parts = append(parts, count(len(toolkits), "Driver Toolkit"))
+	}
+	return parts
+}
+
 // verdict turns what is wrong into the exit code 1.
 func (r updated) verdict(check bool) error {
 	switch {
 	case len(r.Unreadable) > 0:
-		return incomplete{fmt.Errorf("%s could not be read", count(len(r.Unreadable), "release"))}
+		return incomplete{hint.Wrap(fmt.Errorf("%s could not be read", strings.Join(r.unreadable(), " and ")),
+			fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s", r.Unreadable[0].Version))}
 	case check && r.Drift:
 		return incomplete{hint.Wrap(errors.New(r.Catalog+" is not up to date"), "run `neuron-kmod catalog update`")}
 	}

@@ -36,7 +36,7 @@ func (w *world) costOf(releases []payloadtest.Release) cost {
 func BenchmarkUpdate(b *testing.B) {
 	all := slices.DeleteFunc(payloadtest.Sixty(), func(r payloadtest.Release) bool { return r.Tag == payloadtest.Broken })
 	w := newWorld(b, all...)
-	minors := Scope{scope(b, "4.20", "4.21", "4.22").Selectors, []string{"x86_64", "aarch64"}, true}
+	minors := Scope{Selectors: scope(b, "4.20", "4.21", "4.22").Selectors, Archs: []string{"x86_64", "aarch64"}, PreReleases: true}
 	const pages = 3
 	measure := func(b *testing.B, entries []catalog.Entry, most cost) *catalog.Catalog {
 		var c *catalog.Catalog

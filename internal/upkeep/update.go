@@ -21,7 +21,7 @@ type Update struct {
 	Unreadable []Trouble          // releases that were left out, and Driver Toolkits whose kernel is not recorded for now
 	Refused    []Trouble          // Driver Toolkits whose kernel is not recorded because their registry wants other credentials
 	Vanished   []Trouble          // what the catalogue has and the repository or the release has no more; it stays
-	Missing    []version.Selector // what selects no release of the repository
+	Missing    []version.Selector // what selects, or skips, no release of the repository
 }
 
 // What has become of an entry.
@@ -112,9 +112,14 @@ func (u *updater) compare(listed []payload.Release) {
 		}
 	}
 	for _, s := range u.scope.Selectors {
-		one := Scope{[]version.Selector{s}, u.scope.Archs, u.scope.PreReleases}
+		one := Scope{Selectors: []version.Selector{s}, Archs: u.scope.Archs, PreReleases: u.scope.PreReleases}
 		if !slices.ContainsFunc(listed, func(r payload.Release) bool { return one.has(r.Version, r.Arch) }) {
 			u.report.Missing = append(u.report.Missing, s)
+		}
+	}
+	for _, v := range u.scope.Skip { // one that was mistyped skips nothing
+		if !slices.ContainsFunc(listed, func(r payload.Release) bool { return r.Version == v }) {
+			u.report.Missing = append(u.report.Missing, version.Only(v))
 		}
 	}
 }

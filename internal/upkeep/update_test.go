@@ -94,7 +94,7 @@ func TestUpdateSixty(t *testing.T) {
 		t.Errorf("nothing new on 3 pages costs %q", got)
 	}
 
-	everything := Scope{minors.Selectors, []string{"x86_64", "aarch64"}, true}
+	everything := Scope{Selectors: minors.Selectors, Archs: []string{"x86_64", "aarch64"}, PreReleases: true}
 	w.update(t, whole, everything, false)
 	if diff := cmp.Diff(wanted(t, all, func(payload.Release) bool { return true }), lines(whole)); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
@@ -221,6 +221,26 @@ func TestUpdateRefusedKnown(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"4.20.1-x86_64", "4.20.2-x86_64 " + k2}, lines(c)); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
+	}
+}
+
+// A release that is skipped is neither read nor asked for its kernel, and is not told of; one that is not there is.
+func TestUpdateSkip(t *testing.T) {
+	w := newWorld(t, one("4.20.1-x86_64", k1), one("4.20.2-x86_64", k2), payloadtest.Release{Tag: "4.20.3-x86_64", Text: "{"})
+	c := &catalog.Catalog{Path: "c.json"}
+	w.update(t, c, scope(t, "4.20.2"), false)
+	c.Entries[0].Kernel, w.cache = kernel.Version{}, toolkit.NewCache(t.TempDir())
+	w.RemovePart(t, c.Entries[0].DTK)
+	all := scope(t, "4.20", "4.20.3")
+	for _, tag := range []string{"4.20.2-x86_64", "4.20.3-x86_64", "4.20.9-x86_64"} {
+		all.Skip = append(all.Skip, mustRelease(t, tag).Version)
+	}
+	u := w.update(t, c, all, true)
+	if diff := cmp.Diff([]string{"4.20.1-x86_64 " + k1, "4.20.2-x86_64"}, lines(c)); diff != "" || len(u.Unreadable) != 0 {
+		t.Errorf("unreadable %+v, catalogue (-want +got):\n%s", u.Unreadable, diff)
+	}
+	if len(u.Missing) != 1 || u.Missing[0].String() != "4.20.9" {
+		t.Errorf("missing %v", u.Missing)
 	}
 }
 

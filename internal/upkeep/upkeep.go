@@ -7,6 +7,7 @@ package upkeep
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -48,10 +49,14 @@ type Scope struct {
 	Selectors   []version.Selector // a minor is all its releases
 	Archs       []string           // as catalogues name them
 	PreReleases bool               // whether a minor's pre-releases are meant; one that a selector names always is
+	Skip        []version.OCP      // releases that are not meant in any case
 }
 
 // has tells whether a release is meant.
 func (s Scope) has(v version.OCP, arch string) bool {
+	if slices.Contains(s.Skip, v) {
+		return false
+	}
 	inArch := len(s.Archs) == 0
 	for _, a := range s.Archs {
 		inArch = inArch || a == arch
