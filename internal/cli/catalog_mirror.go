@@ -58,7 +58,7 @@ then 1. Only images for x86_64 are copied.`,
 	o.fileFlags(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&o.minors, "minors", nil, "also the releases of these `minors`, such as 4.22, whatever the matrix says")
-	f.BoolVar(&o.kernelsOnly, "kernels-only", false, "one Driver Toolkit for each kernel, that of the newest release: enough to build for all of them")
+	f.BoolVar(&o.kernelsOnly, "kernels-only", false, "one Driver Toolkit for each kernel, one that is there already or that of the newest release: enough to build for all of them")
 	f.BoolVar(&o.kmod, "kmod", false, "copy the published kmod images instead of Driver Toolkits")
 	f.StringVar(&o.origin, "from", "", "copy from this `place` (ecr, ecr-public, REGISTRY/REPOSITORY or oci:DIR); by default Driver Toolkits from where the catalogue says, kmod images from ecr-public")
 	f.StringVar(&o.sets, "mirror-set", "", "also write the ImageDigestMirrorSet, and for kmod images the ImageTagMirrorSet, to this `file`; - is stdout, instead of the table")
@@ -139,7 +139,7 @@ func (o *mirrorOptions) run(ctx context.Context) error {
 	if o.kmod {
 		w, err = o.kmodImages(ctx, s, in, from)
 	} else {
-		w, err = o.toolkits(ctx, s, in, from)
+		w, err = o.toolkits(ctx, s, in, from, to)
 	}
 	if err != nil {
 		return err

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sync/errgroup"
 
 	"neuron-kmod/internal/catalog"
 	"neuron-kmod/internal/ecr"
@@ -20,9 +22,10 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// toolkits are the Driver Toolkits of the wanted releases, each to be taken from from,
-// by the digest that the catalogue has, or if that is nil from where the catalogue says.
-func (o *mirrorOptions) toolkits(ctx context.Context, s *session, in plan.Input, from registry.Target) (*wanted, error) {
+// toolkits are the Driver Toolkits that to has to have of the wanted releases, each to be
+// taken from from, by the digest that the catalogue has, or if that is nil from where
+// the catalogue says.
+func (o *mirrorOptions) toolkits(ctx context.Context, s *session, in plan.Input, from, to registry.Target) (*wanted, error) {
 	entries, others, err := o.entries(in)
 	if err != nil {
 		return nil, err
@@ -30,7 +33,7 @@ func (o *mirrorOptions) toolkits(ctx context.Context, s *session, in plan.Input,
 	w := &wanted{report: &mirror.Report{OtherArch: others}}
 	all := mirror.Toolkits(in.Catalog, entries)
 	if o.kernelsOnly {
-		if all, err = o.onePerKernel(ctx, s, in, from, all, w); err != nil {
+		if all, err = o.onePerKernel(ctx, s, in, from, to, all, w); err != nil {
 			return nil, err
 		}
 	}
@@ -87,10 +90,55 @@ func (o *mirrorOptions) entries(in plan.Input) ([]catalog.Entry, int, error) {
 	return entries, others, nil
 }
 
-// onePerKernel leaves one Driver Toolkit for each kernel. Kernels that the catalogue
-// does not record are read from where the images are; one that cannot be found out is
-// a failure of its release.
-func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.Input, from registry.Target, all []mirror.Toolkit, w *wanted) ([]mirror.Toolkit, error) {
+// onePerKernel leaves one Driver Toolkit for each kernel, rather one that the destination
+// has, or the place that it is filled from: a folder may have been filled when another
+// release was the newest one of the kernel.
+func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.Input, from, to registry.Target, all []mirror.Toolkit, w *wanted) ([]mirror.Toolkit, error) {
+	if err := o.findKernels(ctx, s, in, from, all, w); err != nil {
+		return nil, err
+	}
+	var places []map[string]bool
+	for _, place := range []registry.Target{to, from} {
+		if place == nil {
+			continue
+		}
+		there, err := present(ctx, place, all)
+		if err != nil {
+			return nil, classifyPlan(fmt.Errorf("look at what is there: %w", err), place.String())
+		}
+		places = append(places, there)
+	}
+	return mirror.OnePerKernel(all, places...), nil
+}
+
+// present tells under which tags a place has the Driver Toolkits that belong there.
+func present(ctx context.Context, place registry.Target, all []mirror.Toolkit) (map[string]bool, error) {
+	tags, err := place.Tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	there := map[string]bool{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(toolkitReaders)
+	for _, t := range all {
+		if !tags[t.Tag] {
+			continue
+		}
+		group.Go(func() error {
+			has, found, err := place.Published(ctx, t.Tag)
+			mu.Lock()
+			defer mu.Unlock()
+			there[t.Tag] = found && strings.HasSuffix(t.DTK, "@"+has.Digest)
+			return err
+		})
+	}
+	return there, group.Wait()
+}
+
+// findKernels fills in the kernels that the catalogue does not record: they are read
+// from where the images are. One that cannot be found out is a failure of its release.
+func (o *mirrorOptions) findKernels(ctx context.Context, s *session, in plan.Input, from registry.Target, all []mirror.Toolkit, w *wanted) error {
 	var unknown []string
 	for _, t := range all {
 		if t.Kernel.IsZero() && !slices.Contains(unknown, t.DTK) {
@@ -99,7 +147,7 @@ func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.In
 	}
 	if from != nil && len(unknown) > 0 {
 		if err := s.readFrom(from, in.Catalog); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	found := map[string]plan.Resolved{}
@@ -109,7 +157,7 @@ func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.In
 		}
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	for i, t := range all {
 		if r, ok := found[t.DTK]; ok && r.Err == nil {
@@ -120,7 +168,7 @@ func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.In
 			})
 		}
 	}
-	return mirror.OnePerKernel(all), nil
+	return nil
 }
 
 // readFrom lets the kernels of Driver Toolkits be read from a mirror. Out of a folder

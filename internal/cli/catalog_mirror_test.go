@@ -222,6 +222,49 @@ func TestCatalogMirrorKernelsOnly(t *testing.T) {
 	}
 }
 
+// R9.1: a new release of a kernel that the destination has is no reason to copy another Driver Toolkit; one whose tag leads to
+// another image is not there.
+func TestCatalogMirrorKernelsOnlyAgain(t *testing.T) {
+	for name, to := range map[string]func(*site) string{
+		"registry": func(s *site) string { return s.internal.Host + "/mirror/dtk" },
+		"folder":   func(*site) string { return "oci:carry" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			a := s.toolkit("4.20.1", "", kernelA, true)
+			s.mirror(0, to(s), "--kernels-only")
+			s.toolkit("4.20.2", "", kernelA, true)
+			b := s.toolkit("4.20.3", "", kernelB, true)
+			want := []string{"4.20.1 " + kernelA + " there " + a, "4.20.3 " + kernelB + " copied " + b}
+			if diff := cmp.Diff(want, states(s.mirror(0, to(s), "--kernels-only"))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			// Nor does one that is filled from there ask it for what it does not have.
+			want = []string{"4.20.1 " + kernelA + " copied " + a, "4.20.3 " + kernelB + " copied " + b}
+			r := s.mirror(0, s.internal.Host+"/next/dtk", "--kernels-only", "--from", to(s))
+			if diff := cmp.Diff(want, states(r)); diff != "" {
+				t.Errorf("next (-want +got):\n%s", diff)
+			}
+		})
+	}
+	s := newSite(t)
+	s.toolkit("4.20.1", "", kernelA, true)
+	b := s.toolkit("4.20.2", "", kernelA, true)
+	img, err := random.Image(100, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.push(s.internal.Host+"/mirror/dtk", "4.20.1", img)
+	want := []string{"4.20.2 " + kernelA + " copied " + b}
+	if diff := cmp.Diff(want, states(s.mirror(0, s.internal.Host+"/mirror/dtk", "--kernels-only"))); diff != "" {
+		t.Errorf("another image (-want +got):\n%s", diff)
+	}
+	s.internal.Break(registrytest.Fault{Path: "/tags/list", Status: http.StatusForbidden})
+	if code, _, stderr := s.run(t.Context(), "catalog", "mirror", s.internal.Host+"/mirror/dtk", "--kernels-only", "--matrix", "m.json", "--catalog", "c.json"); code != 4 {
+		t.Errorf("a destination that cannot be looked at: exit code %d\n%s", code, stderr)
+	}
+}
+
 // The published kmod images of the plan are copied with their tags; one that is not published is told.
 func TestCatalogMirrorKmod(t *testing.T) {
 	s := newSite(t)

@@ -50,6 +50,31 @@ func TestToolkits(t *testing.T) {
 	if diff := cmp.Diff(want, lines(OnePerKernel(all))); diff != "" {
 		t.Errorf("one for each kernel (-want +got):\n%s", diff)
 	}
+	has := func(tags ...string) map[string]bool {
+		place := map[string]bool{}
+		for _, tag := range tags {
+			place[tag] = true
+		}
+		return place
+	}
+	for name, tt := range map[string]struct {
+		there, source map[string]bool
+		want          []string
+	}{
+		"an older one is there":   {has("4.20.9"), nil, []string{"4.20.9", "5.0.1-driver-toolkit-10", "5.0.2"}},
+		"the kernel is not known": {has("5.0.1", "4.20.11"), nil, []string{"4.20.10", "5.0.1", "5.0.1-driver-toolkit-10"}},
+		"two are there":           {has("5.0.1", "5.0.2"), nil, []string{"4.20.10", "5.0.1-driver-toolkit-10", "5.0.2"}},
+		"one is at the source":    {nil, has("4.20.9"), []string{"4.20.9", "5.0.1-driver-toolkit-10", "5.0.2"}},
+		"one is at each":          {has("5.0.1"), has("5.0.2", "4.20.9"), []string{"4.20.9", "5.0.1", "5.0.1-driver-toolkit-10"}},
+	} {
+		var got []string
+		for _, t := range OnePerKernel(all, tt.there, tt.source) {
+			got = append(got, t.Tag)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
 }
 
 func lines(all []Toolkit) (out []string) {

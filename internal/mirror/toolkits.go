@@ -35,17 +35,28 @@ func Toolkits(c *catalog.Catalog, entries []catalog.Entry) []Toolkit {
 	return all
 }
 
-// OnePerKernel returns, for each kernel, the DTK of the newest release that has it, in the order of all. Those whose kernel is
-// not known are not among them.
-func OnePerKernel(all []Toolkit) []Toolkit {
-	newest := map[kernel.Version]Toolkit{}
+// OnePerKernel returns one DTK for each kernel, in the order of all: the newest release's of those that the first of places
+// has, else of those that the next one has, else of all. A place is given as the tags that it has; the first is the
+// mirror itself. Any DTK of a kernel will do, so a new release of a kernel that the mirror has is no reason to copy
+// another gigabyte. Those whose kernel is not known are not among them.
+func OnePerKernel(all []Toolkit, places ...map[string]bool) []Toolkit {
+	chosen := map[kernel.Version]Toolkit{}
 	for _, t := range all {
-		have, ok := newest[t.Kernel]
-		if !ok || t.Release.Compare(have.Release) > 0 {
-			newest[t.Kernel] = t
+		if have, ok := chosen[t.Kernel]; !ok || better(t, have, places) {
+			chosen[t.Kernel] = t
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(t Toolkit) bool {
-		return t.Kernel.IsZero() || newest[t.Kernel] != t
+		return t.Kernel.IsZero() || chosen[t.Kernel] != t
 	})
+}
+
+// better tells whether t rather than another DTK of its kernel is to be the one.
+func better(t, other Toolkit, places []map[string]bool) bool {
+	for _, has := range places {
+		if has[t.Tag] != has[other.Tag] {
+			return has[t.Tag]
+		}
+	}
+	return t.Release.Compare(other.Release) > 0
 }
