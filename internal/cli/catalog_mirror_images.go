@@ -77,6 +77,7 @@ func (o *mirrorOptions) entries(in plan.Input) ([]catalog.Entry, int, error) {
 		}
 		selectors = append(selectors, s)
 	}
+	selectors = sorted(selectors) // drivers share minors
 	entries, others := in.Catalog.Select(selectors, in.Arch)
 	for _, s := range selectors {
 		err := in.Catalog.Missing(s, in.Arch)

@@ -322,6 +322,17 @@ func TestCatalogMirrorSetOnly(t *testing.T) {
 	}
 }
 
+// A minor that the catalogue does not have is told once, though several drivers are for it.
+func TestCatalogMirrorMissing(t *testing.T) {
+	s := newSite(t)
+	s.write("m.json", `[{"driver": "2.24.7.0", "ocp_versions": ["4.21", "4.20"]}, {"driver": "2.22.2.0", "ocp_versions": ["4.20", "4.21"]}]`)
+	s.toolkit("4.20.1", "", kernelA, true)
+	code, _, stderr := s.run(t.Context(), "catalog", "mirror", "oci:out", "--dry-run", "--matrix", "m.json", "--catalog", "c.json")
+	if code != 0 || strings.Count(stderr, "asks for more than the catalogue has") != 1 {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}
+
 // What stands in the way of all of it decides the exit code.
 func TestCatalogMirrorFails(t *testing.T) {
 	s := newSite(t)
