@@ -49,7 +49,7 @@ lint: ## formatting, vet, staticcheck, shellcheck, actionlint
 bench: ## the benchmarks of the issue: counts and ratios
 	@scripts/setup.sh test
 	go run ./cmd/lab -dir $(LAB) prepare
-	go test -run '^$$' -bench . -benchtime 1x -count=1 ./internal/toolkit ./internal/upkeep
+	go test -run '^$$' -bench . -benchtime 1x -count=1 ./internal/toolkit ./internal/upkeep ./internal/cli
 	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./internal/e2e
 
 clean: ## remove what make has made

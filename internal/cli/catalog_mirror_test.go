@@ -30,15 +30,16 @@ import (
 // site is a folder with a matrix and a catalogue, a registry with Driver Toolkits as quay.io has them, and one of a cluster
 // without internet.
 type site struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	source   *registrytest.Server
 	internal *registrytest.Server
-	base     v1.Layer
+	base     v1.Layer // that all toolkits have
+	own      int64    // bytes of a layer that each toolkit has to itself; 0 for none
 	catalog  []map[string]string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	base, err := random.Layer(50<<10, types.DockerLayer)
 	if err != nil {
@@ -66,7 +67,15 @@ func (s *site) toolkit(release, component, kernel string, recorded bool) string 
 	if err := errors.Join(w.WriteHeader(h), func() error { _, err := w.Write(text); return err }(), w.Close()); err != nil {
 		s.t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(empty.Image, s.base, static.NewLayer(metadata.Bytes(), types.DockerUncompressedLayer))
+	layers := []v1.Layer{s.base, static.NewLayer(metadata.Bytes(), types.DockerUncompressedLayer)}
+	if s.own > 0 {
+		layer, err := random.Layer(s.own, types.DockerLayer)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		layers = append(layers, layer)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
