@@ -46,6 +46,7 @@ func newCatalog(a *app) *cobra.Command {
 type catalogOptions struct {
 	*app
 	from   string
+	images string // "", or where the images are that releases are made of
 	minors []string
 	check  bool
 	output string // "text" or "json"
@@ -54,7 +55,8 @@ type catalogOptions struct {
 func (o *catalogOptions) flags(cmd *cobra.Command) {
 	o.fileFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.from, "from", payload.DefaultRepository, "`repository` of OpenShift's release images, or a mirror of it with the same tags")
+	f.StringVar(&o.from, "from", payload.DefaultRepository, "`repository` of OpenShift's release images, or a mirror of it with the same tags; see --images-from")
+	f.StringVar(&o.images, "images-from", "", "read Driver Toolkits and node images in this `REGISTRY/REPOSITORY`, by their digests; by default where the releases say, which is at quay.io")
 	f.StringVarP(&o.output, "output", "o", "text", "`format` of the result: text or json")
 }
 
@@ -138,13 +140,33 @@ func (o *catalogOptions) keeper(s *session) (*upkeep.Keeper, *steps, error) {
 	if err != nil {
 		return nil, nil, usage{fmt.Errorf("--from: %w", err)}
 	}
+	toolkits := &toolkit.Reader{Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Log: s.log}
+	if o.images != "" {
+		if err := checkRepository(o.images); err != nil {
+			return nil, nil, usage{fmt.Errorf("--images-from: %w", err)}
+		}
+		repository.Images = o.images
+		toolkits.Locate = func(_ context.Context, dtk string) (string, error) { return repository.Place(dtk), nil }
+	}
 	steps := &steps{progress: term.NewProgress(o.stderr, o.live && !o.quiet, o.log), tasks: map[string]build.Task{}}
 	return &upkeep.Keeper{
 		Repository: repository,
-		Toolkits:   &toolkit.Reader{Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Log: s.log},
+		Toolkits:   toolkits,
 		Parallel:   toolkitReaders,
 		Progress:   steps.tell,
 	}, steps, nil
+}
+
+// checkRepository returns an error for what is no repository of a registry.
+func checkRepository(text string) error {
+	kind, _, err := registry.ParseTarget(text)
+	if err == nil && kind != registry.KindRegistry {
+		err = fmt.Errorf("%q is not a repository of a registry", text)
+	}
+	if err != nil {
+		return hint.Wrap(err, "name it as REGISTRY/REPOSITORY, without a tag")
+	}
+	return nil
 }
 
 // classifyKeeping marks the errors of a keeper that are the caller's.

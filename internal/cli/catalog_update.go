@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,10 +41,15 @@ Nothing is taken out. The file is written when something has changed, and sorted
 A Driver Toolkit needs a Red Hat pull secret; without it releases are recorded
 without their kernels, which is told, and is no error. A release that cannot be
 read is told as well, the others are recorded, and the exit code is 1. One that is
-broken for good is left out from then on with --skip.`,
+broken for good is left out from then on with --skip.
+
+--from names a mirror of the release images alone. What they are made of is read
+where they say, which needs a way to quay.io, or in the mirror that --images-from
+names. The catalogue has the images under their own names in any case.`,
 		Example: `  neuron-kmod catalog update
   neuron-kmod catalog update --minors 4.22 --pre-releases
   neuron-kmod catalog update --skip 4.20.7
+  neuron-kmod catalog update --from registry.example.com/ocp4/openshift4 --images-from registry.example.com/ocp4/openshift4
   neuron-kmod catalog update --check -o json`,
 		Args: exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
@@ -140,7 +146,7 @@ func (o *catalogUpdateOptions) warn(u *upkeep.Update) {
 	if len(u.Refused) > 0 {
 		first := u.Refused[0]
 		o.log.Warn("kernels are not recorded, because their Driver Toolkits cannot be read with these credentials",
-			"toolkits", len(u.Refused), "reason", hint.Text(withQuayAdvice(first.DTK, first.Err())))
+			"toolkits", len(u.Refused), "reason", hint.Text(withQuayAdvice(cmp.Or(o.images, first.DTK), first.Err())))
 	}
 	for _, t := range u.Unreadable {
 		what := "a release cannot be read"

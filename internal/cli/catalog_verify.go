@@ -31,13 +31,16 @@ What the catalogue says wrongly is corrected in the file: a kernel that the
 Driver Toolkit is not for, and a Driver Toolkit that is not the release's. Where
 nodes boot another kernel than the Driver Toolkit is for, the entry is marked
 with it, and plan and build go by that kernel and say so; the mark is taken away
-when it is no longer true. A Driver Toolkit that is gone is listed and left: what is known of its
-kernel stays true, and where nothing is, plan tells of the release. --check
-writes nothing.
+when it is no longer true. A Driver Toolkit that is gone is listed and left: what
+is known of its kernel stays true, and where nothing is, plan tells of the
+release. --check writes nothing.
 
 What cannot be known, for want of credentials or of a label, is listed and is no
 error. The exit code is 1 where something differed, though it is corrected now,
-is missing, or could not be found out now.`,
+is missing, or could not be found out now.
+
+Without a way to quay.io it wants --images-from beside --from, as catalog update
+does.`,
 		Example: `  neuron-kmod catalog verify
   neuron-kmod catalog verify --minors 4.20 --check -o json`,
 		Args: exactly(0, 0, "no arguments"),

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"neuron-kmod/internal/payload/payloadtest"
@@ -25,6 +28,7 @@ type releaseServer struct {
 //	releases break TAG                          add a release that cannot be read
 //	releases remove TAG                         remove a release
 //	releases remove-toolkit TAG                 remove the Driver Toolkit of a release
+//	releases mirror                             copy the images of all releases to a repository, and name it in $IMAGES
 //	releases refuse | mend                      show Driver Toolkits to nobody; to everyone again
 func releasesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	s, ok := ts.Value(releasesKey{}).(*releaseServer)
@@ -46,7 +50,11 @@ func releasesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case verb == "remove" && len(args) == 1:
 		s.store.Remove(s.t, args[0])
 	case verb == "remove-toolkit" && len(args) == 1:
-		s.store.RemovePart(s.t, s.added[args[0]].Toolkits[""])
+		toolkits := s.added[args[0]].Toolkits
+		s.store.RemovePart(s.t, toolkits[""])
+		delete(toolkits, "")
+	case verb == "mirror":
+		ts.Setenv("IMAGES", s.mirror(ts))
 	case verb == "refuse":
 		s.store.Refuse()
 	case verb == "mend":
@@ -54,4 +62,24 @@ func releasesCommand(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("releases %s: see releasesCommand", verb)
 	}
+}
+
+// mirror copies Driver Toolkits and node images, by their digests, and names the repository.
+func (s *releaseServer) mirror(ts *testscript.TestScript) string {
+	to := s.store.Host + "/ocp4/openshift4"
+	for _, added := range s.added {
+		for _, images := range []map[string]string{added.Toolkits, added.Nodes} {
+			for _, image := range images {
+				_, digest, _ := strings.Cut(image, "@")
+				original, err := name.NewDigest(image)
+				ts.Check(err)
+				copied, err := name.NewDigest(to + "@" + digest)
+				ts.Check(err)
+				img, err := remote.Image(original)
+				ts.Check(err)
+				ts.Check(remote.Write(copied, img))
+			}
+		}
+	}
+	return to
 }

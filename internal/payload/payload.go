@@ -60,6 +60,10 @@ func ParseTag(tag string) (Release, bool) {
 // Repository is a repository of release images: OpenShift's own, or a mirror of it that keeps the tags. It may be used
 // from several goroutines.
 type Repository struct {
+	// Images is a repository, "HOST/REPOSITORY", in which the images that releases are made of are read, by their digests; ""
+	// means that each is read where the release says.
+	Images string
+
 	client *registry.Client
 	target registry.Target
 	repo   name.Repository
@@ -82,7 +86,7 @@ func NewRepository(client *registry.Client, where string) (*Repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("repository of releases: %w", err)
 	}
-	return &Repository{client, target, repo}, nil
+	return &Repository{client: client, target: target, repo: repo}, nil
 }
 
 // String returns the repository as it was named.
@@ -136,6 +140,14 @@ func (r *Repository) Read(ctx context.Context, release Release) (*Payload, error
 	return p, nil
 }
 
+// Place returns where an image of a release, REPOSITORY@sha256:DIGEST, is to be read.
+func (r *Repository) Place(image string) string {
+	if _, digest, ok := strings.Cut(image, "@"); ok && r.Images != "" {
+		return r.Images + "@" + digest
+	}
+	return image
+}
+
 // ErrNoKernel says that an image of a node has no label with its kernel.
 var ErrNoKernel = errors.New("the image of the nodes has no label with its kernel")
 
@@ -143,8 +155,10 @@ var ErrNoKernel = errors.New("the image of the nodes has no label with its kerne
 var kernelLabels = []string{"com.coreos.rpm.kernel", "ostree.linux"}
 
 // NodeKernel returns the kernel that an image of nodes boots, by its labels. image is REPOSITORY@sha256:DIGEST, of any
-// repository. It costs two requests. Among its errors are ErrNoKernel and those of package registry.
+// repository; it is read where Place says. It costs two requests. Among its errors are ErrNoKernel and those of package
+// registry.
 func (r *Repository) NodeKernel(ctx context.Context, image, arch string) (kernel.Version, error) {
+	image = r.Place(image)
 	img, _, err := r.client.Image(ctx, image)
 	if err != nil {
 		return kernel.Version{}, err

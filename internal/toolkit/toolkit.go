@@ -30,8 +30,8 @@ type Reader struct {
 	Cache  *Cache       // nil means that nothing is remembered
 	Log    *slog.Logger // nil means silence
 
-	// Locate returns where the image dtk is to be read, by the same digest; nil means where dtk says. It is asked only
-	// for what the cache does not have. What Kernel returns and says is dtk's in any case.
+	// Locate returns where the image dtk is to be read, by the same digest; nil means where dtk says. Kernel asks it only
+	// for what the cache does not have, and what it returns and says is dtk's in any case.
 	Locate func(ctx context.Context, dtk string) (string, error)
 }
 
@@ -89,10 +89,18 @@ func (r *Reader) Kernel(ctx context.Context, dtk string) (kernel.Version, error)
 // Known returns the kernel that dtk is for if the cache has it.
 func (r *Reader) Known(dtk string) (kernel.Version, bool) { return r.Cache.get(digestOf(dtk)) }
 
-// Exists returns nil if the registry shows the image dtk ("REPOSITORY@sha256:DIGEST"), at the cost of one request. The
-// error of an image that is not there satisfies registry.Is404.
+// Exists returns nil if the registry shows the image dtk ("REPOSITORY@sha256:DIGEST") where it is to be read, at the cost of
+// one request. The error of an image that is not there satisfies registry.Is404.
 func (r *Reader) Exists(ctx context.Context, dtk string) error {
-	_, _, err := r.Client.Image(ctx, dtk)
+	ref, err := name.NewDigest(dtk, name.StrictValidation)
+	if err != nil {
+		return fmt.Errorf("driver toolkit %q: %w", dtk, err)
+	}
+	place, err := r.locate(ctx, ref)
+	if err != nil {
+		return err
+	}
+	_, _, err = r.Client.Image(ctx, place.String())
 	return err
 }
 

@@ -247,6 +247,12 @@ func TestKnownAndExists(t *testing.T) {
 	if err := r.Exists(t.Context(), s.Host+"/openshift/dtk@sha256:"+strings.Repeat("a", 64)); !registry.Is404(err) {
 		t.Errorf("error %v for an image that is not there", err)
 	}
+	r.Locate = func(_ context.Context, dtk string) (string, error) {
+		return s.Host + "/copies/dtk@" + digestOf(dtk), nil
+	}
+	if err := r.Exists(t.Context(), dtk); !registry.Is404(err) || len(s.Requests("/copies/dtk/manifests")) != 1 {
+		t.Errorf("error %v of a copy that is not there, with requests %q", err, s.Requests())
+	}
 }
 
 // R8: claims of a manifest are not followed without end.
