@@ -33,11 +33,7 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := Parse(path, text)
-	if err != nil {
-		return nil, err
-	}
-	return &File{*c, text}, nil
+	return parseFile(path, text)
 }
 
 // OpenExisting is Open for a file that has to be there; one that is not is an error with advice.
@@ -46,6 +42,10 @@ func OpenExisting(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseFile(path, text)
+}
+
+func parseFile(path string, text []byte) (*File, error) {
 	c, err := Parse(path, text)
 	if err != nil {
 		return nil, err
