@@ -22,7 +22,7 @@ import (
 func cloud(t *testing.T, o lab.CloudOptions, releases ...lab.Release) *lab.Env {
 	t.Helper()
 	env := start(t, lab.Options{
-		Cloud: &o, Releases: releases, Matrix: []lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20"}}},
+		Cloud: &o, SharedStorage: residents(t), Releases: releases, Matrix: []lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20"}}},
 	})
 	quickDriver(t, env)
 	return env

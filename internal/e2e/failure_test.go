@@ -31,9 +31,8 @@ const patience = 2 * time.Minute
 // toolkitPath is any request for a Driver Toolkit; the base image is in the same registry.
 var toolkitPath = regexp.MustCompile(`/` + lab.ToolkitRepository + `/`)
 
-// failures is the environment that the tests of failures share, so that the layers of its first Driver Toolkit
-// stay in podman's storage: another pull for that kernel takes a moment. A benchmark needs a cold one and
-// starts its own.
+// failures is the environment that the tests of failures share. Its podman has the residents' layers: a pull for one of
+// their kernels takes a moment.
 var failures struct {
 	env *lab.Env
 	dir string
@@ -74,7 +73,7 @@ const (
 	other  = "2.22.2.0"
 )
 
-// known is release 4.20.1 on the kernel whose layers are in podman's storage; the catalogue has the kernel.
+// known is release 4.20.1 on the kernel of a resident; the catalogue has the kernel.
 func known() lab.Release {
 	return lab.Release{Version: "4.20.1", Toolkit: lab.Toolkit{Kernel: sharedLab.DebianKernel(lab.Plain)}, Known: true}
 }
@@ -92,17 +91,12 @@ func startFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err := sharedLab.Start(context.WithoutCancel(t.Context()), lab.Options{Dir: dir, Faults: true})
+	env, err := sharedLab.Start(context.WithoutCancel(t.Context()), lab.Options{Dir: dir, SharedStorage: residents(t), Faults: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	failures.env, failures.dir = env, dir
 	quickDriver(t, env)
-	resident, err := env.PushToolkit(t.Context(), lab.Toolkit{Kernel: known().Toolkit.Kernel, Release: "resident"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tool(t, env, "podman", "pull", "--quiet", "--authfile", env.AuthFile, resident)
 }
 
 // closeFailures ends the shared environment; TestMain calls it.

@@ -56,7 +56,7 @@ func setUp(m *testing.M) (code int, err error) {
 		return 1, fmt.Errorf("open the lab: %w", err)
 	}
 	code = m.Run()
-	return code, closeFailures()
+	return code, errors.Join(closeFailures(), closeWarm())
 }
 
 // start brings an environment up for one test, in a folder of its own.

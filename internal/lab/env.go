@@ -36,6 +36,9 @@ type Options struct {
 	// KeepStorage: podman's storage, which is the environment's own, stays after Close. It is removed
 	// otherwise, with the containers that are left in it.
 	KeepStorage bool
+	// SharedStorage, if set, is Env.Storage of an environment that is not closed: podman has its images here as well, without
+	// a pull, and does not change them. A toolkit whose layers are there is pulled in a moment.
+	SharedStorage string
 	// Faults: there are fault injectors in front of both registries.
 	Faults bool
 	// Cloud, if set, adds stand-ins for AWS, for GitHub's identities and for Quay, and an internet in which they are.
@@ -50,6 +53,7 @@ type Env struct {
 	AuthFile string   // credentials of both registries
 	CAFile   string   // who signed the registries' certificates
 	Vars     []string // KEY=value for the program's environment, its engine included
+	Storage  string   // folder of podman's images
 
 	ToolkitHost   string // HOST:PORT of the DTK registry, which has the base image as well
 	TargetHost    string
@@ -97,10 +101,15 @@ func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 	if err := e.lock(ctx); err != nil {
 		return nil, err
 	}
-	storage, err := newPodmanStorage(dir)
+	var shared []string
+	if o.SharedStorage != "" {
+		shared = append(shared, o.SharedStorage)
+	}
+	storage, err := newPodmanStorage(dir, shared...)
 	if err != nil {
 		return nil, err
 	}
+	e.Storage = storage.graph
 	if !o.KeepStorage {
 		e.closers = append(e.closers, func() error { return storage.remove(ctx) })
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -23,8 +24,9 @@ type podmanStorage struct {
 	run   string // what a reboot may forget; outside of the folder, because podman wants its path short
 }
 
-// newPodmanStorage describes the storage in dir to podman, which makes it when it first needs it.
-func newPodmanStorage(dir string) (*podmanStorage, error) {
+// newPodmanStorage describes the storage in dir to podman, which makes it when it first needs it. Podman finds the images
+// and layers of the storages in shared as well, and does not change them.
+func newPodmanStorage(dir string, shared ...string) (*podmanStorage, error) {
 	sum := sha256.Sum256([]byte(dir))
 	s := &podmanStorage{
 		conf:  filepath.Join(dir, "storage.conf"),
@@ -32,6 +34,13 @@ func newPodmanStorage(dir string) (*podmanStorage, error) {
 		run:   filepath.Join(os.TempDir(), fmt.Sprintf("neuron-kmod-lab-%d-%s", os.Getuid(), hex.EncodeToString(sum[:4]))),
 	}
 	text := fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %s\nrunroot = %s\n", strconv.Quote(s.graph), strconv.Quote(s.run))
+	if len(shared) > 0 {
+		quoted := make([]string, len(shared))
+		for i, graph := range shared {
+			quoted[i] = strconv.Quote(graph)
+		}
+		text += "[storage.options]\nadditionalimagestores = [" + strings.Join(quoted, ", ") + "]\n"
+	}
 	return s, renameio.WriteFile(s.conf, []byte(text), 0o644)
 }
 
