@@ -13,7 +13,8 @@ import (
 )
 
 // The main job, whole and real: sixty releases on six kernels, two drivers, from two JSON files to images that
-// modprobe accepts, one for each driver and kernel, each listing its releases; then again, with nothing to do.
+// modprobe accepts, one for each driver and kernel, each listing its releases; then again, with nothing to do. One driver
+// is compiled file by file, the other, with the same code, in one unit.
 // R2.1, R2.2, R3.1, R4.1, R4.2, R4.3, R5.1, R5.2, R5.3, R6.2, R6.3, R9.1, R10.1
 func TestBuild(t *testing.T) {
 	env := start(t, lab.Options{
@@ -23,6 +24,7 @@ func TestBuild(t *testing.T) {
 			{Driver: "2.28.0.0", OCPVersions: []string{"4.20"}},                 // on three of them
 		},
 	})
+	serveInUnits(t, env, "2.24.7.0", 1)
 	before := images(t, env)
 	env.ToolkitFaults.Reset()
 	first := mustBuild(t, env)
@@ -31,9 +33,14 @@ func TestBuild(t *testing.T) {
 	}
 	expectClean(t, env, before)
 	checkReleases(t, env, first.report)
-	for _, b := range first.report.Builds {
-		t.Run(b.Tag, func(t *testing.T) { checkImage(t, env, b) })
-	}
+	t.Run("images", func(t *testing.T) {
+		for _, b := range first.report.Builds {
+			t.Run(b.Tag, func(t *testing.T) {
+				t.Parallel()
+				checkImage(t, env, b)
+			})
+		}
+	})
 	env.ToolkitFaults.Reset()
 	env.TargetFaults.Reset()
 	again := mustBuild(t, env)
@@ -45,6 +52,15 @@ func TestBuild(t *testing.T) {
 	}
 	if n := env.TargetFaults.Total().Requests; n > 3*len(again.report.Drivers) {
 		t.Errorf("a run with nothing to do asked the target %d times", n)
+	}
+}
+
+// serveInUnits serves a driver with the code that it has, but in n files for the compiler.
+func serveInUnits(t *testing.T, env *lab.Env, version string, n int) {
+	t.Helper()
+	spec := lab.RPMSpec{Version: driverVersion(t, version), Edit: lab.InUnits(n)}
+	if err := lab.WriteDriver(env.Downloads.Dir, spec); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -68,16 +84,15 @@ func checkReleases(t *testing.T, env *lab.Env, r report) {
 	}
 }
 
-// checkImage looks at a published image with the tools a cluster and an administrator use.
+// checkImage looks at a published image with the tools a cluster and an administrator use. What podman then has goes with
+// the environment's storage: a removal would disturb the pull of the next image, which shares layers.
 func checkImage(t *testing.T, env *lab.Env, b built) {
 	root := t.TempDir()
 	img := tool(t, env, "podman", "pull", "--quiet", "--authfile", env.AuthFile, env.Target+":"+b.Tag)
 	id := strings.TrimSpace(img)
-	defer podman(t, env, "rmi", id)
 	tarball := filepath.Join(root, "rootfs.tar")
 	container := strings.TrimSpace(tool(t, env, "podman", "create", id, "true"))
 	tool(t, env, "podman", "export", "--output", tarball, container)
-	podman(t, env, "rm", container)
 	tool(t, env, "tar", "-C", root, "-xf", tarball)
 
 	modules := filepath.Join(root, "opt/lib/modules", b.Kernel)
@@ -145,16 +160,9 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 // processors; and the engine as builder gives the same files and labels as the native one.
 // R5.2, R5.3
 func TestBuildReproducible(t *testing.T) {
-	kernels := []string{sharedLab.DebianKernel(lab.Plus)}
-	releases := lab.Releases(1, kernels)
-	env := start(t, lab.Options{Releases: releases})
+	env := start(t, lab.Options{SharedStorage: residents(t), Releases: lab.Releases(1, []string{sharedLab.DebianKernel(lab.Plus)})})
+	serveInUnits(t, env, "2.24.7.0", 2) // so that two processors have something to do at the same time
 	env.Vars = append(env.Vars, "SOURCE_DATE_EPOCH=1700000000")
-	resident, err := env.PushToolkit(t.Context(), lab.Toolkit{Kernel: kernels[0], Release: "resident"}) // its layers are those of the release's
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := tool(t, env, "podman", "pull", "--quiet", "--authfile", env.AuthFile, resident)
-	defer podman(t, env, "rmi", strings.TrimSpace(id))
 	layouts := lowercaseDir(t)
 	layout := func(name string) string { return "oci:" + filepath.Join(layouts, name) }
 	a := mustBuild(t, env, "--target", layout("a"), "--jobs", "1")

@@ -143,7 +143,8 @@ func TestTargetStays(t *testing.T) {
 }
 
 // R4.2 and the point 5: on each side of each bound, the driver compiles with the rules that are due
-// and, where some are, does not without them.
+// and, where some are, does not without them. All of its code is compiled, in one unit; e2e.TestBuild compiles it file by
+// file.
 func TestRulesDecideWhetherTheDriverCompiles(t *testing.T) {
 	l := openLab(t)
 	e := startEnv(t, l, Options{Dir: t.TempDir()})
@@ -199,7 +200,7 @@ func pullToolkit(t *testing.T, e *Env, kernel string) string {
 func sources(t *testing.T, version, kernelName string) (pristine, patched string) {
 	t.Helper()
 	v, dir := driverVersion(t, version), t.TempDir()
-	if err := WriteDriver(dir, RPMSpec{Version: v}); err != nil {
+	if err := WriteDriver(dir, RPMSpec{Version: v, Edit: InUnits(1)}); err != nil {
 		t.Fatal(err)
 	}
 	k, err := kernel.Parse(kernelName)

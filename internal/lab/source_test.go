@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,5 +111,37 @@ func unpack(t *testing.T, rpm *rpmutils.Rpm) Files {
 			t.Fatal(err)
 		}
 		got[strings.TrimPrefix(info.Name(), "/usr/src/aws-neuronx-2.24.7.0/")] = body
+	}
+}
+
+// All of the driver's code is in the units, and only the units are compiled.
+func TestInUnits(t *testing.T) {
+	files, err := DriverSource(driverVersion(t, "2.24.7.0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for name := range files {
+		if strings.HasSuffix(name, ".c") {
+			want = append(want, "#include \""+name+"\"")
+		}
+	}
+	InUnits(2)(files)
+	var got []string
+	for _, unit := range []string{"neuron_unit_0.c", "neuron_unit_1.c"} {
+		lines := strings.Split(strings.TrimSpace(string(files[unit])), "\n")
+		if len(lines) < 2 {
+			t.Errorf("%s: %q", unit, lines)
+		}
+		got = append(got, lines...)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	kbuild := string(files["Kbuild"])
+	if strings.Count(kbuild, "neuron-objs") != 2 || !strings.Contains(kbuild, "neuron_unit_1.o") || !strings.Contains(kbuild, "-Werror") {
+		t.Errorf("Kbuild:\n%s", kbuild)
 	}
 }
