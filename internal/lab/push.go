@@ -37,8 +37,9 @@ func (e *Env) PushToolkit(ctx context.Context, t Toolkit) (string, error) {
 	return e.ToolkitHost + "/" + ToolkitRepository + "@" + digest.String(), nil
 }
 
-// ToolkitSize is how many bytes the layers and the configuration of a release's DTK have as the registry has them.
-func (e *Env) ToolkitSize(ctx context.Context, r Release) (int64, error) {
+// OwnSize is how many bytes a release's DTK has in the registry, layers and configuration, without the toolchain's layer,
+// which all toolkits share.
+func (e *Env) OwnSize(ctx context.Context, r Release) (int64, error) {
 	r.Toolkit.Release = r.Version
 	img, err := e.lab.Toolkit(ctx, r.Toolkit)
 	if err != nil {
@@ -50,7 +51,9 @@ func (e *Env) ToolkitSize(ctx context.Context, r Release) (int64, error) {
 	}
 	size := manifest.Config.Size
 	for _, l := range manifest.Layers {
-		size += l.Size
+		if l.Digest != e.lab.toolchain.meta.Digest {
+			size += l.Size
+		}
 	}
 	return size, nil
 }
