@@ -200,7 +200,12 @@ func completeness(p *plan.Plan) error {
 	if p.Complete() {
 		return nil
 	}
-	return incomplete{errors.New(p.Summary())}
+	err := errors.New(p.Summary())
+	if p.Count(plan.Unbuildable) > 0 {
+		err = hint.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; to do without it, take the release that "+
+			"needs it out of the catalogue, and name it to `neuron-kmod catalog update` with --skip")
+	}
+	return incomplete{err}
 }
 
 // classify marks the errors of a plan that are the caller's.

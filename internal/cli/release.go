@@ -249,7 +249,7 @@ func (r *releaser) driver(ctx context.Context, p *plan.Plan) (released, error) {
 	if err != nil {
 		return result, err
 	}
-	result.Missing = p.Count(plan.Missing) + p.Count(plan.Failed) + len(p.Unresolved)
+	result.Missing = p.Count(plan.Missing) + p.Count(plan.Unbuildable) + p.Count(plan.Failed) + len(p.Unresolved)
 	if len(release.Available(p)) == 0 {
 		r.log.Warn("no image is published, so there is no release", "driver", v)
 		return result, nil

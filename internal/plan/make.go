@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,7 +70,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	var kernels map[string]Resolved
+	known := recorded(in)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if p.tags, err = in.Target.Tags(gctx); err != nil {
@@ -80,7 +79,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil
 	})
 	g.Go(func() error {
-		kernels = resolve(gctx, wanted, in.Resolve)
+		known.ask(gctx, in, wanted)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -94,7 +93,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 			p.releases[d.driver] = append(p.releases[d.driver], e.Version)
 		}
 		p.releases[d.driver] = slices.Compact(p.releases[d.driver])
-		p.addDriver(d, kernels, in)
+		p.addDriver(d, known, in)
 	}
 	if err := p.keepKernels(in.Kernels); err != nil {
 		return nil, err
@@ -137,53 +136,11 @@ func (p *Plan) match(in Input) ([]wantedDriver, error) {
 		p.Notes = append(p.Notes, err.Error())
 	}
 	_, p.OtherArch = in.Catalog.Select(all, in.Arch)
-	shareKernels(in.Catalog, wanted)
 	return wanted, nil
 }
 
-// shareKernels gives the entries without a kernel the one that another entry
-// records for the same toolkit: a digest's kernel never changes.
-func shareKernels(c *catalog.Catalog, wanted []wantedDriver) {
-	known := map[string]kernel.Version{}
-	for _, e := range c.Entries {
-		if !e.Kernel.IsZero() {
-			known[e.DTK] = e.Kernel
-		}
-	}
-	for _, w := range wanted {
-		for i, e := range w.entries {
-			if e.Kernel.IsZero() {
-				w.entries[i].Kernel = known[e.DTK]
-			}
-		}
-	}
-}
-
-// resolve returns the kernel of each toolkit of the wanted releases that the
-// catalogue does not record.
-func resolve(ctx context.Context, wanted []wantedDriver, ask Resolver) map[string]Resolved {
-	var toolkits []string
-	seen := map[string]bool{}
-	for _, w := range wanted {
-		for _, e := range w.entries {
-			if e.Kernel.IsZero() && !seen[e.DTK] {
-				seen[e.DTK] = true
-				toolkits = append(toolkits, e.DTK)
-			}
-		}
-	}
-	out := make(map[string]Resolved, len(toolkits))
-	if len(toolkits) == 0 {
-		return out
-	}
-	for i, r := range ask(ctx, toolkits) {
-		out[toolkits[i]] = r
-	}
-	return out
-}
-
 // addDriver adds the builds of one driver, ascending by kernel. A release counts for the kernel that its nodes boot.
-func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved, in Input) {
+func (p *Plan) addDriver(w wantedDriver, known kernels, in Input) {
 	byKernel := map[kernel.Version]*Build{}
 	newestFirst := slices.Clone(w.entries)
 	slices.SortStableFunc(newestFirst, func(a, b catalog.Entry) int { return b.Version.Compare(a.Version) })
@@ -191,15 +148,14 @@ func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved, in Input) 
 		if !slices.Contains(p.toolkits[e.DTK], e.Version) {
 			p.toolkits[e.DTK] = append(p.toolkits[e.DTK], e.Version)
 		}
-		k, err := kernelOf(e, kernels)
-		if err != nil {
-			p.AddUnresolved(Unresolved{e.Version, e.DTK, hint.Text(err)})
-			continue
-		}
+		k, err := known.of(e)
 		booted := k
-		if !e.NodeKernel.IsZero() && e.NodeKernel != k {
+		if !e.NodeKernel.IsZero() && e.NodeKernel != k { // what the nodes boot is known, whatever is of the toolkit
 			booted = e.NodeKernel
 			p.noteNodes(e, k)
+		} else if err != nil {
+			p.AddUnresolved(Unresolved{e.Version, e.DTK, hint.Text(err)})
+			continue
 		}
 		b := byKernel[booted]
 		if b == nil {
@@ -216,54 +172,13 @@ func (p *Plan) addDriver(w wantedDriver, kernels map[string]Resolved, in Input) 
 	builds := make([]Build, 0, len(byKernel))
 	for _, b := range byKernel {
 		if len(b.Toolkits) == 0 {
-			b.Toolkits = toolkitsFor(in.Catalog, in.Arch, b.Kernel)
+			b.Toolkits = known.toolkits(in, b.Kernel)
 		}
 		slices.SortFunc(b.Releases, version.OCP.Compare)
 		builds = append(builds, *b)
 	}
 	slices.SortFunc(builds, func(a, b Build) int { return a.Kernel.Compare(b.Kernel) })
 	p.Builds = append(p.Builds, builds...)
-}
-
-// kernelOf is the kernel that an entry's Driver Toolkit is for.
-func kernelOf(e catalog.Entry, kernels map[string]Resolved) (kernel.Version, error) {
-	k := e.Kernel
-	if k.IsZero() {
-		r := kernels[e.DTK]
-		if r.Err == nil && r.Kernel.IsZero() {
-			r.Err = errors.New("its kernel was not resolved")
-		}
-		if r.Err != nil {
-			return k, r.Err
-		}
-		k = r.Kernel
-	}
-	if a := k.Arch(); a != "" && a != e.Arch {
-		return k, fmt.Errorf("its kernel %s is for %s, not %s", k, a, e.Arch)
-	}
-	return k, nil
-}
-
-// noteNodes notes, once, a release whose nodes boot another kernel than the one that its Driver Toolkit is for.
-func (p *Plan) noteNodes(e catalog.Entry, toolkit kernel.Version) {
-	note := fmt.Sprintf("the nodes of OpenShift %s boot %s, and its Driver Toolkit is for %s: the release needs the image for what its nodes boot",
-		e.Version, e.NodeKernel, toolkit)
-	if !slices.Contains(p.Notes, note) {
-		p.Notes = append(p.Notes, note)
-	}
-}
-
-// toolkitsFor lists the Driver Toolkits that the catalogue records for a kernel, those of the newest releases first.
-func toolkitsFor(c *catalog.Catalog, arch string, k kernel.Version) []string {
-	entries := slices.DeleteFunc(slices.Clone(c.Entries), func(e catalog.Entry) bool { return e.Kernel != k || e.Arch != arch })
-	slices.SortStableFunc(entries, func(a, b catalog.Entry) int { return b.Version.Compare(a.Version) })
-	var toolkits []string
-	for _, e := range entries {
-		if !slices.Contains(toolkits, e.DTK) {
-			toolkits = append(toolkits, e.DTK)
-		}
-	}
-	return toolkits
 }
 
 func (p *Plan) keepKernels(only []kernel.Version) error {

@@ -27,7 +27,7 @@ const (
 	// Missing: the target does not hold the image.
 	Missing State = "missing"
 	// Unbuildable: the target does not hold the image, and there is nothing to build it with: nodes boot the kernel, and
-	// no Driver Toolkit of the catalogue is for it. Build.Error says so.
+	// no Driver Toolkit of the catalogue is known to be for it. Build.Error says so.
 	Unbuildable State = "unbuildable"
 	// Built: this run compiled and published the image.
 	Built State = "built"
@@ -63,7 +63,7 @@ func (b Build) Due(force bool) bool {
 func (b *Build) Absent() {
 	b.State = Missing
 	if len(b.Toolkits) == 0 {
-		b.State, b.Error = Unbuildable, "the nodes boot this kernel, and no Driver Toolkit in the catalogue is for it"
+		b.State, b.Error = Unbuildable, "the nodes boot this kernel, and no Driver Toolkit in the catalogue is known to be for it"
 	}
 }
 
@@ -119,11 +119,10 @@ func (p *Plan) Kernels() []kernel.Version {
 	return slices.Compact(ks)
 }
 
-// Complete reports whether nothing failed, nothing was skipped and every
-// release was resolved. What is unbuildable stays so until the catalogue
-// changes, and a run is not to blame: it is noted.
+// Complete reports whether nothing failed, nothing was skipped, nothing is
+// unbuildable and every release was resolved.
 func (p *Plan) Complete() bool {
-	return len(p.Unresolved) == 0 && p.Count(Failed) == 0 && p.Count(Skipped) == 0
+	return len(p.Unresolved) == 0 && p.Count(Unbuildable) == 0 && p.Count(Failed) == 0 && p.Count(Skipped) == 0
 }
 
 // Of returns the plan of one of the drivers: what Make returns for a matrix that has only that one, except for OtherArch

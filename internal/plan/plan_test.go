@@ -237,7 +237,7 @@ func TestMakeNodes(t *testing.T) {
 			name:    "no toolkit",
 			entries: []string{marked("4.20.1", 1, k94, k96)},
 			want:    "2.24.7.0 " + k96 + " unbuildable [4.20.1] 0",
-			why:     "the nodes boot this kernel, and no Driver Toolkit in the catalogue is for it",
+			why:     "the nodes boot this kernel, and no Driver Toolkit in the catalogue is known to be for it",
 			notes:   []string{note("4.20.1", k96, k94)},
 		},
 		{
@@ -262,6 +262,20 @@ func TestMakeNodes(t *testing.T) {
 			notes:    []string{note("4.20.1", k96, k94)},
 		},
 		{
+			name:     "toolkits whose kernels are not recorded",
+			entries:  []string{marked("4.20.1", 1, k94, k96), entry("4.21.1", 4, ""), entry("4.21.2", 5, ""), entry("4.21.3", 6, k94)},
+			want:     "2.24.7.0 " + k96 + " missing [4.20.1] 1",
+			toolkits: []string{dtk(4)},
+			notes:    []string{note("4.20.1", k96, k94)},
+		},
+		{
+			name:    "a toolkit that cannot be read",
+			entries: []string{marked("4.20.1", 5, "", k96)},
+			want:    "2.24.7.0 " + k96 + " unbuildable [4.20.1] 0",
+			why:     "the nodes boot this kernel, and no Driver Toolkit in the catalogue is known to be for it",
+			notes:   []string{note("4.20.1", k96, "another kernel")},
+		},
+		{
 			name:     "the toolkit says the same as the mark",
 			entries:  []string{marked("4.20.1", 1, "", k96)},
 			want:     "2.24.7.0 " + k96 + " missing [4.20.1] 1",
@@ -270,8 +284,9 @@ func TestMakeNodes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			k := Resolved{Kernel: mustKernel(t, k96)}
 			in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, tt.published,
-				map[string]Resolved{dtk(1): {Kernel: mustKernel(t, k96)}}, tt.entries...)
+				map[string]Resolved{dtk(1): k, dtk(4): k, dtk(5): {Err: errors.New("gone")}}, tt.entries...)
 			p, err := Make(t.Context(), in)
 			if err != nil {
 				t.Fatal(err)
@@ -291,8 +306,8 @@ func TestMakeNodes(t *testing.T) {
 					t.Errorf("with force %v: due %v", force, due)
 				}
 			}
-			if !p.Complete() {
-				t.Error("not complete, although there is nothing that a run can do")
+			if want := b.State != Unbuildable; p.Complete() != want {
+				t.Errorf("complete: %v", !want)
 			}
 		})
 	}
