@@ -192,12 +192,14 @@ func (r verified) summary() string {
 	return text
 }
 
-// verdict turns what is wrong into the exit code 1.
+// verdict turns what is wrong into the exit code 1. Where nothing could be checked the service has failed.
 func (r verified) verdict() error {
 	wrong, failed := r.count(upkeep.Mismatch)+r.count(upkeep.Gone), r.count(upkeep.Failed)
 	switch {
 	case wrong > 0:
 		return incomplete{hint.Wrap(fmt.Errorf("%d of %d entries of %s were not as they should be", wrong, len(r.Entries), r.Catalog), r.advice())}
+	case failed > 0 && failed == len(r.Entries):
+		return hint.Wrap(fmt.Errorf("no entry of %s could be checked", r.Catalog), "the reasons are above; run it again later")
 	case failed > 0:
 		return incomplete{fmt.Errorf("%d of %d entries of %s could not be checked now", failed, len(r.Entries), r.Catalog)}
 	case len(r.Entries) == 0:

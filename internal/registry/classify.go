@@ -33,6 +33,14 @@ func IsUnauthorized(err error) bool {
 	return status(err) == http.StatusUnauthorized || status(err) == http.StatusForbidden
 }
 
+// IsOutage tells whether err says that a registry could not be reached, or could not serve whatever it was asked for.
+func IsOutage(err error) bool {
+	if code := status(err); code != 0 {
+		return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests
+	}
+	return errors.As(err, new(net.Error))
+}
+
 // status returns the HTTP status that err carries, 0 if none.
 func status(err error) int {
 	if e, ok := errors.AsType[*transport.Error](err); ok {

@@ -7,6 +7,7 @@ package upkeep
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -106,28 +107,39 @@ func (k *Keeper) each(ctx context.Context, step string, n int, do func(i int)) e
 	return nil
 }
 
-// gate remembers which repositories have refused these credentials, so that they are not asked once for each image.
+// outages is how many requests to a repository, each with its retries, may fail one after the other.
+const outages = 3
+
+// gate remembers which repositories have refused these credentials or do not answer, so that they are not asked once for
+// each image.
 type gate struct {
-	mu      sync.Mutex
-	refused map[string]error // by repository
+	mu     sync.Mutex
+	closed map[string]error // by repository
+	failed map[string]int   // in a row
 }
 
-// ask calls do, unless image is of a repository that has refused access; it then returns that refusal.
+// ask calls do, unless image is of a repository that is not asked any more; it then returns why.
 func (g *gate) ask(image string, do func() error) error {
 	repository, _, _ := strings.Cut(image, "@")
 	g.mu.Lock()
-	err := g.refused[repository]
+	err := g.closed[repository]
 	g.mu.Unlock()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s is not asked any more: %w", repository, err)
 	}
-	if err = do(); registry.IsUnauthorized(err) {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.refused == nil {
-			g.refused = map[string]error{}
-		}
-		g.refused[repository] = err
+	err = do()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed == nil {
+		g.closed, g.failed = map[string]error{}, map[string]int{}
+	}
+	if registry.IsOutage(err) {
+		g.failed[repository]++
+	} else {
+		g.failed[repository] = 0
+	}
+	if registry.IsUnauthorized(err) || g.failed[repository] >= outages {
+		g.closed[repository] = err
 	}
 	return err
 }

@@ -84,7 +84,13 @@ func (k *Keeper) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([
 	v := &verifier{Keeper: k, payloads: map[payload.Release]func() (*payload.Payload, error){}}
 	for _, e := range entries {
 		release := payload.Release{Version: e.Version, Arch: e.Arch}
-		v.payloads[release] = sync.OnceValues(func() (*payload.Payload, error) { return k.Repository.Read(ctx, release) })
+		v.payloads[release] = sync.OnceValues(func() (p *payload.Payload, err error) {
+			err = v.gate.ask(k.Repository.String(), func() error {
+				p, err = k.Repository.Read(ctx, release)
+				return err
+			})
+			return p, err
+		})
 	}
 	findings := make([]Finding, len(entries))
 	if err := k.each(ctx, StepEntries, len(entries), func(i int) { findings[i] = v.verify(ctx, entries[i]) }); err != nil {
@@ -110,8 +116,8 @@ func correctKernels(c *catalog.Catalog, findings []Finding) {
 	for i := range c.Entries {
 		e := &c.Entries[i]
 		k, ok := found[digestOf(e.DTK)]
-		if !ok || e.Kernel == k || e.Kernel.IsZero() && !replaced[digestOf(e.DTK)] {
-			continue // what is not recorded is for an update to learn
+		if !ok || e.Kernel == k || e.Kernel.IsZero() && e.NodeKernel.IsZero() && !replaced[digestOf(e.DTK)] {
+			continue // what is not recorded is for an update to learn, but for a mark, which is nothing by itself
 		}
 		if catalog.CheckKernel(k, e.Arch) != nil {
 			k = kernel.Version{}
