@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -141,6 +142,10 @@ func (o *catalogUpdateOptions) scope() (upkeep.Scope, error) {
 // warn tells what a person should know who does not read the result.
 func (o *catalogUpdateOptions) warn(u *upkeep.Update) {
 	for _, m := range u.Missing {
+		if slices.Contains(o.skip, m.String()) {
+			o.log.Warn("--skip names a release that is not there", "release", m, "repository", o.from)
+			continue
+		}
 		o.log.Warn("there is no such release yet", "release", m, "repository", o.from)
 	}
 	if len(u.Refused) > 0 {
@@ -295,8 +300,11 @@ func (r updated) unreadable() []string {
 func (r updated) verdict(check bool) error {
 	switch {
 	case len(r.Unreadable) > 0:
-		return incomplete{hint.Wrap(fmt.Errorf("%s could not be read", strings.Join(r.unreadable(), " and ")),
-			fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s", r.Unreadable[0].Version))}
+		advice := "run it again later, when what the releases are made of can be read: at quay.io, or in the mirror that --images-from names"
+		if i := slices.IndexFunc(r.Unreadable, func(t upkeep.Trouble) bool { return t.DTK == "" }); i >= 0 {
+			advice = fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s", r.Unreadable[i].Version)
+		}
+		return incomplete{hint.Wrap(fmt.Errorf("%s could not be read", strings.Join(r.unreadable(), " and ")), advice)}
 	case check && r.Drift:
 		return incomplete{hint.Wrap(errors.New(r.Catalog+" is not up to date"), "run `neuron-kmod catalog update`")}
 	}
