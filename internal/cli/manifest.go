@@ -191,7 +191,8 @@ func (o *manifestOptions) literals(ctx context.Context, s *session) ([]kmm.Image
 		o.log.Warn("there is no image for a kernel, so the Module has nothing for its nodes", "driver", b.Driver, "kernel", b.Kernel, "releases", b.Releases)
 	}
 	if len(images) == 0 {
-		return nil, incomplete{fmt.Errorf("no image of driver %s is published in %s", o.driver, target)}
+		return nil, incomplete{hint.Wrap(fmt.Errorf("no image of driver %s is published in %s", o.driver, target),
+			fmt.Sprintf("`neuron-kmod build %s` publishes them", o.driver))}
 	}
 	return images, nil
 }
@@ -234,7 +235,7 @@ func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 		return invalid{err}
 	}
 	if err := c.Missing(version.Only(v), arch); err != nil {
-		return usage{err}
+		return usage{hint.Wrap(err, notInCatalogue)}
 	}
 	entries, _ := c.Select([]version.Selector{version.Only(v)}, arch)
 	for i, e := range entries {

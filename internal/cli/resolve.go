@@ -63,7 +63,8 @@ func (o *resolveOptions) run(ctx context.Context, args []string) error {
 	case args[0] == "-":
 		return o.nodes(ctx)
 	}
-	if v, err := version.ParseOCP(args[0]); err == nil {
+	// Tags of release images have the architecture behind the release.
+	if v, err := version.ParseOCP(strings.TrimSuffix(args[0], "-"+arch)); err == nil {
 		return o.ofRelease(ctx, v)
 	}
 	k, err := kernel.Parse(args[0])
@@ -72,6 +73,9 @@ func (o *resolveOptions) run(ctx context.Context, args []string) error {
 	}
 	return o.ofKernel(ctx, k)
 }
+
+// notInCatalogue is the mend where a release is asked for that the catalogue does not have.
+const notInCatalogue = "add it with `neuron-kmod catalog update`, or ask for one that is in it"
 
 // resolver answers questions about images.
 type resolver struct {
@@ -91,7 +95,7 @@ func (o *resolveOptions) start(ctx context.Context, releases ...version.OCP) (*r
 	}
 	for _, v := range releases {
 		if err := in.Catalog.Missing(version.Only(v), arch); err != nil {
-			return nil, usage{hint.Wrap(err, "add it with `neuron-kmod catalog update`, or ask for one that is in it")}
+			return nil, usage{hint.Wrap(err, notInCatalogue)}
 		}
 	}
 	o.AnonymousPublic = true
