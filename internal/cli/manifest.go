@@ -243,6 +243,10 @@ func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 		if err != nil {
 			return fmt.Errorf("the kernel of OpenShift %s: %w", v, err)
 		}
+		if !e.NodeKernel.IsZero() && e.NodeKernel != e.Kernel {
+			o.log.Warn("the nodes of the release boot another kernel than its Driver Toolkit is for, so KMM can check their images and build none",
+				"release", v, "nodes", e.NodeKernel, "toolkit", e.Kernel)
+		}
 		name := cmp.Or(o.place.Name, "upgrade-"+v.String())
 		if e.Component != "" {
 			name += "-" + e.Component
