@@ -89,13 +89,13 @@ func (b *imageBuild) lendBases(ctx context.Context) error {
 	return nil
 }
 
-// loadTime bounds a load, which does not end with its context.
-const loadTime = 10 * time.Minute
+// loadGrace is how long a load may go on after its context has ended.
+const loadGrace = time.Minute
 
 // load puts img into the engine's store as alias. It uses the folder temp for a while. A load that has begun goes on
-// to its end when ctx ends, seconds for a base image: podman 4 that is killed between an image's record and its
-// manifest leaves an image without name and manifest, and lists no images at all until somebody removes it
-// (https://github.com/containers/storage/pull/1113).
+// when ctx ends, to its end, which is seconds for a base image, or for loadGrace: podman 4 that is killed between an
+// image's record and its manifest leaves an image without name and manifest, and lists no images at all until
+// somebody removes it (https://github.com/containers/storage/pull/1113).
 func (c *CLI) load(ctx context.Context, temp, alias string, img v1.Image) error {
 	tag, err := name.NewTag(alias)
 	if err != nil {
@@ -106,11 +106,29 @@ func (c *CLI) load(ctx context.Context, temp, alias string, img v1.Image) error 
 		return fmt.Errorf("write %s: %w", archive, err)
 	}
 	if ctx.Err() == nil {
-		whole, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), loadTime, fmt.Errorf("not done within %s", loadTime))
-		err = command.Run(whole, c.command("load", "--input="+archive))
+		longer, cancel := outlast(ctx, loadGrace)
+		err = command.Run(longer, c.command("load", "--input="+archive))
 		cancel()
 	}
 	return errors.Join(err, context.Cause(ctx), os.Remove(archive))
+}
+
+// outlast returns a context that ends a while after ctx, or with cancel, which has to be called.
+func outlast(ctx context.Context, grace time.Duration) (_ context.Context, cancel func()) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			end(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		end(nil)
+	}
 }
 
 // run builds the image and saves it.

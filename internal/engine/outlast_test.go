@@ -1,0 +1,25 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A context that outlasts another ends by itself, with that one's cause, and not before its grace is over.
+func TestOutlast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("interrupted")
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		longer, cancel := outlast(ctx, time.Minute)
+		defer cancel()
+		interrupt(cause)
+		began := time.Now()
+		<-longer.Done()
+		if waited := time.Since(began); waited != time.Minute || context.Cause(longer) != cause {
+			t.Errorf("ended after %s with %v", waited, context.Cause(longer))
+		}
+	})
+}
