@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -49,17 +50,10 @@ func (v *Inventory) writeImages(b *strings.Builder) {
 		if len(i.Digest) >= shortDigest {
 			digest = i.Digest[:shortDigest]
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Driver, or(i.Kernel.String(), "-"), i.State, plan.Bytes(i.Size),
-			created, digest, or(i.Tag, "-"), or(plan.ReleaseList(i.Releases), "-"))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", i.Driver, cmp.Or(i.Kernel.String(), "-"), i.State, plan.Bytes(i.Size),
+			created, digest, cmp.Or(i.Tag, "-"), cmp.Or(plan.ReleaseList(i.Releases), "-"))
 	}
 	tw.Flush() // to a strings.Builder, which takes everything
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // where names what a gap is for: the kernel, or else the release.
