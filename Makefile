@@ -23,15 +23,15 @@ build: ## compile bin/neuron-kmod
 demo: ## the main job, end to end: real kernels, compiler, podman and registry; no account, no internet but packages
 	@scripts/setup.sh demo
 	go build -trimpath -o bin/neuron-kmod ./cmd/neuron-kmod
-	go run ./cmd/lab -dir $(LAB) demo -bin bin/neuron-kmod
+	go run ./test/cmd/lab -dir $(LAB) demo -bin bin/neuron-kmod
 
 test: lint ## all tests
 	@scripts/setup.sh test
 	CGO_ENABLED=1 go test -race -timeout 10m ./...
-	go test -tags e2e -count=1 -timeout 5m ./internal/page
-	go run ./cmd/lab -dir $(LAB) prepare
-	go run ./cmd/lab -dir $(LAB) with env LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 15m -p 1 ./internal/engine ./internal/image ./internal/lab
-	LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 25m ./internal/e2e
+	go test -tags e2e -count=1 -timeout 5m ./internal/report/page
+	go run ./test/cmd/lab -dir $(LAB) prepare
+	go run ./test/cmd/lab -dir $(LAB) with env LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 15m -p 1 ./internal/kmod/engine ./internal/kmod/image ./test/lab
+	LAB_DIR=$(abspath $(LAB)) go test -tags e2e -count=1 -timeout 25m ./test/e2e
 
 test-short: ## the tests that need nothing but Go
 	@scripts/setup.sh build
@@ -48,10 +48,10 @@ lint: ## formatting, vet, staticcheck, shellcheck, actionlint
 
 bench: ## the benchmarks of the issue: counts and ratios
 	@scripts/setup.sh test
-	go run ./cmd/lab -dir $(LAB) prepare
-	go test -run '^$$' -bench . -benchtime 1x -count=1 ./internal/toolkit ./internal/upkeep ./internal/cli
-	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./internal/e2e
+	go run ./test/cmd/lab -dir $(LAB) prepare
+	go test -run '^$$' -bench . -benchtime 1x -count=1 ./internal/openshift/toolkit ./internal/openshift/catalogsync ./internal/cli
+	LAB_DIR=$(abspath $(LAB)) E2E_RACE=0 go test -tags e2e -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m ./test/e2e
 
 clean: ## remove what make has made
-	go run ./cmd/lab -dir $(LAB) clean
+	go run ./test/cmd/lab -dir $(LAB) clean
 	rm -rf bin

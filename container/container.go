@@ -5,7 +5,7 @@ package container
 
 import "embed"
 
-// Files are the files of this folder: "build-module.sh", "Containerfile" and "licenses/...".
+// Files are the files of this directory: "build-module.sh", "Containerfile" and "licenses/...".
 //
 //go:embed build-module.sh Containerfile licenses
 var Files embed.FS

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"neuron-kmod/internal/lab"
+	"neuron-kmod/test/lab"
 )
 
 var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")

@@ -16,7 +16,7 @@ var (
 	requirement = regexp.MustCompile(`(?m)^\| (R\d+\.\d+) \|`)
 )
 
-// tests lists the tests of the project as "package.TestName", by the name of the folder.
+// tests lists the tests of the project as "package.TestName", by the name of the directory.
 func tests(t *testing.T) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}

@@ -13,114 +13,109 @@ import (
 	"testing"
 )
 
-// allowed names, for each package, the project's packages that it may import.
-// It is the picture of docs/architecture.md; a new arrow is a decision.
-var allowed = map[string][]string{
-	"hint":      {},
-	"version":   {},
-	"jsonfile":  {},
-	"filelock":  {},
+const module = "neuron-kmod/"
+
+// wings names, for each directory of internal, what its packages may import of the project: whole wings, or single packages
+// of one. Packages of one wing may import each other. It is the picture of docs/architecture.md; a new arrow is a decision.
+var wings = map[string][]string{
+	"cli":       {"action", "report", "plan", "openshift", "oci", "kmod", "release", "github", "platform", "kernel", "version"},
+	"report":    {"action", "plan", "openshift", "oci", "github", "platform", "kernel", "version"},
+	"action":    {"plan", "openshift", "oci", "kmod", "release", "github", "platform", "kernel", "version"},
+	"release":   {"kmod", "openshift/manifest", "plan", "platform", "kernel", "version"},
+	"kmod":      {"plan", "oci", "platform", "kernel", "version"},
+	"plan":      {"openshift/catalog", "openshift/matrix", "platform", "kernel", "version"},
+	"openshift": {"oci", "platform", "kernel", "version"},
+	"oci":       {"platform"},
+	"github":    {"platform"},
+	"platform":  {},
 	"kernel":    {"version"},
-	"kmm":       {"kernel", "version"},
-	"matrix":    {"hint", "jsonfile", "version"},
-	"catalog":   {"hint", "jsonfile", "kernel", "version"},
-	"command":   {},
-	"transport": {"hint"},
-	"registry":  {"command", "hint", "filelock"},
-	"github":    {"hint"},
-	"identity":  {"hint", "transport"},
-	"ecr":       {"hint", "identity"},
-	"layer":     {"registry"},
-	"toolkit":   {"hint", "kernel", "layer", "registry", "version"},
-	"payload":   {"catalog", "hint", "kernel", "layer", "registry", "version"},
-	"upkeep":    {"catalog", "hint", "kernel", "payload", "registry", "version"},
-	"driver":    {"filelock", "hint", "kernel", "version"},
-	"workspace": {"hint", "filelock"},
-	"engine":    {"command", "hint", "filelock", "workspace"},
-	"module":    {"engine", "hint", "kernel", "version"},
-	"image":     {"engine", "hint", "kernel", "module", "version"},
-	"mirror":    {"catalog", "hint", "kernel", "plan", "registry", "toolkit", "version"},
-	"plan":      {"catalog", "hint", "kernel", "matrix", "version"},
-	"inventory": {"kernel", "plan", "version"},
-	"page":      {"inventory", "kernel", "plan", "version"},
-	"build":     {"driver", "engine", "hint", "image", "kernel", "module", "plan", "registry", "version"},
-	"term":      {"build", "kernel"},
-	"release":   {"driver", "filelock", "hint", "image", "kernel", "kmm", "plan", "version"},
-	"config":    {"driver", "hint"},
-	"doctor":    {"config", "hint"},
-
-	// Parts of the lab that tests of any package may use: they know nothing of the product.
-	"lab/door":   {},
-	"lab/amazon": {"lab/door"},
-	"lab/forge":  {},
+	"version":   {},
 }
 
-// anything may be imported by these; nothing but cmd imports them.
-var tops = []string{"cli", "lab", "e2e"}
-
-// R8 by construction: outside services are touched by few packages, and the
-// pure ones stay pure.
+// R8 by construction: each wing imports only those below it, and nothing of the product imports what is for tests.
 func TestImports(t *testing.T) {
-	for _, file := range sources(t) {
-		pkg, _, _ := strings.Cut(filepath.ToSlash(file), "/")
-		if dir := filepath.ToSlash(filepath.Dir(file)); allowed[dir] != nil {
-			pkg = dir
+	for _, file := range sources(t, ".") {
+		wing, _, _ := strings.Cut(filepath.ToSlash(file), "/")
+		if _, known := wings[wing]; !known {
+			t.Errorf("%s: the wing %s is not in the list; say what it may import", file, wing)
 		}
-		checkFile(t, file, pkg)
-	}
-}
-
-func checkFile(t *testing.T, file, pkg string) {
-	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-	if err != nil {
-		t.Fatal(err)
-	}
-	may, known := allowed[pkg]
-	if !known && !slices.Contains(tops, pkg) {
-		t.Errorf("%s: package %s is not in the list; say what it may import", file, pkg)
-	}
-	for _, spec := range parsed.Imports {
-		name, err := strconv.Unquote(spec.Path.Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole, internal := strings.CutPrefix(name, "neuron-kmod/internal/")
-		other, _, _ := strings.Cut(whole, "/")
-		switch {
-		case !internal || other == pkg || slices.Contains(may, whole):
-		case slices.Contains(tops, other) && pkg != "e2e":
-			t.Errorf("%s imports %s, which only commands may", file, name)
-		case known && !slices.Contains(may, other):
-			t.Errorf("%s imports %s; %s may import only %v", file, name, pkg, may)
+		for _, name := range imports(t, file) {
+			path, internal := strings.CutPrefix(name, module+"internal/")
+			if !internal {
+				if strings.HasPrefix(name, module) && name != module+"container" {
+					t.Errorf("%s imports %s, which is not for the product", file, name)
+				}
+				continue
+			}
+			other, _, _ := strings.Cut(path, "/")
+			if other != wing && !slices.Contains(wings[wing], other) && !slices.Contains(wings[wing], path) {
+				t.Errorf("%s imports %s; %s may import only %v", file, name, wing, wings[wing])
+			}
 		}
 	}
 }
 
-// One runner for external commands: only package command starts a process.
+// runnerWing holds the one runner of external commands.
+const runnerWing = "platform/command/"
+
+// One runner for external commands, one reader of the environment, one exit and one context, which are those of main.
 func TestOneRunner(t *testing.T) {
-	for _, file := range sources(t) {
-		pkg, _, _ := strings.Cut(filepath.ToSlash(file), "/")
-		if slices.Contains([]string{"command", "lab", "e2e"}, pkg) {
+	for _, file := range sources(t, ".") {
+		if strings.HasPrefix(filepath.ToSlash(file), runnerWing) {
 			continue
 		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, call := range []string{"exec.Command", "os.StartProcess", "syscall.Exec", "os.Getenv", "os.LookupEnv", "os.Exit", "context.Background", "context.TODO"} {
-			if strings.Contains(string(text), call) {
+			if strings.Contains(read(t, file), call) {
 				t.Errorf("%s calls %s", file, call)
 			}
 		}
 	}
 }
 
-// sources lists the Go files of the product and the lab, without tests.
-func sources(t *testing.T) []string {
+// The stand-ins of the lab that tests of any package may use know nothing of the product.
+func TestStandInsStandAlone(t *testing.T) {
+	for _, dir := range []string{"fakeaws", "fakeauth", "fakegithub"} {
+		for _, file := range sources(t, "../test/lab/"+dir) {
+			for _, name := range imports(t, file) {
+				if strings.HasPrefix(name, module) && name != module+"test/lab/fakeauth" {
+					t.Errorf("%s imports %s", file, name)
+				}
+			}
+		}
+	}
+}
+
+func imports(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, spec := range parsed.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// sources lists the Go files below root, without tests.
+func sources(t *testing.T, root string) []string {
 	t.Helper()
 	var files []string
-	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
 			files = append(files, file)
 		}
@@ -130,7 +125,7 @@ func sources(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	if len(files) == 0 {
-		t.Fatal("no source files found")
+		t.Fatalf("no source files found in %s", root)
 	}
 	return files
 }

@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"strings"
 
-	"neuron-kmod/internal/ecr"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/report"
 )
 
 // endGroup ends the group of a kernel's log lines, with what became of its
@@ -49,7 +50,7 @@ func (a *app) tellStep(p *plan.Plan) error {
 		}
 	}
 	return errors.Join(
-		a.workflow.AddSummary(p.Markdown(imagePage)),
+		a.workflow.AddSummary(report.PlanMarkdown(p, imagePage)),
 		a.setList("built", built), a.setList("failed", failed),
 	)
 }
@@ -67,7 +68,7 @@ func (a *app) setList(name string, list []string) error {
 // here: the jobs build what can be built, and the release says what is missing.
 func (o *planOptions) writeMatrix(p *plan.Plan) error {
 	var matrix bytes.Buffer
-	jobs, err := p.WriteGitHubMatrix(&matrix, o.Force)
+	jobs, err := report.JobMatrix(&matrix, p, o.Force)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"neuron-kmod/internal/ecr"
 	"neuron-kmod/internal/github"
-	"neuron-kmod/internal/identity"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/oci/ecr"
+	"neuron-kmod/internal/oci/identity"
+	"neuron-kmod/internal/oci/registry"
 )
 
 // caller finds out once who the program is to AWS.
@@ -50,7 +50,7 @@ func (c *caller) known() (*identity.Identity, error) {
 // metadata of an EC2 machine, whose address leads nowhere on others.
 const spareTime = 5 * time.Second
 
-// needsAWS tells whether a run asks AWS for something that it cannot do without.
+// needsAWS reports whether a run asks AWS for something that it cannot do without.
 func (s *session) needsAWS() bool {
 	places := []string{s.Target, s.ToolkitMirror}
 	if s.origin != registry.KindECRPublic { // which is only read, and can be without credentials

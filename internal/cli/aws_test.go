@@ -7,9 +7,9 @@ import (
 	"net"
 	"testing"
 
-	"neuron-kmod/internal/config"
 	"neuron-kmod/internal/github"
-	"neuron-kmod/internal/identity"
+	"neuron-kmod/internal/oci/identity"
+	"neuron-kmod/internal/platform/config"
 )
 
 // R1.3: which runs cannot do without AWS.

@@ -12,16 +12,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/build"
-	"neuron-kmod/internal/driver"
-	"neuron-kmod/internal/engine"
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/kmod/engine"
+	"neuron-kmod/internal/kmod/pipeline"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/progress"
+	"neuron-kmod/internal/platform/workspace"
 	"neuron-kmod/internal/release"
-	"neuron-kmod/internal/term"
-	"neuron-kmod/internal/workspace"
 )
 
 // buildOptions are the flags of build.
@@ -67,7 +67,7 @@ the others. A run that was stopped is finished by running it again.`,
 	f.BoolVar(&o.failFast, "fail-fast", false, "stop at the first failure")
 	f.BoolVar(&o.keepGoing, "keep-going", false, "go on with the other kernels after a failure (the default)")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "`limit` for one compile")
-	f.StringVar(&o.builder, "builder", string(build.Auto), "who makes the image: auto, native (in-process) or `engine`")
+	f.StringVar(&o.builder, "builder", string(pipeline.Auto), "who makes the image: auto, native (in-process) or `engine`")
 	f.StringVar(&o.DriverSource, "driver-source", o.DriverSource, "`URL or folder` that holds the driver's RPMs")
 	f.BoolVar(&o.doRelease, "release", false, "then create or update the GitHub release (the default in GitHub Actions)")
 	f.BoolVar(&o.noRelease, "no-release", false, "leave the GitHub release alone (the default elsewhere)")
@@ -133,8 +133,8 @@ func (o *buildOptions) run(ctx context.Context) error {
 	return completeness(p)
 }
 
-// releases tells whether a build is followed by the release. By itself it is
-// not where images go to a folder, which nobody can pull from.
+// releases reports whether a build is followed by the release. By itself it is
+// not where images go to a directory, which nobody can pull from.
 func (o *buildOptions) releases() bool {
 	return !o.noRelease && (o.doRelease || o.GitHub.Release && !strings.HasPrefix(o.Target, "oci:"))
 }
@@ -143,10 +143,10 @@ func (o *buildOptions) check() error {
 	if err := o.checkOutput("table", "json"); err != nil {
 		return err
 	}
-	switch build.Builder(o.builder) {
-	case build.Auto, build.Native, build.ByEngine:
+	switch pipeline.Builder(o.builder) {
+	case pipeline.Auto, pipeline.Native, pipeline.ByEngine:
 	default:
-		return usage{hint.Wrap(fmt.Errorf("--builder is %q", o.builder), "use auto, native or engine")}
+		return usage{fault.Wrap(fmt.Errorf("--builder is %q", o.builder), "use auto, native or engine")}
 	}
 	if o.create && o.Target != registry.KindECR {
 		return usage{errors.New("--create-repository is for target ecr")}
@@ -161,13 +161,13 @@ func (o *buildOptions) check() error {
 		return usage{errors.New("--fail-fast and --keep-going exclude each other")}
 	}
 	if e := filepath.Base(o.engine); e != "podman" && e != "docker" {
-		return usage{hint.Wrap(fmt.Errorf("--engine is %q", o.engine), "use podman or docker")}
+		return usage{fault.Wrap(fmt.Errorf("--engine is %q", o.engine), "use podman or docker")}
 	}
 	if o.jobs < 1 || o.jobs > 1024 {
-		return usage{hint.Wrap(fmt.Errorf("--jobs is %d", o.jobs), "give a number of processors from 1 to 1024")}
+		return usage{fault.Wrap(fmt.Errorf("--jobs is %d", o.jobs), "give a number of processors from 1 to 1024")}
 	}
 	if o.timeout < time.Second {
-		return usage{hint.Wrap(fmt.Errorf("--timeout is %s", o.timeout), "give at least 1s, for example 30m")}
+		return usage{fault.Wrap(fmt.Errorf("--timeout is %s", o.timeout), "give at least 1s, for example 30m")}
 	}
 	return nil
 }
@@ -209,28 +209,28 @@ func (o *buildOptions) build(ctx context.Context, s *session, p *plan.Plan, targ
 		if o.releases() || o.GitHub.Release { // now, or by a job that comes after this one
 			return prerequisite{err}
 		}
-		o.log.Warn(hint.Text(err))
+		o.log.Warn(fault.Text(err))
 	}
-	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
-	defer progress.Close()
-	r := &build.Run{
+	bars := progress.NewProgress(o.stderr, o.live && !o.quiet, o.log)
+	defer bars.Close()
+	r := &pipeline.Run{
 		Options: o.options(), Engine: leasing{eng, s.locate}, Target: target, Workspace: ws, Recipe: recipe,
 		Fetcher: &driver.Fetcher{
 			HTTP: s.httpClient(), Source: o.DriverSource, Cache: filepath.Join(o.CacheDir, "drivers"), Log: o.log,
 		},
-		Log: o.log, Progress: progress, KernelDone: func(k kernel.Version) { o.endGroup(p, k) },
+		Log: o.log, Progress: bars, KernelDone: func(k kernel.Version) { o.endGroup(p, k) },
 	}
 	return r.Do(ctx, p)
 }
 
-// leave removes the run's folder.
+// leave removes the run's directory.
 func (a *app) leave(ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
 		a.log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
 	}
 }
 
-// checkEngine tells whether the container engine answers.
+// checkEngine reports whether the container engine answers.
 func (o *buildOptions) checkEngine(ctx context.Context) error {
 	eng, err := engine.New(engine.Options{
 		Program: o.engine, StateDir: o.CacheDir, TempDir: o.TempDir, RunID: "check", CAFile: o.caFile, Platform: platform, Log: o.log,
@@ -247,13 +247,13 @@ func (o *buildOptions) checkEngine(ctx context.Context) error {
 }
 
 // options are the run's choices; without SOURCE_DATE_EPOCH images are of now.
-func (o *buildOptions) options() build.Options {
+func (o *buildOptions) options() pipeline.Options {
 	created := o.Created
 	if created.IsZero() {
 		created = time.Now().UTC().Truncate(time.Second)
 	}
-	return build.Options{
-		Builder: build.Builder(o.builder), Jobs: o.jobs, Timeout: o.timeout, Force: o.Force, FailFast: o.failFast,
+	return pipeline.Options{
+		Builder: pipeline.Builder(o.builder), Jobs: o.jobs, Timeout: o.timeout, Force: o.Force, FailFast: o.failFast,
 		Created: created, SourceURL: o.SourceURL, LogDir: filepath.Join(o.CacheDir, "logs"),
 	}
 }
@@ -278,13 +278,13 @@ func (o *buildOptions) engineFor(ctx context.Context, p *plan.Plan, s *session, 
 	})
 }
 
-// leasing is the engine as package build sees it.
+// leasing is the engine as package pipeline sees it.
 type leasing struct {
 	*engine.CLI
 	locate locator
 }
 
-func (l leasing) Acquire(ctx context.Context, image string, progress func(done, total int64)) (build.Lease, error) {
+func (l leasing) Acquire(ctx context.Context, image string, progress func(done, total int64)) (pipeline.Lease, error) {
 	lease, err := l.pull(ctx, image, progress)
 	if err != nil {
 		return nil, err

@@ -11,16 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/build"
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/matrix"
-	"neuron-kmod/internal/payload"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/term"
-	"neuron-kmod/internal/toolkit"
-	"neuron-kmod/internal/upkeep"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/catalogsync"
+	"neuron-kmod/internal/openshift/matrix"
+	"neuron-kmod/internal/openshift/payload"
+	"neuron-kmod/internal/openshift/toolkit"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/progress"
 	"neuron-kmod/internal/version"
 )
 
@@ -33,7 +31,7 @@ func newCatalog(a *app) *cobra.Command {
 			if len(args) > 0 {
 				err = fmt.Errorf("there is no command %q", args[0])
 			}
-			return usage{hint.Wrap(err, "see `"+cmd.CommandPath()+" --help`")}
+			return usage{fault.Wrap(err, "see `"+cmd.CommandPath()+" --help`")}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -69,7 +67,7 @@ func (o *catalogOptions) named() ([]version.Selector, error) {
 			err = fmt.Errorf("%q is one release", text)
 		}
 		if err != nil {
-			return nil, usage{hint.Wrap(fmt.Errorf("--minors: %w", err), "name minor releases, such as --minors 4.20,4.21")}
+			return nil, usage{fault.Wrap(fmt.Errorf("--minors: %w", err), "name minor releases, such as --minors 4.20,4.21")}
 		}
 		minors = append(minors, s)
 	}
@@ -84,7 +82,7 @@ func (o *catalogOptions) ofMatrix(optional bool) ([]version.Selector, error) {
 		return nil, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, invalid{hint.Wrap(err, "write it, name another file with --matrix, or name minor releases with --minors")}
+		return nil, invalid{fault.Wrap(err, "write it, name another file with --matrix, or name minor releases with --minors")}
 	}
 	if err != nil {
 		return nil, invalid{err}
@@ -123,7 +121,7 @@ func (o *catalogOptions) openCatalog() (*catalog.File, error) {
 	return c, nil
 }
 
-// save writes the catalogue if it has changed, and tells whether it has.
+// save writes the catalogue if it has changed, and reports whether it has.
 func save(c *catalog.File) (bool, error) {
 	wrote, err := c.Save()
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
@@ -135,7 +133,7 @@ func save(c *catalog.File) (bool, error) {
 // keeper is the way to the releases. Kernels are remembered as those of plans
 // are. The caller closes what is returned beside it when the keeper has done
 // its work.
-func (o *catalogOptions) keeper(s *session) (*upkeep.Keeper, *steps, error) {
+func (o *catalogOptions) keeper(s *session) (*catalogsync.Keeper, *steps, error) {
 	repository, err := payload.NewRepository(s.client, o.from)
 	if err != nil {
 		return nil, nil, usage{fmt.Errorf("--from: %w", err)}
@@ -148,8 +146,8 @@ func (o *catalogOptions) keeper(s *session) (*upkeep.Keeper, *steps, error) {
 		repository.Images = o.images
 		toolkits.Locate = func(_ context.Context, dtk string) (string, error) { return repository.Place(dtk), nil }
 	}
-	steps := &steps{progress: term.NewProgress(o.stderr, o.live && !o.quiet, o.log), tasks: map[string]build.Task{}}
-	return &upkeep.Keeper{
+	steps := &steps{progress: progress.NewProgress(o.stderr, o.live && !o.quiet, o.log), tasks: map[string]progress.Task{}}
+	return &catalogsync.Keeper{
 		Repository: repository,
 		Toolkits:   toolkits,
 		Parallel:   toolkitReaders,
@@ -164,14 +162,14 @@ func checkRepository(text string) error {
 		err = fmt.Errorf("%q is not a repository of a registry", text)
 	}
 	if err != nil {
-		return hint.Wrap(err, "name it as REGISTRY/REPOSITORY, without a tag")
+		return fault.Wrap(err, "name it as REGISTRY/REPOSITORY, without a tag")
 	}
 	return nil
 }
 
 // classifyKeeping marks the errors of a keeper that are the caller's.
 func classifyKeeping(err error) error {
-	if errors.Is(err, upkeep.ErrNoReleases) {
+	if errors.Is(err, catalogsync.ErrNoReleases) {
 		return usage{err}
 	}
 	return registry.Classify(err)
@@ -179,9 +177,9 @@ func classifyKeeping(err error) error {
 
 // steps shows the steps of a keeper.
 type steps struct {
-	progress *term.Progress
+	progress *progress.Progress
 	mu       sync.Mutex
-	tasks    map[string]build.Task
+	tasks    map[string]progress.Task
 }
 
 func (s *steps) tell(step string, done, total int) {
@@ -189,7 +187,7 @@ func (s *steps) tell(step string, done, total int) {
 	defer s.mu.Unlock()
 	task := s.tasks[step]
 	if task == nil {
-		task = s.progress.Start("read", fmt.Sprintf("%s (%d)", step, total), kernel.Version{})
+		task = s.progress.Start("read", fmt.Sprintf("%s (%d)", step, total), "")
 		s.tasks[step] = task
 	}
 	task.Update(int64(done), int64(total))

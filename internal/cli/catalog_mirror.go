@@ -7,12 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/ecr"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/mirror"
-	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/term"
+	"neuron-kmod/internal/action"
+	"neuron-kmod/internal/oci/ecr"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/format"
+	"neuron-kmod/internal/platform/progress"
 )
 
 // mirrorOptions are the flags of catalog mirror. Of the plan's it has those that
@@ -79,23 +79,23 @@ func (o *mirrorOptions) check() error {
 	case err != nil:
 		return usage{fmt.Errorf("destination: %w", err)}
 	case kind == registry.KindECRPublic:
-		return usage{hint.Wrap(errors.New("ecr-public is no destination for copies"), "use ecr, REGISTRY/REPOSITORY or oci:DIR")}
+		return usage{fault.Wrap(errors.New("ecr-public is no destination for copies"), "use ecr, REGISTRY/REPOSITORY or oci:DIR")}
 	case o.create && kind != registry.KindECR:
 		return usage{errors.New("--create-repository is for destination ecr")}
 	case o.sets != "" && kind == registry.KindLayout:
 		return usage{errors.New("--mirror-set is for a destination that a cluster can pull from, which a folder is not")}
 	case o.sets == "-" && o.output == "json":
-		return usage{hint.Wrap(errors.New("--mirror-set - and --output json both write to stdout"), "give --mirror-set a file")}
+		return usage{fault.Wrap(errors.New("--mirror-set - and --output json both write to stdout"), "give --mirror-set a file")}
 	case o.sets != "" && o.dryRun:
 		return usage{errors.New("--dry-run writes nothing, so --mirror-set does not go with it")}
 	case o.kmod && o.kernelsOnly:
 		return usage{errors.New("--kernels-only is for Driver Toolkits: there is one kmod image for each kernel anyway")}
 	case o.kmod && len(o.minors) > 0:
-		return usage{hint.Wrap(errors.New("--minors is for Driver Toolkits"), "which releases have kmod images is said by the matrix")}
+		return usage{fault.Wrap(errors.New("--minors is for Driver Toolkits"), "which releases have kmod images is said by the matrix")}
 	case o.jobs < 1 || o.jobs > 16:
-		return usage{hint.Wrap(fmt.Errorf("--jobs is %d", o.jobs), "give a number of images from 1 to 16")}
+		return usage{fault.Wrap(fmt.Errorf("--jobs is %d", o.jobs), "give a number of images from 1 to 16")}
 	case o.origin == registry.KindECRPublic && !o.kmod:
-		return usage{hint.Wrap(errors.New("--from ecr-public has no Driver Toolkits"), "with --kmod its kmod images are copied")}
+		return usage{fault.Wrap(errors.New("--from ecr-public has no Driver Toolkits"), "with --kmod its kmod images are copied")}
 	case o.origin == o.Target:
 		return usage{errors.New("--from is the destination")}
 	}
@@ -124,7 +124,7 @@ func (o *mirrorOptions) run(ctx context.Context) error {
 	}
 	to, err := s.place(ctx, "destination", o.Target, repository, access{push: true, create: o.create})
 	if err != nil {
-		return hint.Wrap(fmt.Errorf("destination: %w", err), destinationAdvice(err, o.kmod))
+		return fault.Wrap(fmt.Errorf("destination: %w", err), destinationAdvice(err, o.kmod))
 	}
 	var from registry.Target
 	if o.origin != "" {
@@ -155,14 +155,14 @@ func notEmpty(ctx context.Context, from registry.Target) error {
 		return classifyPlan(fmt.Errorf("--from: %w", err), from.String())
 	}
 	if len(tags) == 0 {
-		return usage{hint.Wrap(fmt.Errorf("--from: there are no images in %s", from), "check the name")}
+		return usage{fault.Wrap(fmt.Errorf("--from: there are no images in %s", from), "check the name")}
 	}
 	return nil
 }
 
 // wanted are the images that a mirror has to have.
 type wanted struct {
-	report    *mirror.Report // has the images
+	report    *action.MirrorReport // has the images
 	originals []registry.Original
 	named     []string      // the repositories that a cluster names the images by
 	failed    []mirrorError // what cannot even be asked for
@@ -170,7 +170,7 @@ type wanted struct {
 
 // mirrorError is an image that is wanted, and why it cannot be had.
 type mirrorError struct {
-	image mirror.Image
+	image action.MirrorImage
 	err   error
 }
 
@@ -196,7 +196,7 @@ func (o *mirrorOptions) copy(ctx context.Context, s *session, to registry.Target
 	}
 	w.report.Fill(copies)
 	for _, f := range w.failed {
-		f.image.State, f.image.Error = registry.CopyFailed, hint.Text(f.err)
+		f.image.State, f.image.Error = registry.CopyFailed, fault.Text(f.err)
 		w.report.Images = append(w.report.Images, f.image)
 	}
 	if werr := o.writeResult(s, to, w); werr != nil {
@@ -211,9 +211,9 @@ func (o *mirrorOptions) copy(ctx context.Context, s *session, to registry.Target
 // copies makes the copies. What it returns beside an error is what has become of them
 // all the same; nil if it did not come to that.
 func (o *mirrorOptions) copies(ctx context.Context, to registry.Target, w *wanted) ([]registry.Copy, error) {
-	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
-	defer progress.Close()
-	bar := progress.Transfer("mirror")
+	bars := progress.NewProgress(o.stderr, o.live && !o.quiet, o.log)
+	defer bars.Close()
+	bar := bars.Transfer("mirror")
 	defer bar.Done()
 	copier := &registry.Copier{
 		To: to, Jobs: o.jobs, Overwrite: o.force, Done: o.tell,
@@ -231,7 +231,7 @@ func (o *mirrorOptions) copies(ctx context.Context, to registry.Target, w *wante
 	if err := checkPush(ctx, to); err != nil {
 		return nil, classifyPlan(err, to.String())
 	}
-	o.log.Info("copying", "images", due, "bytes", plan.Bytes(w.report.Due), "to", to)
+	o.log.Info("copying", "images", due, "bytes", format.Bytes(w.report.Due), "to", to)
 	return p.Copies, p.Run(ctx)
 }
 
@@ -239,9 +239,9 @@ func (o *mirrorOptions) copies(ctx context.Context, to registry.Target, w *wante
 func (o *mirrorOptions) tell(original registry.Original, c registry.Copy) {
 	switch c.State {
 	case registry.CopyMade:
-		o.log.Info("copied", "tag", original.Tag, "sent", plan.Bytes(c.Sent))
+		o.log.Info("copied", "tag", original.Tag, "sent", format.Bytes(c.Sent))
 	case registry.CopyFailed:
-		o.log.Error("not copied", "tag", original.Tag, "error", c.Err, "hint", hint.Of(c.Err))
+		o.log.Error("not copied", "tag", original.Tag, "error", c.Err, "hint", fault.Of(c.Err))
 	}
 }
 
@@ -260,5 +260,5 @@ func verdictOfCopies(w *wanted, copies []registry.Copy) error {
 			return incomplete{err}
 		}
 	}
-	return prerequisite{hint.Wrap(fmt.Errorf("nothing can be copied: %w", copies[0].Err), hint.Of(copies[0].Err))}
+	return prerequisite{fault.Wrap(fmt.Errorf("nothing can be copied: %w", copies[0].Err), fault.Of(copies[0].Err))}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/registry/registrytest"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/oci/registry/registrytest"
 )
 
 // BenchmarkCatalogMirror copies six Driver Toolkits from one registry to another, and then again with nothing to copy. They

@@ -12,13 +12,15 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/ecr"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/mirror"
+	"neuron-kmod/internal/action"
+	"neuron-kmod/internal/oci/ecr"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/manifest"
+	"neuron-kmod/internal/openshift/toolkit"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/toolkit"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/report"
 	"neuron-kmod/internal/version"
 )
 
@@ -30,8 +32,8 @@ func (o *mirrorOptions) toolkits(ctx context.Context, s *session, in plan.Input,
 	if err != nil {
 		return nil, err
 	}
-	w := &wanted{report: &mirror.Report{OtherArch: others}}
-	all := mirror.Toolkits(in.Catalog, entries)
+	w := &wanted{report: &action.MirrorReport{OtherArch: others}}
+	all := toolkit.Copies(in.Catalog, entries)
 	if o.kernelsOnly {
 		if all, err = o.onePerKernel(ctx, s, in, from, to, all, w); err != nil {
 			return nil, err
@@ -50,7 +52,7 @@ func (o *mirrorOptions) toolkits(ctx context.Context, s *session, in plan.Input,
 		}
 		original := registry.Original{From: sources[repository], Ref: digest, Tag: t.Tag}
 		w.originals = append(w.originals, original)
-		w.report.Images = append(w.report.Images, mirror.Image{
+		w.report.Images = append(w.report.Images, action.MirrorImage{
 			Tag: t.Tag, Kernel: t.Kernel, Releases: []version.OCP{t.Release}, Source: original.String(),
 		})
 	}
@@ -67,7 +69,7 @@ func (o *mirrorOptions) entries(in plan.Input) ([]catalog.Entry, int, error) {
 	for _, m := range o.minors {
 		s, err := version.ParseSelector(m)
 		if err == nil && s.String() != s.Minor() {
-			err = hint.Wrap(fmt.Errorf("%q is one release", m), "name a minor such as "+s.Minor())
+			err = fault.Wrap(fmt.Errorf("%q is one release", m), "name a minor such as "+s.Minor())
 		}
 		if err == nil {
 			err = in.Catalog.Missing(s, in.Arch)
@@ -83,7 +85,7 @@ func (o *mirrorOptions) entries(in plan.Input) ([]catalog.Entry, int, error) {
 		err := in.Catalog.Missing(s, in.Arch)
 		switch {
 		case err != nil && len(entries) == 0:
-			return nil, 0, usage{hint.Wrap(err, "add the release to "+in.Catalog.Path+", or ask for one that is in it; only images for "+in.Arch+" are copied")}
+			return nil, 0, usage{fault.Wrap(err, "add the release to "+in.Catalog.Path+", or ask for one that is in it; only images for "+in.Arch+" are copied")}
 		case err != nil:
 			o.log.Warn("the matrix asks for more than the catalogue has", "missing", err)
 		}
@@ -92,9 +94,9 @@ func (o *mirrorOptions) entries(in plan.Input) ([]catalog.Entry, int, error) {
 }
 
 // onePerKernel leaves one Driver Toolkit for each kernel, rather one that the destination
-// has, or the place that it is filled from: a folder may have been filled when another
+// has, or the place that it is filled from: a directory may have been filled when another
 // release was the newest one of the kernel.
-func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.Input, from, to registry.Target, all []mirror.Toolkit, w *wanted) ([]mirror.Toolkit, error) {
+func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.Input, from, to registry.Target, all []toolkit.Copy, w *wanted) ([]toolkit.Copy, error) {
 	if err := o.findKernels(ctx, s, in, from, all, w); err != nil {
 		return nil, err
 	}
@@ -109,11 +111,11 @@ func (o *mirrorOptions) onePerKernel(ctx context.Context, s *session, in plan.In
 		}
 		places = append(places, there)
 	}
-	return mirror.OnePerKernel(all, places...), nil
+	return toolkit.OnePerKernel(all, places...), nil
 }
 
 // present tells under which tags a place has the Driver Toolkits that belong there.
-func present(ctx context.Context, place registry.Target, all []mirror.Toolkit) (map[string]bool, error) {
+func present(ctx context.Context, place registry.Target, all []toolkit.Copy) (map[string]bool, error) {
 	tags, err := place.Tags(ctx)
 	if err != nil {
 		return nil, err
@@ -139,7 +141,7 @@ func present(ctx context.Context, place registry.Target, all []mirror.Toolkit) (
 
 // findKernels fills in the kernels that the catalogue does not record: they are read
 // from where the images are. One that cannot be found out is a failure of its release.
-func (o *mirrorOptions) findKernels(ctx context.Context, s *session, in plan.Input, from registry.Target, all []mirror.Toolkit, w *wanted) error {
+func (o *mirrorOptions) findKernels(ctx context.Context, s *session, in plan.Input, from registry.Target, all []toolkit.Copy, w *wanted) error {
 	var unknown []string
 	for _, t := range all {
 		if t.Kernel.IsZero() && !slices.Contains(unknown, t.DTK) {
@@ -165,19 +167,19 @@ func (o *mirrorOptions) findKernels(ctx context.Context, s *session, in plan.Inp
 			all[i].Kernel = r.Kernel
 		} else if ok {
 			w.failed = append(w.failed, mirrorError{
-				mirror.Image{Tag: t.Tag, Releases: []version.OCP{t.Release}, Source: t.DTK}, fmt.Errorf("which kernel it is for cannot be found out: %w", r.Err),
+				action.MirrorImage{Tag: t.Tag, Releases: []version.OCP{t.Release}, Source: t.DTK}, fmt.Errorf("which kernel it is for cannot be found out: %w", r.Err),
 			})
 		}
 	}
 	return nil
 }
 
-// readFrom lets the kernels of Driver Toolkits be read from a mirror. Out of a folder
+// readFrom lets the kernels of Driver Toolkits be read from a mirror. Out of a directory
 // they cannot be.
 func (s *session) readFrom(from registry.Target, c *catalog.Catalog) error {
 	if strings.HasPrefix(from.String(), "oci:") {
 		s.locate = func(context.Context, string) (string, error) {
-			return "", hint.Wrap(errors.New("the catalogue does not record its kernel"),
+			return "", fault.Wrap(errors.New("the catalogue does not record its kernel"),
 				"record kernels in the catalogue before carrying the folder, or leave --kernels-only out")
 		}
 		return nil
@@ -201,19 +203,19 @@ func (o *mirrorOptions) kmodImages(ctx context.Context, s *session, in plan.Inpu
 	if err != nil {
 		return nil, classifyPlan(err, o.origin)
 	}
-	w := &wanted{report: &mirror.Report{OtherArch: p.OtherArch}, named: []string{from.String()}}
-	if strings.HasPrefix(from.String(), "oci:") { // what the images in the folder are called elsewhere
+	w := &wanted{report: &action.MirrorReport{OtherArch: p.OtherArch}, named: []string{from.String()}}
+	if strings.HasPrefix(from.String(), "oci:") { // what the images in the directory are called elsewhere
 		w.named = []string{ecr.PublicHost + "/" + s.AWS.PublicRepository}
 	}
 	for _, n := range p.Notes {
 		o.log.Warn("not every node will find an image", "reason", n)
 	}
 	for _, u := range p.Unresolved {
-		image := mirror.Image{Tag: u.Release.String(), Releases: []version.OCP{u.Release}, Source: u.Toolkit}
+		image := action.MirrorImage{Tag: u.Release.String(), Releases: []version.OCP{u.Release}, Source: u.Toolkit}
 		w.failed = append(w.failed, mirrorError{image, fmt.Errorf("which kernel the release has cannot be found out: %s", u.Reason)})
 	}
 	for _, b := range p.Builds {
-		image := mirror.Image{Tag: b.Tag, Driver: b.Driver.String(), Kernel: b.Kernel, Releases: b.Releases, Source: b.Image}
+		image := action.MirrorImage{Tag: b.Tag, Driver: b.Driver.String(), Kernel: b.Kernel, Releases: b.Releases, Source: b.Image}
 		if b.State != plan.Published {
 			reason := errors.New("it is not published in " + from.String())
 			if b.Error != "" {
@@ -245,13 +247,13 @@ func (o *mirrorOptions) writeResult(s *session, to registry.Target, w *wanted) e
 		}
 		return nil
 	case o.output == "json":
-		return w.report.WriteJSON(s.stdout)
+		return report.MirrorJSON(s.stdout, w.report)
 	}
-	return w.report.WriteTable(s.stdout)
+	return report.MirrorTable(s.stdout, w.report)
 }
 
 func (o *mirrorOptions) writeSets(to registry.Target, w *wanted) error {
-	sets := mirror.Sets{Name: "neuron-driver-toolkit", Sources: w.named, Mirror: to.String()}
+	sets := manifest.Sets{Name: "neuron-driver-toolkit", Sources: w.named, Mirror: to.String()}
 	if o.kmod {
 		sets.Name, sets.Tags = "neuron-kmod", true
 	}

@@ -23,11 +23,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"neuron-kmod/internal/mirror"
-	"neuron-kmod/internal/registry/registrytest"
+	"neuron-kmod/internal/action"
+	"neuron-kmod/internal/oci/registry/registrytest"
 )
 
-// site is a folder with a matrix and a catalogue, a registry with Driver Toolkits as quay.io has them, and one of a cluster
+// site is a directory with a matrix and a catalogue, a registry with Driver Toolkits as quay.io has them, and one of a cluster
 // without internet.
 type site struct {
 	t        testing.TB
@@ -125,11 +125,11 @@ func (s *site) run(ctx context.Context, args ...string) (code int, stdout, stder
 }
 
 // mirror runs catalog mirror with the site's files and returns its report, which it wants to be as JSON.
-func (s *site) mirror(code int, args ...string) mirror.Report {
+func (s *site) mirror(code int, args ...string) action.MirrorReport {
 	s.t.Helper()
 	args = append([]string{"catalog", "mirror"}, append(args, "--matrix", "m.json", "--catalog", "c.json", "-o", "json")...)
 	got, stdout, stderr := s.run(s.t.Context(), args...)
-	var r mirror.Report
+	var r action.MirrorReport
 	if got != code {
 		s.t.Fatalf("%q: exit code %d, want %d\n%s%s", args, got, code, stdout, stderr)
 	}
@@ -140,7 +140,7 @@ func (s *site) mirror(code int, args ...string) mirror.Report {
 }
 
 // states lists the images of a report.
-func states(r mirror.Report) []string {
+func states(r action.MirrorReport) []string {
 	var out []string
 	for _, m := range r.Images {
 		out = append(out, fmt.Sprintf("%s %s %s %s", m.Tag, m.Kernel, m.State, m.Digest))
@@ -210,7 +210,7 @@ func TestCatalogMirrorKernelsOnly(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
-	// Carried on, with nothing but the folder and the catalogue: the kernel that it does not record was remembered here.
+	// Carried on, with nothing but the directory and the catalogue: the kernel that it does not record was remembered here.
 	s.source.Break(registrytest.Fault{Status: http.StatusForbidden})
 	r = s.mirror(0, s.internal.Host+"/mirror/dtk", "--kernels-only", "--from", "oci:carry")
 	if diff := cmp.Diff(want, states(r)); diff != "" {
@@ -309,7 +309,7 @@ func TestCatalogMirrorKmod(t *testing.T) {
 		}
 	}
 
-	// By way of a folder, which has no name that a cluster knows: the images are ECR Public's.
+	// By way of a directory, which has no name that a cluster knows: the images are ECR Public's.
 	s.mirror(0, "oci:carry", "2.22.2.0", "4.20", "--kmod", "--from", public)
 	s.mirror(0, s.internal.Host+"/far/kmod", "2.22.2.0", "4.20", "--kmod", "--from", "oci:carry", "--mirror-set", "far.yaml")
 	if text, err = os.ReadFile(filepath.Join(s.dir, "far.yaml")); err != nil || !strings.Contains(string(text), "source: public.ecr.aws/alias/neuron/kmod\n") {

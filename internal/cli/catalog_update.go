@@ -12,9 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/upkeep"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/catalogsync"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
 )
 
@@ -87,8 +88,8 @@ func (o *catalogUpdateOptions) run(ctx context.Context) error {
 		return err
 	}
 	r := updated{
-		Catalog: c.Path, Changes: append([]upkeep.Change{}, u.Changes...), Unreadable: append([]upkeep.Trouble{}, u.Unreadable...),
-		Vanished: append([]upkeep.Trouble{}, u.Vanished...), Refused: append([]upkeep.Trouble{}, u.Refused...),
+		Catalog: c.Path, Changes: append([]catalogsync.Change{}, u.Changes...), Unreadable: append([]catalogsync.Trouble{}, u.Unreadable...),
+		Vanished: append([]catalogsync.Trouble{}, u.Vanished...), Refused: append([]catalogsync.Trouble{}, u.Refused...),
 		Missing: append([]version.Selector{}, u.Missing...),
 	}
 	if r.Drift, err = c.Differs(); err != nil {
@@ -107,7 +108,7 @@ func (o *catalogUpdateOptions) run(ctx context.Context) error {
 }
 
 // update asks the releases, and shows how far it is.
-func (o *catalogUpdateOptions) update(ctx context.Context, s *session, c *catalog.File, scope upkeep.Scope) (*upkeep.Update, error) {
+func (o *catalogUpdateOptions) update(ctx context.Context, s *session, c *catalog.File, scope catalogsync.Scope) (*catalogsync.Update, error) {
 	keeper, steps, err := o.keeper(s)
 	if err != nil {
 		return nil, err
@@ -117,30 +118,30 @@ func (o *catalogUpdateOptions) update(ctx context.Context, s *session, c *catalo
 	return u, classifyKeeping(err)
 }
 
-func (o *catalogUpdateOptions) scope() (upkeep.Scope, error) {
+func (o *catalogUpdateOptions) scope() (catalogsync.Scope, error) {
 	for _, a := range o.archs {
 		if err := catalog.CheckArch(a); err != nil {
-			return upkeep.Scope{}, usage{fmt.Errorf("--arch: %w", err)}
+			return catalogsync.Scope{}, usage{fmt.Errorf("--arch: %w", err)}
 		}
 	}
 	named, err := o.named()
 	if err != nil {
-		return upkeep.Scope{}, err
+		return catalogsync.Scope{}, err
 	}
 	var skip []version.OCP
 	for _, text := range o.skip {
 		v, err := version.ParseOCP(text)
 		if err != nil {
-			return upkeep.Scope{}, usage{hint.Wrap(fmt.Errorf("--skip: %w", err), "name releases in full, such as --skip 4.20.7")}
+			return catalogsync.Scope{}, usage{fault.Wrap(fmt.Errorf("--skip: %w", err), "name releases in full, such as --skip 4.20.7")}
 		}
 		skip = append(skip, v)
 	}
 	selectors, err := o.ofMatrix(len(named) > 0)
-	return upkeep.Scope{Selectors: sorted(append(selectors, named...)), Archs: o.archs, PreReleases: o.preReleases, Skip: skip}, err
+	return catalogsync.Scope{Selectors: sorted(append(selectors, named...)), Archs: o.archs, PreReleases: o.preReleases, Skip: skip}, err
 }
 
 // warn tells what a person should know who does not read the result.
-func (o *catalogUpdateOptions) warn(u *upkeep.Update) {
+func (o *catalogUpdateOptions) warn(u *catalogsync.Update) {
 	for _, m := range u.Missing {
 		if slices.Contains(o.skip, m.String()) {
 			o.log.Warn("--skip names a release that is not there", "release", m, "repository", o.from)
@@ -151,7 +152,7 @@ func (o *catalogUpdateOptions) warn(u *upkeep.Update) {
 	if len(u.Refused) > 0 {
 		first := u.Refused[0]
 		o.log.Warn("kernels are not recorded, because their Driver Toolkits cannot be read with these credentials",
-			"toolkits", len(u.Refused), "reason", hint.Text(withQuayAdvice(cmp.Or(o.images, first.DTK), first.Err())))
+			"toolkits", len(u.Refused), "reason", fault.Text(withQuayAdvice(cmp.Or(o.images, first.DTK), first.Err())))
 	}
 	for _, t := range u.Unreadable {
 		what := "a release cannot be read"
@@ -164,14 +165,14 @@ func (o *catalogUpdateOptions) warn(u *upkeep.Update) {
 
 // updated is the result of catalog update.
 type updated struct {
-	Catalog    string             `json:"catalog"`
-	Drift      bool               `json:"drift"`   // whether the file was not as it should be
-	Written    bool               `json:"written"` // whether it is now
-	Changes    []upkeep.Change    `json:"changes"`
-	Unreadable []upkeep.Trouble   `json:"unreadable"`
-	Refused    []upkeep.Trouble   `json:"kernel_unknown"`
-	Vanished   []upkeep.Trouble   `json:"vanished"`
-	Missing    []version.Selector `json:"no_release"`
+	Catalog    string                `json:"catalog"`
+	Drift      bool                  `json:"drift"`   // whether the file was not as it should be
+	Written    bool                  `json:"written"` // whether it is now
+	Changes    []catalogsync.Change  `json:"changes"`
+	Unreadable []catalogsync.Trouble `json:"unreadable"`
+	Refused    []catalogsync.Trouble `json:"kernel_unknown"`
+	Vanished   []catalogsync.Trouble `json:"vanished"`
+	Missing    []version.Selector    `json:"no_release"`
 }
 
 func (o *catalogUpdateOptions) write(r updated) error {
@@ -226,7 +227,7 @@ func kernelText(k string) string {
 }
 
 // was tells what an entry had before.
-func was(c upkeep.Change) string {
+func was(c catalogsync.Change) string {
 	var parts []string
 	if !c.WasKernel.IsZero() {
 		parts = append(parts, "was "+c.WasKernel.String())
@@ -249,11 +250,11 @@ func (r updated) summary() string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, what))
 		}
 	}
-	add(n[upkeep.Added], "added")
-	add(n[upkeep.Changed], "changed")
-	add(n[upkeep.Single], "with a single Driver Toolkit")
-	if n[upkeep.Learnt] > 0 {
-		parts = append(parts, count(n[upkeep.Learnt], "kernel")+" learnt")
+	add(n[catalogsync.Added], "added")
+	add(n[catalogsync.Changed], "changed")
+	add(n[catalogsync.Single], "with a single Driver Toolkit")
+	if n[catalogsync.Learnt] > 0 {
+		parts = append(parts, format.Count(n[catalogsync.Learnt], "kernel")+" learnt")
 	}
 	if r.Drift && len(r.Changes) == 0 {
 		parts = append(parts, "order or layout of the file")
@@ -288,10 +289,10 @@ func (r updated) unreadable() []string {
 	}
 	var parts []string
 	if releases > 0 {
-		parts = append(parts, count(releases, "release"))
+		parts = append(parts, format.Count(releases, "release"))
 	}
 	if len(toolkits) > 0 {
-		parts = append(parts, count(len(toolkits), "Driver Toolkit"))
+		parts = append(parts, format.Count(len(toolkits), "Driver Toolkit"))
 	}
 	return parts
 }
@@ -301,12 +302,12 @@ func (r updated) verdict(check bool) error {
 	switch {
 	case len(r.Unreadable) > 0:
 		advice := "run it again later, when what the releases are made of can be read: at quay.io, or in the mirror that --images-from names"
-		if i := slices.IndexFunc(r.Unreadable, func(t upkeep.Trouble) bool { return t.DTK == "" }); i >= 0 {
+		if i := slices.IndexFunc(r.Unreadable, func(t catalogsync.Trouble) bool { return t.DTK == "" }); i >= 0 {
 			advice = fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s", r.Unreadable[i].Version)
 		}
-		return incomplete{hint.Wrap(fmt.Errorf("%s could not be read", strings.Join(r.unreadable(), " and ")), advice)}
+		return incomplete{fault.Wrap(fmt.Errorf("%s could not be read", strings.Join(r.unreadable(), " and ")), advice)}
 	case check && r.Drift:
-		return incomplete{hint.Wrap(errors.New(r.Catalog+" is not up to date"), "run `neuron-kmod catalog update`")}
+		return incomplete{fault.Wrap(errors.New(r.Catalog+" is not up to date"), "run `neuron-kmod catalog update`")}
 	}
 	return nil
 }

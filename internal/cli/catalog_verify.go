@@ -9,10 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/upkeep"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/catalogsync"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/format"
 )
 
 // catalogVerifyOptions are the flags of catalog verify.
@@ -76,7 +77,7 @@ func (o *catalogVerifyOptions) run(ctx context.Context) error {
 	}
 	before := slices.SortedFunc(slices.Values(c.Entries), catalog.Entry.Compare)
 	r := verified{Catalog: c.Path}
-	if r.Entries, err = o.verify(ctx, s, c, upkeep.Scope{Selectors: sorted(selectors), PreReleases: true}); err != nil {
+	if r.Entries, err = o.verify(ctx, s, c, catalogsync.Scope{Selectors: sorted(selectors), PreReleases: true}); err != nil {
 		return err
 	}
 	r.changes = changesOf(before, c.Entries)
@@ -92,14 +93,14 @@ func (o *catalogVerifyOptions) run(ctx context.Context) error {
 }
 
 // verify asks, and shows how far it is.
-func (o *catalogVerifyOptions) verify(ctx context.Context, s *session, c *catalog.File, scope upkeep.Scope) ([]upkeep.Finding, error) {
+func (o *catalogVerifyOptions) verify(ctx context.Context, s *session, c *catalog.File, scope catalogsync.Scope) ([]catalogsync.Finding, error) {
 	keeper, steps, err := o.keeper(s)
 	if err != nil {
 		return nil, err
 	}
 	defer steps.Close()
 	findings, err := keeper.Verify(ctx, &c.Catalog, scope)
-	return append([]upkeep.Finding{}, findings...), registry.Classify(err)
+	return append([]catalogsync.Finding{}, findings...), registry.Classify(err)
 }
 
 // changes counts what a verification has changed in a catalogue.
@@ -133,7 +134,7 @@ func (n changes) String() string {
 		what string
 	}{{n.toolkits, "Driver Toolkit"}, {n.kernels, "kernel"}, {n.marks, "mark"}} {
 		if part.n > 0 {
-			parts = append(parts, count(part.n, part.what))
+			parts = append(parts, format.Count(part.n, part.what))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -141,15 +142,15 @@ func (n changes) String() string {
 
 // verified is the result of catalog verify.
 type verified struct {
-	Catalog string           `json:"catalog"`
-	Written bool             `json:"written"` // whether corrections and marks were written
-	Entries []upkeep.Finding `json:"entries"`
+	Catalog string                `json:"catalog"`
+	Written bool                  `json:"written"` // whether corrections and marks were written
+	Entries []catalogsync.Finding `json:"entries"`
 
 	changes changes // what is not as it was, written or not
 }
 
 // count returns how many entries are in a state.
-func (r verified) count(s upkeep.State) int {
+func (r verified) count(s catalogsync.State) int {
 	n := 0
 	for _, f := range r.Entries {
 		if f.State == s {
@@ -174,7 +175,7 @@ func (o *catalogVerifyOptions) write(r verified) error {
 
 func (r verified) summary() string {
 	var parts []string
-	for _, s := range []upkeep.State{upkeep.OK, upkeep.Mismatch, upkeep.Gone, upkeep.Failed, upkeep.Unknown} {
+	for _, s := range []catalogsync.State{catalogsync.OK, catalogsync.Mismatch, catalogsync.Gone, catalogsync.Failed, catalogsync.Unknown} {
 		if n := r.count(s); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
@@ -194,16 +195,16 @@ func (r verified) summary() string {
 
 // verdict turns what is wrong into the exit code 1. Where nothing could be checked the service has failed.
 func (r verified) verdict() error {
-	wrong, failed := r.count(upkeep.Mismatch)+r.count(upkeep.Gone), r.count(upkeep.Failed)
+	wrong, failed := r.count(catalogsync.Mismatch)+r.count(catalogsync.Gone), r.count(catalogsync.Failed)
 	switch {
 	case wrong > 0:
-		return incomplete{hint.Wrap(fmt.Errorf("%d of %d entries of %s were not as they should be", wrong, len(r.Entries), r.Catalog), r.advice())}
+		return incomplete{fault.Wrap(fmt.Errorf("%d of %d entries of %s were not as they should be", wrong, len(r.Entries), r.Catalog), r.advice())}
 	case failed > 0 && failed == len(r.Entries):
-		return hint.Wrap(fmt.Errorf("no entry of %s could be checked", r.Catalog), "the reasons are above; run it again later")
+		return fault.Wrap(fmt.Errorf("no entry of %s could be checked", r.Catalog), "the reasons are above; run it again later")
 	case failed > 0:
 		return incomplete{fmt.Errorf("%d of %d entries of %s could not be checked now", failed, len(r.Entries), r.Catalog)}
 	case len(r.Entries) == 0:
-		return incomplete{hint.Wrap(errors.New(r.Catalog+" has no entry of these releases"), "run `neuron-kmod catalog update`")}
+		return incomplete{fault.Wrap(errors.New(r.Catalog+" has no entry of these releases"), "run `neuron-kmod catalog update`")}
 	}
 	return nil
 }

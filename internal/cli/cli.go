@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 	xterm "golang.org/x/term"
 
-	"neuron-kmod/internal/config"
 	"neuron-kmod/internal/github"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/term"
+	"neuron-kmod/internal/platform/config"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/progress"
 )
 
 // Streams are the process's own: its arguments without the program's name, its
@@ -33,7 +33,7 @@ type Streams struct {
 // Main runs the command line and returns the process's exit code. A signal
 // reaches it as the cancellation of ctx with the cause Interrupted.
 func Main(ctx context.Context, s Streams) int {
-	a := &app{stdin: s.Stdin, stdout: s.Stdout, stderr: term.NewOutput(s.Stderr), live: isTerminal(s.Stderr)}
+	a := &app{stdin: s.Stdin, stdout: s.Stdout, stderr: progress.NewOutput(s.Stderr), live: isTerminal(s.Stderr)}
 	a.Settings, a.environment = config.FromEnvironment(s.Getenv)
 	a.workflow = &github.Workflow{Out: io.Discard, Summary: a.StepSummary, Outputs: a.StepOutputs}
 	if a.Actions {
@@ -77,7 +77,7 @@ type app struct {
 
 	stdin  io.Reader
 	stdout io.Writer
-	stderr *term.Output
+	stderr *progress.Output
 	live   bool // stderr is a terminal
 	log    *slog.Logger
 
@@ -103,7 +103,7 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage{hint.Wrap(fmt.Errorf("there is no command %q", args[0]), "see `neuron-kmod --help`")}
+				return usage{fault.Wrap(fmt.Errorf("there is no command %q", args[0]), "see `neuron-kmod --help`")}
 			}
 			return nil
 		},
@@ -124,7 +124,7 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log every step")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "log only warnings and errors")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage{hint.Wrap(err, "see `"+c.CommandPath()+" --help`")}
+		return usage{fault.Wrap(err, "see `"+c.CommandPath()+" --help`")}
 	})
 	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newImages(a), newManifest(a), newPlan(a), newRelease(a), newResolve(a), newVerify(a), newVersion(a))
 	return cmd
@@ -159,7 +159,7 @@ func (a *app) setLog() error {
 		}
 		a.log = slog.New(slog.NewTextHandler(a.stderr, options))
 	default:
-		return usage{hint.Wrap(errors.New("--log-format is "+a.logFormat), "use text or json")}
+		return usage{fault.Wrap(errors.New("--log-format is "+a.logFormat), "use text or json")}
 	}
 	return nil
 }
@@ -175,7 +175,7 @@ func dropTime(groups []string, attr slog.Attr) slog.Attr {
 func exactly(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return usage{hint.Wrap(errors.New(cmd.CommandPath()+" takes "+what), "see `"+cmd.CommandPath()+" --help`")}
+			return usage{fault.Wrap(errors.New(cmd.CommandPath()+" takes "+what), "see `"+cmd.CommandPath()+" --help`")}
 		}
 		return nil
 	}

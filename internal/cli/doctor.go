@@ -6,7 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/doctor"
+	"neuron-kmod/internal/action/doctor"
+	"neuron-kmod/internal/report"
 )
 
 // doctorOptions are the flags of doctor: those of build that decide whether one
@@ -37,21 +38,23 @@ The exit code is 4 if a build would fail, else 0.`,
 }
 
 func (o *doctorOptions) run(ctx context.Context) error {
-	if err := o.checkOutput("table", "json"); err != nil {
+	err := o.checkOutput("table", "json")
+	if err != nil {
 		return err
 	}
-	report := doctor.NewReport(o.Describe(), o.checks(ctx))
+	found := doctor.NewReport(o.Describe(), o.checks(ctx))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	write := report.WriteTable
 	if o.output == "json" {
-		write = report.WriteJSON
+		err = report.JSON(o.stdout, "the report", found)
+	} else {
+		err = report.DoctorTable(o.stdout, found)
 	}
-	if err := write(o.stdout); err != nil {
+	if err != nil {
 		return err
 	}
-	if !report.OK {
+	if !found.OK {
 		return prerequisite{errors.New("a build would fail")}
 	}
 	return nil

@@ -11,13 +11,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"neuron-kmod/internal/doctor"
-	"neuron-kmod/internal/engine"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/image"
+	"neuron-kmod/internal/action/doctor"
+	"neuron-kmod/internal/kmod/engine"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/workspace"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/workspace"
 )
 
 const (
@@ -63,7 +63,7 @@ type step struct {
 // outcome is what became of a step.
 type outcome struct {
 	check doctor.Check
-	noAWS bool // it could not be made for want of an AWS identity
+	noAWS bool // it could not be made for lack of an AWS identity
 }
 
 // checks makes all checks. A check that fails hides no other: what depends on
@@ -149,8 +149,8 @@ func (x *checkup) try(ctx context.Context, s step) outcome {
 		return outcome{check: c}
 	case x.lacksAWS(err):
 		return outcome{check: c.Skip("not tried: " + noAWS), noAWS: true}
-	case errors.Is(err, context.DeadlineExceeded) && hint.Of(err) == "":
-		err = hint.Wrap(err, fmt.Sprintf("there was no answer within %s: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY)", checkTime))
+	case errors.Is(err, context.DeadlineExceeded) && fault.Of(err) == "":
+		err = fault.Wrap(err, fmt.Sprintf("there was no answer within %s: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY)", checkTime))
 	}
 	return outcome{check: c.Fail(err)}
 }

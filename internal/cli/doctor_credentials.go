@@ -10,14 +10,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"neuron-kmod/internal/doctor"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/identity"
+	"neuron-kmod/internal/action/doctor"
+	"neuron-kmod/internal/oci/identity"
+	"neuron-kmod/internal/platform/fault"
 )
 
 const noAWS = "there is no AWS identity"
 
-// lacksAWS tells whether err is the reason why there is no AWS identity.
+// lacksAWS reports whether err is the reason why there is no AWS identity.
 func (x *checkup) lacksAWS(err error) bool {
 	if x.session == nil {
 		return false
@@ -45,7 +45,7 @@ func (x *checkup) awsCheck(results []outcome) doctor.Check {
 	case id == nil && err == nil, errors.Is(err, identity.ErrNone):
 		return c.Skip("not needed for target " + x.Target)
 	case err != nil:
-		c.State, c.Detail, c.Hint = doctor.Warning, "not needed, and it does not work: "+err.Error(), hint.Of(err)
+		c.State, c.Detail, c.Hint = doctor.Warning, "not needed, and it does not work: "+err.Error(), fault.Of(err)
 		return c
 	}
 	c.State, c.Source, c.Identity = doctor.OK, id.Source, id.ARN

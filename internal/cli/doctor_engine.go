@@ -7,11 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"neuron-kmod/internal/doctor"
-	"neuron-kmod/internal/engine"
+	"neuron-kmod/internal/action/doctor"
+	"neuron-kmod/internal/kmod/engine"
 )
 
-// engineStep asks the engine what it is. That needs no folder, but New wants the
+// engineStep asks the engine what it is. That needs no directory, but New wants the
 // names of some.
 func (x *checkup) engineStep() step {
 	name := filepath.Base(x.engine)

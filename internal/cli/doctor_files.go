@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"strings"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/doctor"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/action/doctor"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
 )
 
@@ -29,9 +30,9 @@ func (x *checkup) readFiles(ctx context.Context) []doctor.Check {
 		add("environment", x.environment, nil)
 	}
 	m, err := matrix.Load(x.Matrix)
-	add("matrix", err, func() string { return fmt.Sprintf("%s: %s", x.Matrix, count(len(m.Entries), "driver")) })
+	add("matrix", err, func() string { return fmt.Sprintf("%s: %s", x.Matrix, format.Count(len(m.Entries), "driver")) })
 	c, err := catalog.Load(x.Catalog)
-	add("catalogue", err, func() string { return fmt.Sprintf("%s: %s", x.Catalog, count(len(c.Entries), "Driver Toolkit")) })
+	add("catalogue", err, func() string { return fmt.Sprintf("%s: %s", x.Catalog, format.Count(len(c.Entries), "Driver Toolkit")) })
 	if m != nil && c != nil {
 		x.in = plan.Input{Entries: m.Entries, Catalog: c, Arch: arch}
 		x.toolkit = newest(x.in)
@@ -39,13 +40,6 @@ func (x *checkup) readFiles(ctx context.Context) []doctor.Check {
 	}
 	x.files, x.filesErr = x.parts()
 	return checks
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // join makes the plan as far as the two files decide it. Where they have no
@@ -70,7 +64,7 @@ func (x *checkup) join(ctx context.Context) doctor.Check {
 			releases[r] = true
 		}
 	}
-	c.Detail = "the matrix asks for " + count(len(releases), "release") + " of the catalogue"
+	c.Detail = "the matrix asks for " + format.Count(len(releases), "release") + " of the catalogue"
 	if len(p.Notes) > 0 {
 		c.State, c.Detail = doctor.Warning, c.Detail+"; "+strings.Join(p.Notes, "; ")
 	}

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"neuron-kmod/internal/doctor"
+	"neuron-kmod/internal/action/doctor"
+	"neuron-kmod/internal/platform/format"
 )
 
 // targetStep finds the target and lists what it has.
@@ -17,7 +18,7 @@ func (x *checkup) targetStep() step {
 		if err != nil {
 			return c, err
 		}
-		c.State, c.Detail = doctor.OK, fmt.Sprintf("%s has %s", x.target, count(len(tags), "tag"))
+		c.State, c.Detail = doctor.OK, fmt.Sprintf("%s has %s", x.target, format.Count(len(tags), "tag"))
 		return c, nil
 	}}
 }

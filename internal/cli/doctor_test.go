@@ -10,10 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"neuron-kmod/internal/config"
-	"neuron-kmod/internal/doctor"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/identity"
+	"neuron-kmod/internal/action/doctor"
+	"neuron-kmod/internal/oci/identity"
+	"neuron-kmod/internal/platform/config"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // checkupWith is a checkup whose AWS identity is known to be that.
@@ -42,7 +42,7 @@ func TestDoctorSteps(t *testing.T) {
 	}{
 		{step{"g", "works", met, ends(nil)}, outcome{doctor.Check{Group: "g", Name: "works (HOST)", State: doctor.OK}, false}},
 		{
-			step{"g", "fails", nil, ends(hint.Wrap(errors.New("broken"), "mend it"))},
+			step{"g", "fails", nil, ends(fault.Wrap(errors.New("broken"), "mend it"))},
 			outcome{doctor.Check{Group: "g", Name: "fails (HOST)", State: doctor.Failed, Detail: "broken", Hint: "mend it"}, false},
 		},
 		{
@@ -113,8 +113,8 @@ func TestDoctorAWS(t *testing.T) {
 		ARN: "arn:aws:iam::123456789012:user/me", Account: "123456789012", Region: "us-west-2", Source: "profile work",
 		Expires: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
 	}
-	none := hint.Wrap(&identity.CredentialError{Err: identity.ErrNone}, "give some")
-	wrong := hint.Wrap(&identity.CredentialError{Err: errors.New("expired")}, "get new ones")
+	none := fault.Wrap(&identity.CredentialError{Err: identity.ErrNone}, "give some")
+	wrong := fault.Wrap(&identity.CredentialError{Err: errors.New("expired")}, "get new ones")
 	tests := []struct {
 		name   string
 		id     *identity.Identity

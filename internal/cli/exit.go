@@ -10,12 +10,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/github"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/identity"
-	"neuron-kmod/internal/jsonfile"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/oci/identity"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/jsonfile"
+	"neuron-kmod/internal/platform/transport"
 	"neuron-kmod/internal/release"
-	"neuron-kmod/internal/transport"
 )
 
 // Exit codes. They are part of the command line and documented in docs/.
@@ -95,11 +95,11 @@ func (i invalid) Unwrap() error { return i.error }
 // is JSON, as an annotation in GitHub Actions.
 func (a *app) report(err error) {
 	if a.log != nil && a.logFormat == "json" {
-		a.log.Error(err.Error(), "hint", hint.Of(err))
+		a.log.Error(err.Error(), "hint", fault.Of(err))
 		return
 	}
 	text := strings.TrimSpace(err.Error())
-	if h := hint.Of(err); h != "" {
+	if h := fault.Of(err); h != "" {
 		text += "\nhint: " + h
 	}
 	if a.Actions {

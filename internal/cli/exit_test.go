@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"neuron-kmod/internal/github"
-	"neuron-kmod/internal/identity"
+	"neuron-kmod/internal/oci/identity"
 )
 
 // R8.1: credentials that a person has to mend have an exit code of their own, wherever they are for.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"neuron-kmod/internal/config"
+	"neuron-kmod/internal/platform/config"
 )
 
 // Every command line of the guides is one that the program understands: its commands, flags and number of arguments.

@@ -12,15 +12,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/build"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/image"
-	"neuron-kmod/internal/inventory"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/page"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/term"
+	"neuron-kmod/internal/plan/inventory"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/progress"
+	"neuron-kmod/internal/report"
+	"neuron-kmod/internal/report/page"
 )
 
 // unread is the public reason for a Driver Toolkit that could be readable the next time. The log has the error, which
@@ -68,7 +68,7 @@ func (o *imagesOptions) run(ctx context.Context) error {
 		return err
 	}
 	if o.all && o.limited() {
-		return usage{hint.Wrap(errors.New("--all does not go with an OpenShift version or --kernel"), "leave one of them out")}
+		return usage{fault.Wrap(errors.New("--all does not go with an OpenShift version or --kernel"), "leave one of them out")}
 	}
 	o.AnonymousPublic = true // who only reads ECR Public needs no credentials
 	s, err := o.open()
@@ -88,7 +88,7 @@ func (o *imagesOptions) run(ctx context.Context) error {
 	return nil
 }
 
-// limited tells whether the plan has fewer than all releases of its drivers, so that it does not know what is unplanned.
+// limited reports whether the plan has fewer than all releases of its drivers, so that it does not know what is unplanned.
 func (o *imagesOptions) limited() bool { return o.release != "" || len(o.kernels) > 0 }
 
 // inventory makes the plan and looks at each image of it that is published.
@@ -113,9 +113,9 @@ func (o *imagesOptions) inventory(ctx context.Context, s *session) (*inventory.I
 	if o.all {
 		wanted += len(others)
 	}
-	progress := term.NewProgress(o.stderr, o.live && !o.quiet, o.log)
-	defer progress.Close()
-	watched := &watchedTarget{Target: target, total: int64(wanted), task: progress.Start("read", "images", kernel.Version{})}
+	bars := progress.NewProgress(o.stderr, o.live && !o.quiet, o.log)
+	defer bars.Close()
+	watched := &watchedTarget{Target: target, total: int64(wanted), task: bars.Start("read", "images", "")}
 	v, err := o.look(ctx, watched, p, others)
 	watched.task.Done(err)
 	return v, err
@@ -151,7 +151,7 @@ func (o *imagesOptions) look(ctx context.Context, target registry.Target, p *pla
 // watchedTarget tells a task how many images have been looked at.
 type watchedTarget struct {
 	registry.Target
-	task  build.Task
+	task  progress.Task
 	total int64
 	done  atomic.Int64
 }
@@ -165,13 +165,13 @@ func (w *watchedTarget) Image(ctx context.Context, tag string) (v1.Image, error)
 func (o *imagesOptions) write(v *inventory.Inventory) error {
 	switch o.output {
 	case "json":
-		return v.WriteJSON(o.stdout)
+		return report.ImagesJSON(o.stdout, v)
 	case "csv":
-		return v.WriteCSV(o.stdout)
+		return report.ImagesCSV(o.stdout, v)
 	case "html":
 		return o.writePage(v)
 	}
-	return v.WriteTable(o.stdout)
+	return report.ImagesTable(o.stdout, v)
 }
 
 // writePage writes the page at once, so that a page that cannot be made leaves nothing behind.
@@ -181,7 +181,7 @@ func (o *imagesOptions) writePage(v *inventory.Inventory) error {
 		made = time.Now()
 	}
 	in := page.Input{Inventory: v, Made: made.UTC()}
-	if !strings.HasPrefix(v.Repository, "oci:") { // from a folder no cluster can pull
+	if !strings.HasPrefix(v.Repository, "oci:") { // from a directory no cluster can pull
 		m := manifests{repository: v.Repository}
 		in.DeviceConfig, in.Module = m.deviceConfig, m.module
 	}

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"neuron-kmod/internal/kmm"
+	"neuron-kmod/internal/openshift/manifest"
 	"neuron-kmod/internal/version"
 )
 
@@ -9,9 +9,9 @@ import (
 type manifests struct{ repository string }
 
 func (m manifests) module(d version.Driver) (string, error) {
-	return kmm.Module(kmm.ModuleInput{Place: kmm.DefaultPlace(), Repository: m.repository, Driver: d})
+	return manifest.Module(manifest.ModuleInput{Place: manifest.DefaultPlace(), Repository: m.repository, Driver: d})
 }
 
 func (m manifests) deviceConfig(d version.Driver) (string, error) {
-	return kmm.DeviceConfigPatch(m.repository, d)
+	return manifest.DeviceConfigPatch(m.repository, d)
 }

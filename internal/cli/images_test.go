@@ -25,8 +25,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"neuron-kmod/internal/image"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/oci/auth"
+	"neuron-kmod/internal/oci/registry"
 )
 
 // kmodImage is an image without layers that says of itself what a published one does.
@@ -38,12 +39,12 @@ func kmodImage(kernel string) (v1.Image, error) {
 	return mutate.CreatedAt(img, v1.Time{Time: time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC)})
 }
 
-// publish DIR DRIVER KERNEL puts an image into a folder.
+// publish DIR DRIVER KERNEL puts an image into a directory.
 func publish(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: publish DIR DRIVER KERNEL")
 	}
-	target, err := registry.NewTarget("oci:"+ts.MkAbs(args[0]), registry.NewClient(registry.NewKeychain(), http.DefaultTransport, nil))
+	target, err := registry.NewTarget("oci:"+ts.MkAbs(args[0]), registry.NewClient(auth.NewKeychain(), http.DefaultTransport, nil))
 	ts.Check(err)
 	img, err := kmodImage(args[2])
 	ts.Check(err)

@@ -10,23 +10,23 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/kmm"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/manifest"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/version"
 )
 
 // manifestOptions are the flags of the commands that write YAML.
 type manifestOptions struct {
 	planOptions
-	place   kmm.Place
+	place   manifest.Place
 	literal bool
 	ordered bool
 	remove  []string
-	config  kmm.DeviceConfigInput
+	config  manifest.DeviceConfigInput
 	patch   bool
 }
 
@@ -119,7 +119,7 @@ func (o *manifestOptions) resourceFlags(cmd *cobra.Command, namespace string) {
 	f.StringVar(&o.place.Name, "name", "neuron", "`name` of the resource")
 	f.StringVarP(&o.place.Namespace, "namespace", "n", namespace, "its `namespace`")
 	f.StringVar(&o.place.Secret, "image-repo-secret", "", "`name` of the pull secret for the images")
-	f.StringToStringVar(&o.place.Selector, "selector", map[string]string{kmm.NodeLabel: "true"}, "`label=value` of the nodes (repeatable)")
+	f.StringToStringVar(&o.place.Selector, "selector", map[string]string{manifest.NodeLabel: "true"}, "`label=value` of the nodes (repeatable)")
 }
 
 // start checks what was given and returns the driver, and a session to find its images with.
@@ -129,10 +129,10 @@ func (o *manifestOptions) start() (*session, version.Driver, error) {
 		return fail(err)
 	}
 	if o.driver == "all" {
-		return fail(usage{hint.Wrap(errors.New("a cluster has one driver"), "name its version")})
+		return fail(usage{fault.Wrap(errors.New("a cluster has one driver"), "name its version")})
 	}
 	if strings.HasPrefix(o.Target, "oci:") {
-		return fail(usage{hint.Wrap(errors.New("clusters pull from a registry, not from a folder"), "name the registry with --target")})
+		return fail(usage{fault.Wrap(errors.New("clusters pull from a registry, not from a folder"), "name the registry with --target")})
 	}
 	m, err := matrix.Load(o.Matrix)
 	if err != nil {
@@ -158,23 +158,23 @@ func (o *manifestOptions) module(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in := kmm.ModuleInput{Place: o.place, Driver: driver, Ordered: o.ordered, Remove: o.remove}
+	in := manifest.ModuleInput{Place: o.place, Driver: driver, Ordered: o.ordered, Remove: o.remove}
 	if o.literal {
 		if in.Images, err = o.literals(ctx, s); err != nil {
 			return err
 		}
-		return o.print(kmm.Module(in))
+		return o.print(manifest.Module(in))
 	}
 	target, err := s.target(ctx, access{})
 	if err != nil {
 		return err
 	}
 	in.Repository = target.String()
-	return o.print(kmm.Module(in))
+	return o.print(manifest.Module(in))
 }
 
 // literals are the images that are published. Kernels without one are told in the log: their nodes would get no module.
-func (o *manifestOptions) literals(ctx context.Context, s *session) ([]kmm.Image, error) {
+func (o *manifestOptions) literals(ctx context.Context, s *session) ([]manifest.Image, error) {
 	p, target, err := o.plan(ctx, s, access{})
 	if err != nil {
 		return nil, err
@@ -182,16 +182,16 @@ func (o *manifestOptions) literals(ctx context.Context, s *session) ([]kmm.Image
 	if _, err := inspect(ctx, target, p); err != nil {
 		return nil, err
 	}
-	var images []kmm.Image
+	var images []manifest.Image
 	for _, b := range p.Builds {
 		if b.State == plan.Published {
-			images = append(images, kmm.Image{Kernel: b.Kernel, Reference: target.String() + "@" + b.Digest})
+			images = append(images, manifest.Image{Kernel: b.Kernel, Reference: target.String() + "@" + b.Digest})
 			continue
 		}
 		o.log.Warn("there is no image for a kernel, so the Module has nothing for its nodes", "driver", b.Driver, "kernel", b.Kernel, "releases", b.Releases)
 	}
 	if len(images) == 0 {
-		return nil, incomplete{hint.Wrap(fmt.Errorf("no image of driver %s is published in %s", o.driver, target),
+		return nil, incomplete{fault.Wrap(fmt.Errorf("no image of driver %s is published in %s", o.driver, target),
 			fmt.Sprintf("`neuron-kmod build %s` publishes them", o.driver))}
 	}
 	return images, nil
@@ -212,18 +212,18 @@ func (o *manifestOptions) deviceConfig(ctx context.Context) error {
 		return err
 	}
 	if o.patch {
-		return o.print(kmm.DeviceConfigPatch(target.String(), driver))
+		return o.print(manifest.DeviceConfigPatch(target.String(), driver))
 	}
 	in := o.config
 	in.Place, in.Repository, in.Driver = o.place, target.String(), driver
-	return o.print(kmm.DeviceConfig(in))
+	return o.print(manifest.DeviceConfig(in))
 }
 
 // preflight writes a document for each kernel that a release boots: OpenShift 5 has two.
 func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 	v, err := version.ParseOCP(release)
 	if err != nil {
-		return usage{hint.Wrap(err, "name a release such as 4.21.3")}
+		return usage{fault.Wrap(err, "name a release such as 4.21.3")}
 	}
 	if o.place.Name != "" {
 		if err := checkName("name", o.place.Name); err != nil {
@@ -235,7 +235,7 @@ func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 		return invalid{err}
 	}
 	if err := c.Missing(version.Only(v), arch); err != nil {
-		return usage{hint.Wrap(err, notInCatalogue)}
+		return usage{fault.Wrap(err, notInCatalogue)}
 	}
 	entries, _ := c.Select([]version.Selector{version.Only(v)}, arch)
 	for i, e := range entries {
@@ -251,7 +251,7 @@ func (o *manifestOptions) preflight(ctx context.Context, release string) error {
 		if e.Component != "" {
 			name += "-" + e.Component
 		}
-		text, err := kmm.Preflight(name, k, e.DTK)
+		text, err := manifest.Preflight(name, k, e.DTK)
 		if i > 0 {
 			text = "---\n" + text
 		}

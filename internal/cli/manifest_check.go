@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/kmm"
+	"neuron-kmod/internal/openshift/manifest"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // What Kubernetes takes as names of resources, of namespaces, and as labels:
@@ -34,7 +34,7 @@ func isSubdomain(s string) bool { return len(s) <= 253 && subdomainForm.MatchStr
 
 func checkName(flag, s string) error {
 	if !isSubdomain(s) {
-		return usage{hint.Wrap(fmt.Errorf("--%s is %.100q", flag, s), "Kubernetes takes lower-case letters and digits, with single dots or dashes between them")}
+		return usage{fault.Wrap(fmt.Errorf("--%s is %.100q", flag, s), "Kubernetes takes lower-case letters and digits, with single dots or dashes between them")}
 	}
 	return nil
 }
@@ -46,10 +46,10 @@ func (o *manifestOptions) checkPlace() error {
 		return err
 	}
 	if !labelForm.MatchString(o.place.Namespace) {
-		return usage{hint.Wrap(fmt.Errorf("--namespace is %.100q", o.place.Namespace), "a namespace has at most 63 lower-case letters, digits and dashes")}
+		return usage{fault.Wrap(fmt.Errorf("--namespace is %.100q", o.place.Namespace), "a namespace has at most 63 lower-case letters, digits and dashes")}
 	}
 	if n := len(o.place.Name) + len(o.place.Namespace); n > maxModule {
-		return usage{hint.Wrap(fmt.Errorf("--name and --namespace have %d characters, and KMM takes %d in both together", n, maxModule), "give a shorter --name")}
+		return usage{fault.Wrap(fmt.Errorf("--name and --namespace have %d characters, and KMM takes %d in both together", n, maxModule), "give a shorter --name")}
 	}
 	if o.place.Secret != "" {
 		if err := checkName("image-repo-secret", o.place.Secret); err != nil {
@@ -61,7 +61,7 @@ func (o *manifestOptions) checkPlace() error {
 
 func (o *manifestOptions) checkSelector() error {
 	if len(o.place.Selector) == 0 {
-		return usage{hint.Wrap(errors.New("--selector is empty, which means all nodes"), "name a label of the nodes with Neuron devices: --selector "+kmm.NodeLabel+"=true")}
+		return usage{fault.Wrap(errors.New("--selector is empty, which means all nodes"), "name a label of the nodes with Neuron devices: --selector "+manifest.NodeLabel+"=true")}
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.place.Selector)) {
 		value := o.place.Selector[key]
@@ -70,7 +70,7 @@ func (o *manifestOptions) checkSelector() error {
 			prefix, word = "", key
 		}
 		if prefixed && !isSubdomain(prefix) || !wordForm.MatchString(word) || value != "" && !wordForm.MatchString(value) {
-			return usage{hint.Wrap(fmt.Errorf("--selector %.200q is no label", key+"="+value), "write it as `oc get nodes --show-labels` prints it, for example "+kmm.NodeLabel+"=true")}
+			return usage{fault.Wrap(fmt.Errorf("--selector %.200q is no label", key+"="+value), "write it as `oc get nodes --show-labels` prints it, for example "+manifest.NodeLabel+"=true")}
 		}
 	}
 	return nil
@@ -79,7 +79,7 @@ func (o *manifestOptions) checkSelector() error {
 func (o *manifestOptions) checkRemove() error {
 	for _, m := range o.remove {
 		if !moduleForm.MatchString(m) {
-			return usage{hint.Wrap(fmt.Errorf("--in-tree-modules-to-remove %.100q is no name of a module", m), "name it as lsmod does")}
+			return usage{fault.Wrap(fmt.Errorf("--in-tree-modules-to-remove %.100q is no name of a module", m), "name it as lsmod does")}
 		}
 	}
 	return nil
@@ -95,11 +95,11 @@ func (o *manifestOptions) checkImages() error {
 		if f.image == "" {
 			missing = append(missing, "--"+f.flag)
 		} else if _, err := name.ParseReference(f.image); err != nil {
-			return usage{hint.Wrap(fmt.Errorf("--%s: %w", f.flag, err), "name an image as REGISTRY/REPOSITORY:TAG")}
+			return usage{fault.Wrap(fmt.Errorf("--%s: %w", f.flag, err), "name an image as REGISTRY/REPOSITORY:TAG")}
 		}
 	}
 	if len(missing) > 0 {
-		return usage{hint.Wrap(fmt.Errorf("a DeviceConfig needs the operator's other images: %s", strings.Join(missing, ", ")),
+		return usage{fault.Wrap(fmt.Errorf("a DeviceConfig needs the operator's other images: %s", strings.Join(missing, ", ")),
 			"take them from the operator's release notes; or give --patch, which changes the driver of the DeviceConfig that is there")}
 	}
 	return nil
@@ -117,7 +117,7 @@ func checkPatch(cmd *cobra.Command) error {
 		}
 	}
 	if len(given) > 0 {
-		return usage{hint.Wrap(fmt.Errorf("--patch changes the driver alone, and not %s", strings.Join(given, ", ")),
+		return usage{fault.Wrap(fmt.Errorf("--patch changes the driver alone, and not %s", strings.Join(given, ", ")),
 			"leave them out, or leave out --patch for a whole DeviceConfig")}
 	}
 	return nil

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"sync"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/ecr"
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/oci/ecr"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/toolkit"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/toolkit"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // useMirror takes Driver Toolkits from a mirror, where it has them: the one that a
@@ -35,7 +35,7 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, er
 		at, err := mirror.Locate(ctx, dtk)
 		if err != nil && !s.mirrorNamed() && ctx.Err() == nil {
 			warn.Do(func() {
-				s.log.Warn("the mirror of Driver Toolkits is not used", "repository", uri, "reason", hint.Text(err))
+				s.log.Warn("the mirror of Driver Toolkits is not used", "repository", uri, "reason", fault.Text(err))
 			})
 			return dtk, nil
 		}
@@ -45,7 +45,7 @@ func (s *session) useMirror(ctx context.Context, c *catalog.Catalog) (string, er
 	return uri, nil
 }
 
-// mirrorNamed tells whether somebody has asked for the mirror, so that it has to be
+// mirrorNamed reports whether somebody has asked for the mirror, so that it has to be
 // usable.
 func (s *session) mirrorNamed() bool { return s.ToolkitMirror != "" || s.AWS.MirrorNamed }
 
@@ -66,13 +66,13 @@ func (s *session) findMirror(ctx context.Context) (string, error) {
 	case err == nil:
 		return uri, nil
 	case s.AWS.MirrorNamed:
-		return "", fmt.Errorf("mirror of Driver Toolkits: %w", hint.Wrap(err, mirrorAdvice(err)))
+		return "", fmt.Errorf("mirror of Driver Toolkits: %w", fault.Wrap(err, mirrorAdvice(err)))
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case errors.Is(err, ecr.ErrNoRepository):
 		s.log.Debug("no mirror of Driver Toolkits", "repository", s.AWS.Mirror)
 	default:
-		s.log.Warn("the mirror of Driver Toolkits is not used", "repository", s.AWS.Mirror, "reason", hint.Text(err))
+		s.log.Warn("the mirror of Driver Toolkits is not used", "repository", s.AWS.Mirror, "reason", fault.Text(err))
 	}
 	return "", nil
 }

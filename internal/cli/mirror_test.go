@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"neuron-kmod/internal/catalog"
+	"neuron-kmod/internal/oci/registry/registrytest"
+	"neuron-kmod/internal/openshift/catalog"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry/registrytest"
-	"neuron-kmod/internal/term"
+	"neuron-kmod/internal/platform/progress"
 )
 
 // R1.3, R4.1: any mirror that a flag names serves a plan whose toolkits are out of reach. One that holds a single toolkit for
@@ -30,7 +30,7 @@ func TestToolkitMirror(t *testing.T) {
 		t.Errorf("exit code %d, requests %q\n%s%s", code, s.source.Requests(), stdout, stderr)
 	}
 
-	a := &app{stdout: io.Discard, stderr: term.NewOutput(io.Discard), log: slog.New(slog.DiscardHandler)}
+	a := &app{stdout: io.Discard, stderr: progress.NewOutput(io.Discard), log: slog.New(slog.DiscardHandler)}
 	a.ToolkitMirror = to
 	session, err := a.open()
 	if err != nil {

@@ -9,12 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/report"
 )
 
 // The one architecture that Trainium and Inferentia instances have, as
@@ -160,7 +161,7 @@ func (o *planOptions) checkOutput(formats ...string) error { return checkFormat(
 
 func checkFormat(output string, formats ...string) error {
 	if !slices.Contains(formats, output) {
-		return usage{hint.Wrap(fmt.Errorf("--output is %q", output), "use "+strings.Join(formats, " or "))}
+		return usage{fault.Wrap(fmt.Errorf("--output is %q", output), "use "+strings.Join(formats, " or "))}
 	}
 	return nil
 }
@@ -190,9 +191,9 @@ func (o *planOptions) input() (plan.Input, error) {
 
 func (o *planOptions) write(p *plan.Plan) error {
 	if o.output == "json" {
-		return p.WriteJSON(o.stdout)
+		return report.PlanJSON(o.stdout, p)
 	}
-	return p.WriteTable(o.stdout)
+	return report.PlanTable(o.stdout, p)
 }
 
 // completeness turns what is wrong with a report into the exit code 1.
@@ -202,7 +203,7 @@ func completeness(p *plan.Plan) error {
 	}
 	err := errors.New(p.Summary())
 	if p.Count(plan.Unbuildable) > 0 {
-		err = hint.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; to do without it, take the release that "+
+		err = fault.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; to do without it, take the release that "+
 			"needs it out of the catalogue, and name it to `neuron-kmod catalog update` with --skip")
 	}
 	return incomplete{err}
@@ -211,7 +212,7 @@ func completeness(p *plan.Plan) error {
 // classify marks the errors of a plan that are the caller's.
 func (o *planOptions) classify(err error) error { return classifyPlan(err, o.Target) }
 
-// classifyPlan marks the errors of a plan for a target that are the caller's: a folder
+// classifyPlan marks the errors of a plan for a target that are the caller's: a directory
 // that cannot be a target is one, too.
 func classifyPlan(err error, target string) error {
 	var nothing *catalog.NotFoundError

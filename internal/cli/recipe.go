@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 
 	"neuron-kmod/container"
-	"neuron-kmod/internal/build"
-	"neuron-kmod/internal/image"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/workspace"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/kmod/pipeline"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/platform/workspace"
 )
 
 // parts are the files that describe an image: the built-in ones, or those of
@@ -60,12 +60,12 @@ func (o *buildOptions) parts() (parts, error) {
 
 // recipe gets what every image is made from; the base image must have what KMM
 // runs in it.
-func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Workspace, p parts) (build.Recipe, error) {
+func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Workspace, p parts) (pipeline.Recipe, error) {
 	base, info, err := o.base(ctx, s, ws, p.base)
 	if err != nil {
-		return build.Recipe{}, err
+		return pipeline.Recipe{}, err
 	}
-	return build.Recipe{
+	return pipeline.Recipe{
 		Base: base, BusyBox: info.BusyBox, Containerfile: p.containerfile, Script: p.script,
 		CopyLicenses: func(dst string) error {
 			if err := os.CopyFS(dst, p.licenses); err != nil {
@@ -76,7 +76,7 @@ func (o *buildOptions) recipe(ctx context.Context, s *session, ws *workspace.Wor
 	}, nil
 }
 
-// base gets the image that the Containerfile's FROM names into the run's folder, checks that it has what KMM
+// base gets the image that the Containerfile's FROM names into the run's directory, checks that it has what KMM
 // runs in it, and warns where its BusyBox is not the version that R5.2 names.
 func (o *buildOptions) base(ctx context.Context, s *session, ws *workspace.Workspace, reference string) (image.Base, image.BaseInfo, error) {
 	fail := func(err error) (image.Base, image.BaseInfo, error) {

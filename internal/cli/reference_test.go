@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/config"
+	"neuron-kmod/internal/platform/config"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/commands.md and golden files")

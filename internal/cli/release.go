@@ -11,16 +11,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"neuron-kmod/internal/github"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/matrix"
+	"neuron-kmod/internal/openshift/toolkit"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/workspace"
 	"neuron-kmod/internal/release"
-	"neuron-kmod/internal/toolkit"
 	"neuron-kmod/internal/version"
-	"neuron-kmod/internal/workspace"
 )
 
 // releaseOptions are the flags of release.
@@ -86,13 +86,13 @@ func (o *releaseOptions) run(ctx context.Context) error {
 	return verdict(results, failed)
 }
 
-// canRelease tells whether there is what a release needs, without asking GitHub.
+// canRelease reports whether there is what a release needs, without asking GitHub.
 func (s *session) canRelease() error {
 	if strings.HasPrefix(s.Target, "oci:") {
-		return usage{hint.Wrap(errors.New("a folder cannot be released: clusters pull from a registry"), "name a registry with --target, or give --no-release")}
+		return usage{fault.Wrap(errors.New("a folder cannot be released: clusters pull from a registry"), "name a registry with --target, or give --no-release")}
 	}
 	if s.GitHub.Token.IsZero() {
-		return prerequisite{hint.Wrap(errors.New("there is no token for GitHub"), "set GITHUB_TOKEN or GH_TOKEN; in a workflow GITHUB_TOKEN: ${{ github.token }} "+
+		return prerequisite{fault.Wrap(errors.New("there is no token for GitHub"), "set GITHUB_TOKEN or GH_TOKEN; in a workflow GITHUB_TOKEN: ${{ github.token }} "+
 			"and `permissions: contents: write`; or give --no-release")}
 	}
 	_, err := s.github()
@@ -153,7 +153,7 @@ func (o *buildOptions) release(ctx context.Context, s *session, target registry.
 			return nil, nil, errors.Join(err, context.Cause(ctx))
 		}
 		if err != nil {
-			result.Error = hint.Text(err)
+			result.Error = fault.Text(err)
 			failed = append(failed, fmt.Errorf("release %s: %w", result.Tag, err))
 			o.log.Error("release failed", "driver", d, "error", result.Error)
 		}

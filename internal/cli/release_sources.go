@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"neuron-kmod/internal/driver"
-	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/release"
 	"neuron-kmod/internal/version"
 )

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
 )
 
@@ -33,7 +34,7 @@ func verdict(results []released, failed []error) error {
 	}
 	if len(failed) > 0 || missing > 0 {
 		return incomplete{fmt.Errorf("%d of %s failed; %s missing or not known",
-			len(failed), count(len(results), "release"), count(missing, "image"))}
+			len(failed), format.Count(len(results), "release"), format.Count(missing, "image"))}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"neuron-kmod/internal/payload/payloadtest"
+	"neuron-kmod/internal/openshift/payload/payloadtest"
 )
 
 // releasesKey finds the releaseServer of a script.

@@ -9,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
 )
 
@@ -57,7 +58,7 @@ func (o *resolveOptions) run(ctx context.Context, args []string) error {
 	case upgrade && (len(args) > 0 || o.from == "" || o.to == ""):
 		return usage{errors.New("--from and --to go together, and with nothing else")}
 	case !upgrade && len(args) == 0:
-		return usage{hint.Wrap(errors.New("what is to be resolved?"), "name an OpenShift release, a kernel, or - for the nodes on stdin")}
+		return usage{fault.Wrap(errors.New("what is to be resolved?"), "name an OpenShift release, a kernel, or - for the nodes on stdin")}
 	case upgrade:
 		return o.upgrade(ctx)
 	case args[0] == "-":
@@ -95,7 +96,7 @@ func (o *resolveOptions) start(ctx context.Context, releases ...version.OCP) (*r
 	}
 	for _, v := range releases {
 		if err := in.Catalog.Missing(version.Only(v), arch); err != nil {
-			return nil, usage{hint.Wrap(err, notInCatalogue)}
+			return nil, usage{fault.Wrap(err, notInCatalogue)}
 		}
 	}
 	o.AnonymousPublic = true
@@ -137,7 +138,7 @@ type answer struct {
 	Kernel kernel.Version `json:"kernel"` // "" where it is not known
 	State  string         `json:"state"`
 	Image  string         `json:"image"`  // by digest, where there is one; else by the tag that it would have
-	Digest string         `json:"digest"` // of an image that is there: "sha256:...", else ""; a folder's images cannot be named by it
+	Digest string         `json:"digest"` // of an image that is there: "sha256:...", else ""; a directory's images cannot be named by it
 	Reason string         `json:"reason"` // why it is not ready, else ""
 
 	tag string
@@ -254,7 +255,7 @@ func (r *resolver) absent(all *plan.Plan, a answer) answer {
 	}
 	a.State, a.Reason = notWanted, "no OpenShift release that the matrix has for this driver boots this kernel"
 	if one := all.Of(a.Driver); len(one.Unresolved) > 0 {
-		a.State, a.Reason = unknown, fmt.Sprintf("the kernels of %s cannot be found out", count(len(one.Unresolved), "release"))
+		a.State, a.Reason = unknown, fmt.Sprintf("the kernels of %s cannot be found out", format.Count(len(one.Unresolved), "release"))
 	}
 	return a
 }

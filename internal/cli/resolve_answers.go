@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"text/tabwriter"
+
+	"neuron-kmod/internal/platform/format"
 )
 
 // tell writes the answers and turns what is missing into the exit code 1. about is what else JSON says.
@@ -58,7 +60,7 @@ func shortage(answers []answer) error {
 	case wanted == 0:
 		return incomplete{errors.New("the matrix has no driver for it")}
 	case lacking > 0:
-		return incomplete{fmt.Errorf("%s missing or not known", count(lacking, "image"))}
+		return incomplete{fmt.Errorf("%s missing or not known", format.Count(lacking, "image"))}
 	}
 	return nil
 }

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/openshift/catalog"
 	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/version"
 )
 
@@ -33,26 +33,26 @@ func (o *resolveOptions) unclear(arg string) error {
 	if near := nearest(arg, names); len(near) > 0 {
 		advice = "did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return usage{hint.Wrap(fmt.Errorf("%.100q is neither an OpenShift release nor a kernel", arg), advice)}
+	return usage{fault.Wrap(fmt.Errorf("%.100q is neither an OpenShift release nor a kernel", arg), advice)}
 }
 
 // minorOnly is the error for a minor, whose releases boot different kernels.
 func minorOnly(c *catalog.Catalog, s version.Selector) error {
 	if err := c.Missing(s, arch); err != nil {
-		return hint.Wrap(err, "add it with `neuron-kmod catalog update`, or ask for a release that is in it")
+		return fault.Wrap(err, "add it with `neuron-kmod catalog update`, or ask for a release that is in it")
 	}
 	entries, _ := c.Select([]version.Selector{s}, arch)
 	newest := entries[len(entries)-1].Version
-	return hint.Wrap(fmt.Errorf("the releases of OpenShift %s boot different kernels", s), fmt.Sprintf("name one of them; the newest in %s is %s", c.Path, newest))
+	return fault.Wrap(fmt.Errorf("the releases of OpenShift %s boot different kernels", s), fmt.Sprintf("name one of them; the newest in %s is %s", c.Path, newest))
 }
 
 // meant adds to an error which kernels may have been meant.
 func (r *resolver) meant(err error, k kernel.Version, all *plan.Plan) error {
 	if near := nearest(k.String(), r.known(all)); len(near) > 0 {
-		return hint.Wrap(err, "the nearest are: "+strings.Join(near, ", "))
+		return fault.Wrap(err, "the nearest are: "+strings.Join(near, ", "))
 	}
 	if have := all.Kernels(); len(have) > 0 {
-		return hint.Wrap(err, fmt.Sprintf("no kernel has a name like that; the newest that the releases of the matrix boot is %s", have[len(have)-1]))
+		return fault.Wrap(err, fmt.Sprintf("no kernel has a name like that; the newest that the releases of the matrix boot is %s", have[len(have)-1]))
 	}
 	return err
 }

@@ -16,9 +16,10 @@ import (
 
 	xterm "golang.org/x/term"
 
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/openshift/matrix"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/format"
 )
 
 // node is what a cluster says of one of its nodes.
@@ -38,7 +39,7 @@ const maxNodes = 256 << 20
 func (o *resolveOptions) nodes(ctx context.Context) error {
 	const from = "oc get nodes -o json | neuron-kmod resolve -"
 	if f, ok := o.stdin.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) {
-		return usage{hint.Wrap(errors.New("stdin is a terminal, and no list of nodes"), from)}
+		return usage{fault.Wrap(errors.New("stdin is a terminal, and no list of nodes"), from)}
 	}
 	data, err := o.readStdin(ctx, maxNodes+1)
 	if err != nil {
@@ -46,7 +47,7 @@ func (o *resolveOptions) nodes(ctx context.Context) error {
 	}
 	nodes, err := parseNodes(data)
 	if err != nil {
-		return usage{hint.Wrap(fmt.Errorf("the nodes on stdin: %w", err), from)}
+		return usage{fault.Wrap(fmt.Errorf("the nodes on stdin: %w", err), from)}
 	}
 	r, err := o.start(ctx)
 	if err != nil {
@@ -124,9 +125,9 @@ func (o *resolveOptions) lacking(nodes []node) error {
 	case n == 0:
 		return nil
 	case o.driver == matrix.All:
-		return incomplete{hint.Wrap(fmt.Errorf("%s without an image of each driver", count(n, "node")), "name the driver of the cluster with --driver")}
+		return incomplete{fault.Wrap(fmt.Errorf("%s without an image of each driver", format.Count(n, "node")), "name the driver of the cluster with --driver")}
 	}
-	return incomplete{fmt.Errorf("%s without an image", count(n, "node"))}
+	return incomplete{fmt.Errorf("%s without an image", format.Count(n, "node"))}
 }
 
 // parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know it

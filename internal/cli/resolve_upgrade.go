@@ -8,8 +8,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
 )
 
@@ -64,11 +65,11 @@ func (o *resolveOptions) upgrade(ctx context.Context) error {
 func (o *resolveOptions) releases() (both [2]version.OCP, err error) {
 	for i, text := range []string{o.from, o.to} {
 		if both[i], err = version.ParseOCP(text); err != nil {
-			return both, usage{hint.Wrap(fmt.Errorf("%s: %w", []string{"--from", "--to"}[i], err), "name a release such as 4.21.3")}
+			return both, usage{fault.Wrap(fmt.Errorf("%s: %w", []string{"--from", "--to"}[i], err), "name a release such as 4.21.3")}
 		}
 	}
 	if both[1].Compare(both[0]) < 0 {
-		return both, usage{hint.Wrap(fmt.Errorf("--to %s is older than --from %s", both[1], both[0]), "OpenShift goes forward only: exchange the two")}
+		return both, usage{fault.Wrap(fmt.Errorf("--to %s is older than --from %s", both[1], both[0]), "OpenShift goes forward only: exchange the two")}
 	}
 	return both, nil
 }
@@ -84,14 +85,14 @@ func (d driverUpgrade) trouble(to version.OCP) string {
 	}
 	switch {
 	case lacking > 0:
-		return count(lacking, "image") + " missing or not known"
+		return format.Count(lacking, "image") + " missing or not known"
 	case asked(d.From) && !asked(d.To):
 		return "the matrix does not have it for " + to.String()
 	}
 	return ""
 }
 
-// asked tells whether the matrix has the driver for the release that was answered for.
+// asked reports whether the matrix has the driver for the release that was answered for.
 func asked(answers []answer) bool {
 	return slices.ContainsFunc(answers, func(a answer) bool { return a.State != notWanted })
 }
@@ -109,7 +110,7 @@ func upgradable(steps []driverUpgrade, to version.OCP) error {
 	}
 	switch {
 	case len(bad) > 0 && len(good) > 0:
-		return incomplete{hint.Wrap(fmt.Errorf("not ready for OpenShift %s with every driver: %s", to, strings.Join(bad, "; ")),
+		return incomplete{fault.Wrap(fmt.Errorf("not ready for OpenShift %s with every driver: %s", to, strings.Join(bad, "; ")),
 			fmt.Sprintf("it is ready with %s; name the driver of the cluster with --driver", strings.Join(good, ", ")))}
 	case len(bad) > 0:
 		return incomplete{fmt.Errorf("not ready for OpenShift %s: %s", to, strings.Join(bad, "; "))}

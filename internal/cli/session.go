@@ -10,12 +10,13 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"neuron-kmod/internal/ecr"
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/oci/auth"
+	"neuron-kmod/internal/oci/ecr"
+	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/toolkit"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
-	"neuron-kmod/internal/toolkit"
-	"neuron-kmod/internal/transport"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/transport"
 )
 
 // toolkitReaders is how many Driver Toolkits are read at the same time: enough
@@ -32,7 +33,7 @@ type session struct {
 	transport  http.RoundTripper
 	caller     *caller
 	login      *ecr.Login
-	keychain   *registry.Keychain
+	keychain   *auth.Keychain
 	client     *registry.Client
 	locate     locator         // where a Driver Toolkit is taken from
 	mirror     *toolkit.Mirror // where it may be taken from, nil for none
@@ -50,7 +51,7 @@ func (a *app) open() (*session, error) {
 			continue
 		}
 		if _, err := os.Stat(file.Path); err != nil {
-			return nil, prerequisite{hint.Wrap(fmt.Errorf("registry credentials: %s: %w", file.Named, err),
+			return nil, prerequisite{fault.Wrap(fmt.Errorf("registry credentials: %s: %w", file.Named, err),
 				file.Named+" has to name a file that is there")}
 		}
 	}
@@ -61,7 +62,7 @@ func (a *app) open() (*session, error) {
 	s := &session{app: a, transport: rt, locate: unmoved}
 	s.caller = &caller{load: s.loadIdentity}
 	s.login = &ecr.Login{Identity: s.caller.identity, AnonymousPublic: a.AnonymousPublic, Secret: a.workflow.Mask, Log: a.log}
-	s.keychain = registry.NewKeychain(s.sources()...)
+	s.keychain = auth.NewKeychain(s.sources()...)
 	s.client = registry.NewClient(s.keychain, rt, a.log)
 	return s, nil
 }
@@ -69,18 +70,18 @@ func (a *app) open() (*session, error) {
 // sources lists where credentials are looked for, the most explicit first: an
 // account for one registry, files that a variable names, AWS for its own
 // registries, and last what podman and docker have kept.
-func (s *session) sources() []registry.Source {
-	var named, kept []registry.Source
+func (s *session) sources() []auth.Source {
+	var named, kept []auth.Source
 	for _, f := range s.AuthFiles {
-		if source := registry.NewAuthFile(f.Path, f.Named); f.Named != "" {
+		if source := auth.NewFile(f.Path, f.Named); f.Named != "" {
 			named = append(named, source)
 		} else {
 			kept = append(kept, source)
 		}
 	}
-	var all []registry.Source
+	var all []auth.Source
 	if s.Quay.User != "" {
-		all = append(all, registry.Password{
+		all = append(all, auth.Password{
 			From: "QUAY_USERNAME and QUAY_PASSWORD", Host: quayHost, Username: s.Quay.User, Secret: s.Quay.Password.Reveal(),
 		})
 	}
@@ -89,7 +90,7 @@ func (s *session) sources() []registry.Source {
 	return append(all, kept...)
 }
 
-// image reads an image of a registry, or of a folder as oci:DIR:TAG.
+// image reads an image of a registry, or of a directory as oci:DIR:TAG.
 func (s *session) image(ctx context.Context, reference string) (v1.Image, string, error) {
 	rest, layout := strings.CutPrefix(reference, "oci:")
 	if !layout {
@@ -98,7 +99,7 @@ func (s *session) image(ctx context.Context, reference string) (v1.Image, string
 	}
 	dir, tag, tagged := strings.Cut(rest, ":")
 	if !tagged {
-		return nil, "", usage{hint.Wrap(fmt.Errorf("%s has no tag", reference), "name the image oci:DIR:TAG")}
+		return nil, "", usage{fault.Wrap(fmt.Errorf("%s has no tag", reference), "name the image oci:DIR:TAG")}
 	}
 	t, err := registry.NewTarget("oci:"+dir, s.client)
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"neuron-kmod/internal/ecr"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/identity"
+	"neuron-kmod/internal/oci/ecr"
+	"neuron-kmod/internal/oci/identity"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // access is what a command wants of the target.
@@ -21,7 +21,7 @@ type access struct {
 	create bool // to create a repository of ECR that does not exist
 	// mutable: a repository that is created lets tags be overwritten.
 	mutable bool
-	// engine, if set, tells whether the container engine answers. It and the permission to push are found out before
+	// engine, if set, reports whether the container engine answers. It and the permission to push are found out before
 	// anything is read of a Driver Toolkit.
 	engine func(ctx context.Context) error
 	// resolve finds out the kernels of Driver Toolkits; nil is the session's resolver.
@@ -93,7 +93,7 @@ func (s *session) publicRepository(ctx context.Context, want access) (string, er
 	return "", refused
 }
 
-// canLogIn tells whether there are credentials for a repository at all.
+// canLogIn reports whether there are credentials for a repository at all.
 func (s *session) canLogIn(ctx context.Context, repository string) error {
 	repo, err := name.NewRepository(repository, name.StrictValidation)
 	if err != nil {
@@ -106,13 +106,13 @@ func (s *session) canLogIn(ctx context.Context, repository string) error {
 	return err
 }
 
-// checkPush tells whether images can be pushed, with the command that creates a
+// checkPush reports whether images can be pushed, with the command that creates a
 // repository where that is what is missing.
 func checkPush(ctx context.Context, t registry.Target) error {
 	err := t.CheckPush(ctx)
 	path, public := strings.CutPrefix(t.String(), ecr.PublicHost+"/")
 	if _, repository, ok := strings.Cut(path, "/"); ok && public && registry.Is404(err) {
-		return prerequisite{hint.Wrap(err, fmt.Sprintf("create it with `aws ecr-public create-repository --region %s --repository-name %s` "+
+		return prerequisite{fault.Wrap(err, fmt.Sprintf("create it with `aws ecr-public create-repository --region %s --repository-name %s` "+
 			"in the account that has this alias, or name another one in KMOD_ECR_PUBLIC_REPOSITORY", ecr.PublicRegion, repository))}
 	}
 	return err

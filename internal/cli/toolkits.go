@@ -10,10 +10,11 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"neuron-kmod/internal/engine"
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kmod/engine"
+	"neuron-kmod/internal/oci/auth"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // locator returns where a Driver Toolkit that the catalogue names is taken from.
@@ -80,7 +81,7 @@ func (s *session) checkQuay(ctx context.Context, in plan.Input) error {
 		for _, e := range entries {
 			if strings.HasPrefix(e.DTK, quayHost+"/") {
 				repository, _, _ := strings.Cut(e.DTK, "@")
-				return hint.Wrap(s.canLogIn(ctx, repository), quayAdvice)
+				return fault.Wrap(s.canLogIn(ctx, repository), quayAdvice)
 			}
 		}
 	}
@@ -93,7 +94,7 @@ const quayAdvice = "in GitHub Actions set QUAY_USERNAME and QUAY_PASSWORD from s
 // withQuayAdvice adds to a refusal of quay.io what is good for there.
 func withQuayAdvice(dtk string, err error) error {
 	if strings.HasPrefix(dtk, quayHost+"/") && registry.IsUnauthorized(err) {
-		return hint.Wrap(err, hint.Of(err)+"; "+quayAdvice)
+		return fault.Wrap(err, fault.Of(err)+"; "+quayAdvice)
 	}
 	return err
 }
@@ -169,7 +170,7 @@ func (s *session) writeLogin(ctx context.Context, path string, toolkits []string
 			refs = append(refs, at)
 		}
 	}
-	return registry.WriteAuthFile(ctx, path, s.keychain, refs)
+	return auth.WriteFile(ctx, path, s.keychain, refs)
 }
 
 // pull brings a Driver Toolkit from the mirror, or else from where the catalogue
@@ -185,7 +186,7 @@ func (l leasing) pull(ctx context.Context, dtk string, progress func(done, total
 		lease, err = l.CLI.Acquire(ctx, dtk, progress)
 	}
 	if pull, ok := errors.AsType[*engine.PullError](err); ok && pull.Unauthorized && refQuay(pull.Image) {
-		err = hint.Wrap(err, quayAdvice)
+		err = fault.Wrap(err, quayAdvice)
 	}
 	return lease, err
 }

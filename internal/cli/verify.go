@@ -9,10 +9,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/image"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/module"
-	"neuron-kmod/internal/registry"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/kmod/module"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/version"
 )
 

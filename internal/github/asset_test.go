@@ -8,8 +8,8 @@ import (
 	"regexp"
 	"testing"
 
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/lab/forge"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/test/lab/fakegithub"
 )
 
 // R7.2: an asset is read as anybody can, and where a run that was ended half-way has put it aside.
@@ -29,7 +29,7 @@ func TestOpenAsset(t *testing.T) {
 		return string(data)
 	}
 	t.Run("there", func(t *testing.T) {
-		w := newWorld(t, forge.Options{}, forge.Repository{})
+		w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 		w.mustSync(t, first, Change{Create, tag})
 		w.Forget()
 		o := w.options()
@@ -39,10 +39,10 @@ func TestOpenAsset(t *testing.T) {
 		}
 	})
 	t.Run("put aside", func(t *testing.T) {
-		w := newWorld(t, forge.Options{}, forge.Repository{})
+		w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 		w.mustSync(t, first, Change{Create, tag})
 		// The second change of a name is that of the successor; the first has put this one aside.
-		w.SetFaults(forge.Fault{Method: http.MethodPatch, Skip: 1, Status: http.StatusForbidden, Message: "no", Times: 0})
+		w.SetFaults(fakegithub.Fault{Method: http.MethodPatch, Skip: 1, Status: http.StatusForbidden, Message: "no", Times: 0})
 		if _, err := w.sync(t, wanted("notes", "busybox", "another")); err == nil {
 			t.Fatal("the run came to its end")
 		}
@@ -52,15 +52,15 @@ func TestOpenAsset(t *testing.T) {
 		}
 	})
 	t.Run("replaced by another run since it was listed", func(t *testing.T) {
-		w := newWorld(t, forge.Options{}, forge.Repository{})
+		w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 		w.mustSync(t, first, Change{Create, tag})
-		w.SetFaults(forge.Fault{Path: regexp.MustCompile(`/releases/assets/`), Times: 1, Status: http.StatusNotFound, Message: "Not Found"})
+		w.SetFaults(fakegithub.Fault{Path: regexp.MustCompile(`/releases/assets/`), Times: 1, Status: http.StatusNotFound, Message: "Not Found"})
 		if got := read(t, w, w.options()); got != "source" {
 			t.Errorf("%q", got)
 		}
 	})
 	t.Run("nowhere", func(t *testing.T) {
-		w := newWorld(t, forge.Options{}, forge.Repository{})
+		w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 		if _, err := w.as(t, w.options()).OpenAsset(t.Context(), tag, name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("no release: %v", err)
 		}
@@ -70,12 +70,12 @@ func TestOpenAsset(t *testing.T) {
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
-		w := newWorld(t, forge.Options{}, forge.Repository{})
+		w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 		o := w.options()
 		o.Token = "unknown"
 		_, err := w.as(t, o).OpenAsset(t.Context(), tag, name)
-		if _, credential := errors.AsType[*CredentialError](err); !credential || hint.Of(err) == "" {
-			t.Errorf("error %v, hint %q", err, hint.Of(err))
+		if _, credential := errors.AsType[*CredentialError](err); !credential || fault.Of(err) == "" {
+			t.Errorf("error %v, hint %q", err, fault.Of(err))
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 
 	api "github.com/google/go-github/v89/github"
 
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // DefaultAPI is the address of GitHub's own API.
@@ -50,7 +50,7 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	owner, repo, ok := strings.Cut(o.Repository, "/")
 	if !ok || owner == "" || repo == "" || strings.ContainsAny(repo, "/ ") || strings.HasPrefix(repo, ".") {
-		return nil, hint.Wrap(fmt.Errorf("%q is not a repository on GitHub", o.Repository), "name it as OWNER/NAME in GITHUB_REPOSITORY")
+		return nil, fault.Wrap(fmt.Errorf("%q is not a repository on GitHub", o.Repository), "name it as OWNER/NAME in GITHUB_REPOSITORY")
 	}
 	base, err := parseAPI(o.API)
 	if err != nil {
@@ -85,7 +85,7 @@ func parseAPI(address string) (*url.URL, error) {
 	}
 	u, err := url.Parse(strings.TrimSuffix(address, "/") + "/")
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" {
-		return nil, hint.Wrap(errors.New("GITHUB_API_URL is not the address of an API"),
+		return nil, fault.Wrap(errors.New("GITHUB_API_URL is not the address of an API"),
 			"set it to "+DefaultAPI+", or to https://HOST/api/v3 for GitHub Enterprise Server")
 	}
 	return u, nil
@@ -95,7 +95,7 @@ func parseAPI(address string) (*url.URL, error) {
 // repository was renamed.
 func stay(next *http.Request, earlier []*http.Request) error {
 	if from := earlier[0].URL.Host; next.URL.Host != from {
-		return hint.Wrap(fmt.Errorf("%s leads to another host, %s", from, next.URL.Host), "set GITHUB_API_URL to the address where the API is")
+		return fault.Wrap(fmt.Errorf("%s leads to another host, %s", from, next.URL.Host), "set GITHUB_API_URL to the address where the API is")
 	}
 	if len(earlier) >= 10 {
 		return errors.New("redirected too often")

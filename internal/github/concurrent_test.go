@@ -8,7 +8,7 @@ import (
 	api "github.com/google/go-github/v89/github"
 	"golang.org/x/sync/errgroup"
 
-	"neuron-kmod/internal/lab/forge"
+	"neuron-kmod/test/lab/fakegithub"
 )
 
 // R7.3: a run that goes on at any request of another one and is done before that one continues: both succeed, and the
@@ -18,7 +18,7 @@ func TestSyncDuringAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			requests, unharmed := unharmed(t, name)
 			for n := 1; n <= requests; n++ {
-				w := newWorld(t, forge.Options{}, forge.Repository{})
+				w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 				s.before(t, w)
 				w.during(t, n, s.want)
 				if _, err := w.sync(t, s.want); err != nil {
@@ -41,13 +41,13 @@ func TestSyncDuringAnotherThatDiffers(t *testing.T) {
 			other.Body = "other notes"
 			other.Assets = append([]Asset{file("source.tar.gz", "other source")}, other.Assets...)
 			other.Assets = append(other.Assets[:2], other.Assets[3:]...) // without the first source
-			theirs := newWorld(t, forge.Options{}, forge.Repository{})
+			theirs := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 			s.before(t, theirs)
 			if _, err := theirs.sync(t, other); err != nil {
 				t.Fatal(err)
 			}
 			for n := 1; n <= requests; n++ {
-				w := newWorld(t, forge.Options{}, forge.Repository{})
+				w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 				s.before(t, w)
 				w.during(t, n, other)
 				if _, err := w.sync(t, s.want); err != nil {
@@ -83,7 +83,7 @@ func TestSyncConcurrently(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, unharmed := unharmed(t, name)
 			for range 10 {
-				w := newWorld(t, forge.Options{}, forge.Repository{})
+				w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 				s.before(t, w)
 				var runs errgroup.Group
 				for range 3 {
@@ -105,7 +105,7 @@ func TestSyncConcurrently(t *testing.T) {
 
 // A release that is deleted while a run looks at it is created anew.
 func TestSyncVanished(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	want := wanted("notes", "busybox", "source")
 	w.mustSync(t, want, Change{Create, tag})
 	w.Forget()
@@ -123,7 +123,7 @@ func TestSyncVanished(t *testing.T) {
 
 // What is to be removed and is gone already is no trouble.
 func TestSyncGone(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	in := api.CreateReleaseRequest{TagName: tag, Body: api.Ptr(unfinished), Draft: api.Ptr(true)}
 	if _, _, err := w.as(t, w.options()).api.Repositories.CreateRelease(t.Context(), "example", "neuron-kmod", in); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 	api "github.com/google/go-github/v89/github"
 
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // CredentialError is a failure that a person has to mend: the token is missing, wrong, or may not do what is needed, or
@@ -92,7 +92,7 @@ func status(err error) int {
 	return 0
 }
 
-// taken tells whether GitHub has refused a name or a tag because something else has it.
+// taken reports whether GitHub has refused a name or a tag because something else has it.
 func taken(err error) bool {
 	e, ok := errors.AsType[*api.ErrorResponse](err)
 	if !ok || e.Response.StatusCode != http.StatusUnprocessableEntity {
@@ -115,13 +115,13 @@ func (c *Client) classify(err error) error {
 	if credential {
 		err = &CredentialError{err}
 	}
-	if hint.Of(err) != "" {
+	if fault.Of(err) != "" {
 		return err
 	}
-	return hint.Wrap(err, advice)
+	return fault.Wrap(err, advice)
 }
 
-// judge tells whether err is a person's to mend, and how.
+// judge reports whether err is a person's to mend, and how.
 func (c *Client) judge(err error) (credential bool, advice string) {
 	if errors.Is(err, ErrNoToken) {
 		return true, "set GITHUB_TOKEN or GH_TOKEN; in GitHub Actions: `env: GITHUB_TOKEN: ${{ github.token }}`; elsewhere `export GH_TOKEN=$(gh auth token)`"

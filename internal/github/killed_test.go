@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	api "github.com/google/go-github/v89/github"
 
-	"neuron-kmod/internal/lab/forge"
+	"neuron-kmod/test/lab/fakegithub"
 )
 
 // scenarios are what a run may find and have to do.
@@ -24,7 +24,7 @@ var scenarios = map[string]struct {
 		before: func(t *testing.T, w *world) {
 			first := wanted("notes", "busybox", "source")
 			w.mustSync(t, first, Change{Create, tag})
-			w.SetFaults(forge.Fault{Method: http.MethodPost, Times: 1, Half: true, Status: http.StatusBadGateway})
+			w.SetFaults(fakegithub.Fault{Method: http.MethodPost, Times: 1, Half: true, Status: http.StatusBadGateway})
 			if err := w.upload(t, "half", "half"); err == nil {
 				t.Fatal("the upload has succeeded")
 			}
@@ -42,9 +42,9 @@ var scenarios = map[string]struct {
 
 // end ends a run at its request n: that one, if after is set, still takes effect.
 func (w *world) end(n int, after bool) {
-	faults := []forge.Fault{{Skip: n - 1}}
+	faults := []fakegithub.Fault{{Skip: n - 1}}
 	if after {
-		faults = []forge.Fault{{Skip: n - 1, Times: 1, After: true}, {Skip: n - 1}}
+		faults = []fakegithub.Fault{{Skip: n - 1, Times: 1, After: true}, {Skip: n - 1}}
 	}
 	w.SetFaults(faults...)
 }
@@ -57,7 +57,7 @@ func TestSyncKilled(t *testing.T) {
 			requests, unharmed := unharmed(t, name)
 			for n := 1; n <= requests; n++ {
 				for _, after := range []bool{false, true} {
-					w := newWorld(t, forge.Options{}, forge.Repository{})
+					w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 					s.before(t, w)
 					w.watch(t)
 					w.end(n, after)
@@ -84,7 +84,7 @@ func TestSyncKilledTwice(t *testing.T) {
 	requests, unharmed := unharmed(t, name)
 	for first := 4; first <= requests; first++ {
 		for second := 3; second <= requests; second++ {
-			w := newWorld(t, forge.Options{}, forge.Repository{})
+			w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 			s.before(t, w)
 			w.watch(t)
 			for _, n := range []int{first, second} {
@@ -104,10 +104,10 @@ func TestSyncKilledTwice(t *testing.T) {
 
 // unharmed tells how many requests a run needs that nothing happens to, and what is there then. An asset that is
 // replaced may be missing for one request at most.
-func unharmed(t *testing.T, scenario string) (requests int, state forge.State) {
+func unharmed(t *testing.T, scenario string) (requests int, state fakegithub.State) {
 	t.Helper()
 	s := scenarios[scenario]
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	s.before(t, w)
 	missing := w.watch(t)
 	w.Forget()
@@ -137,7 +137,7 @@ func (w *world) watch(t *testing.T) (missing *int) {
 		held, named := map[string]bool{}, map[string]bool{}
 		for _, a := range w.Snapshot(repository).Releases[0].Assets {
 			held[a.Digest] = true
-			named[a.Name] = a.State == forge.Uploaded
+			named[a.Name] = a.State == fakegithub.Uploaded
 		}
 		at := fmt.Sprintf("at request %d, %s %s", n, r.Method, r.URL.Path)
 		if !held[sum("source")] && !(held[sum("source 2")] && named["source.tar.gz"]) {
@@ -156,7 +156,7 @@ func (w *world) watch(t *testing.T) (missing *int) {
 // R7.3: where a run has ended between putting an asset aside and putting its successor in its place, and the next run
 // wants yet another one, the asset is back before that is uploaded.
 func TestSyncRestoresFirst(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	w.mustSync(t, wanted("notes", "busybox", "source"), Change{Create, tag})
 	c := w.as(t, w.options()).api.Repositories
 	list, _, err := c.ListReleases(t.Context(), "example", "neuron-kmod", nil)

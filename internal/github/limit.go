@@ -46,7 +46,7 @@ func (c *Client) mayWait(wait time.Duration) bool {
 	return false
 }
 
-// limit tells whether err is a rate limit, and for how long to wait; n is how often it was waited already.
+// limit reports whether err is a rate limit, and for how long to wait; n is how often it was waited already.
 func limit(err error, n int, now time.Time) (wait time.Duration, limited bool) {
 	wait = unsaid << min(n, 10)
 	if e, ok := errors.AsType[*api.RateLimitError](err); ok {

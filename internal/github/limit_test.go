@@ -11,27 +11,27 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/lab/forge"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/test/lab/fakegithub"
 )
 
 // R7.3: whichever request meets a limit, the run waits as it is told and says so, and nothing is done twice.
 func TestSecondaryLimits(t *testing.T) {
 	want := wanted("notes", "busybox", "source")
 	tests := map[string]struct {
-		fault forge.Fault
+		fault fakegithub.Fault
 		wait  time.Duration
 	}{
-		"403 with a time":    {forge.SecondaryLimit(http.StatusForbidden, "7"), 7 * time.Second},
-		"429 with a time":    {forge.SecondaryLimit(http.StatusTooManyRequests, "300"), 5 * time.Minute},
-		"403 without":        {forge.SecondaryLimit(http.StatusForbidden, ""), time.Minute},
-		"429 of a proxy":     {forge.Fault{Times: 1, Status: http.StatusTooManyRequests}, time.Minute},
-		"403 of another doc": {forge.Fault{Times: 1, Status: http.StatusForbidden, Message: "slow down", Header: http.Header{"Retry-After": {"3"}}}, 3 * time.Second},
+		"403 with a time":    {fakegithub.SecondaryLimit(http.StatusForbidden, "7"), 7 * time.Second},
+		"429 with a time":    {fakegithub.SecondaryLimit(http.StatusTooManyRequests, "300"), 5 * time.Minute},
+		"403 without":        {fakegithub.SecondaryLimit(http.StatusForbidden, ""), time.Minute},
+		"429 of a proxy":     {fakegithub.Fault{Times: 1, Status: http.StatusTooManyRequests}, time.Minute},
+		"403 of another doc": {fakegithub.Fault{Times: 1, Status: http.StatusForbidden, Message: "slow down", Header: http.Header{"Retry-After": {"3"}}}, 3 * time.Second},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			for n := range 5 {
-				w := newWorld(t, forge.Options{}, forge.Repository{})
+				w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 				tt.fault.Skip = n
 				w.SetFaults(tt.fault)
 				if _, err := w.sync(t, want); err != nil {
@@ -53,7 +53,7 @@ func TestSecondaryLimits(t *testing.T) {
 
 // R7.3: when an hour's requests are used up, the run waits for the next if that is soon.
 func TestPrimaryLimit(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	want := wanted("notes", "busybox", "source")
 	w.SetRateLimit(3, time.Now().Add(2*time.Minute))
 	w.mustSync(t, want, Change{Create, tag})
@@ -67,8 +67,8 @@ func TestPrimaryLimit(t *testing.T) {
 
 // R7.3: nobody waits for longer than a quarter of an hour, in one piece or in several.
 func TestLimitTooLong(t *testing.T) {
-	long := forge.SecondaryLimit(http.StatusForbidden, "")
-	pieces, small, zero := forge.SecondaryLimit(403, "400"), forge.SecondaryLimit(403, "1"), forge.SecondaryLimit(403, "0")
+	long := fakegithub.SecondaryLimit(http.StatusForbidden, "")
+	pieces, small, zero := fakegithub.SecondaryLimit(403, "400"), fakegithub.SecondaryLimit(403, "1"), fakegithub.SecondaryLimit(403, "0")
 	long.Times, pieces.Times, small.Times, zero.Times = 0, 0, 0, 0
 	tests := map[string]struct {
 		set        func(w *world)
@@ -91,7 +91,7 @@ func TestLimitTooLong(t *testing.T) {
 		},
 		"a clock that is behind": {
 			set: func(w *world) {
-				w.SetFaults(forge.Fault{Status: 403, Message: "API rate limit exceeded", Header: http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1"}}})
+				w.SetFaults(fakegithub.Fault{Status: 403, Message: "API rate limit exceeded", Header: http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1"}}})
 			},
 			waits: []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute},
 			text:  "limit of requests is used up", hint: "run again",
@@ -109,11 +109,11 @@ func TestLimitTooLong(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, forge.Options{}, forge.Repository{})
+			w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 			tt.set(w)
 			_, err := w.sync(t, wanted("n", "b", "s"))
-			if err == nil || !strings.Contains(err.Error(), tt.text) || !strings.Contains(hint.Of(err), tt.hint) {
-				t.Errorf("error %v, advice %q", err, hint.Of(err))
+			if err == nil || !strings.Contains(err.Error(), tt.text) || !strings.Contains(fault.Of(err), tt.hint) {
+				t.Errorf("error %v, advice %q", err, fault.Of(err))
 			}
 			if _, credential := errors.AsType[*CredentialError](err); credential {
 				t.Error("a limit is taken for a missing permission")
@@ -127,10 +127,10 @@ func TestLimitTooLong(t *testing.T) {
 
 // The releases of several drivers share what one client may wait: a job has its end.
 func TestLimitShared(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	c := w.as(t, w.options())
 	for n, wait := range []int{1, 0} { // what is left of the quarter of an hour allows one wait of 500 s
-		limited := forge.SecondaryLimit(403, "500")
+		limited := fakegithub.SecondaryLimit(403, "500")
 		w.SetFaults(limited)
 		_, err := c.Sync(t.Context(), wanted("n", "b", "s"))
 		if len(w.waits) != 1 || (err == nil) != (wait == 1) {

@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // maxTokenAnswer bounds the answer with an identity token, which is about 2 kB.
@@ -35,11 +35,11 @@ func (o OIDC) IDToken(ctx context.Context, audience string) (string, error) {
 	const advice = "give the job in the workflow `permissions: id-token: write`; " +
 		"pull requests from forks cannot have it, so run this on pushes or by hand"
 	if o.URL == "" || o.Request == "" {
-		return "", hint.Wrap(ErrNoIdentity, advice)
+		return "", fault.Wrap(ErrNoIdentity, advice)
 	}
 	token, err := o.ask(ctx, audience)
 	if err != nil {
-		return "", hint.Wrap(fmt.Errorf("ask GitHub Actions for an identity token: %w", err),
+		return "", fault.Wrap(fmt.Errorf("ask GitHub Actions for an identity token: %w", err),
 			"run the job again; if it stays, see https://www.githubstatus.com")
 	}
 	return token, nil

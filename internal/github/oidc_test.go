@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // R1.3: a job asks for its identity token as GitHub's documentation says.
@@ -43,14 +43,14 @@ func TestIDTokenFails(t *testing.T) {
 			s := httptest.NewServer(answer)
 			t.Cleanup(s.Close)
 			_, err := OIDC{URL: s.URL, Request: "hunter2", HTTP: s.Client()}.IDToken(t.Context(), "sts.amazonaws.com")
-			if err == nil || hint.Of(err) == "" || strings.Contains(err.Error()+hint.Of(err), "hunter2") {
-				t.Errorf("error %.300v, advice %q", err, hint.Of(err))
+			if err == nil || fault.Of(err) == "" || strings.Contains(err.Error()+fault.Of(err), "hunter2") {
+				t.Errorf("error %.300v, advice %q", err, fault.Of(err))
 			}
 		})
 	}
 	for _, o := range []OIDC{{Request: "hunter2"}, {URL: "https://token.test"}} {
-		if _, err := o.IDToken(t.Context(), "sts.amazonaws.com"); !errors.Is(err, ErrNoIdentity) || !strings.Contains(hint.Of(err), "id-token: write") {
-			t.Errorf("%+v: error %v, advice %q", o, err, hint.Of(err))
+		if _, err := o.IDToken(t.Context(), "sts.amazonaws.com"); !errors.Is(err, ErrNoIdentity) || !strings.Contains(fault.Of(err), "id-token: write") {
+			t.Errorf("%+v: error %v, advice %q", o, err, fault.Of(err))
 		}
 	}
 }

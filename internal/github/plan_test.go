@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // R7.3: what is done about each thing that an interrupted run can leave.
@@ -155,7 +155,7 @@ func TestCheck(t *testing.T) {
 	}
 	long := good()
 	long.Body += "x"
-	if err := long.check(); !strings.Contains(err.Error(), "125001 characters") || hint.Of(err) == "" {
-		t.Errorf("error %v, advice %q", err, hint.Of(err))
+	if err := long.check(); !strings.Contains(err.Error(), "125001 characters") || fault.Of(err) == "" {
+		t.Errorf("error %v, advice %q", err, fault.Of(err))
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // MaxNotes is how many characters GitHub accepts as the notes of a release.
@@ -75,7 +75,7 @@ func (r Release) check() error {
 		return fmt.Errorf("%q cannot be a tag", r.Tag)
 	}
 	if n := utf8.RuneCountInString(r.Body); n > MaxNotes {
-		return hint.Wrap(fmt.Errorf("the notes have %d characters; GitHub takes %d", n, MaxNotes),
+		return fault.Wrap(fmt.Errorf("the notes have %d characters; GitHub takes %d", n, MaxNotes),
 			"fewer drivers or OpenShift releases in build-matrix.json make them shorter")
 	}
 	seen := map[string]bool{}
@@ -105,7 +105,7 @@ func (a Asset) check() error {
 	return nil
 }
 
-// is tells whether that is what an asset on GitHub holds.
+// is reports whether that is what an asset on GitHub holds.
 func (a Asset) is(there asset) bool {
 	return there.whole && there.size == a.Size && there.digest == a.Digest
 }

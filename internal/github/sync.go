@@ -10,7 +10,7 @@ import (
 
 	api "github.com/google/go-github/v89/github"
 
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // rounds bounds how often Sync looks anew at what is there.
@@ -98,7 +98,7 @@ func (r *run) settle(ctx context.Context) error {
 	}
 }
 
-// once does what is to do by one look. It tells whether it has changed a release that others may be changing too.
+// once does what is to do by one look. It reports whether it has changed a release that others may be changing too.
 func (r *run) once(ctx context.Context) (changed bool, err error) {
 	have, err := r.find(ctx)
 	if err != nil {
@@ -125,7 +125,7 @@ func (r *run) once(ctx context.Context) (changed bool, err error) {
 func closed(rel *release, todo []step) error {
 	for _, s := range todo {
 		if rel.immutable && s.What != Edit && s.draft == 0 {
-			return hint.Wrap(fmt.Errorf("%s: %w", s.Change, ErrImmutable),
+			return fault.Wrap(fmt.Errorf("%s: %w", s.Change, ErrImmutable),
 				"turn off immutable releases in the settings of the repository: releases here get new kernels over time; "+
 					"one that was published with it can no longer be changed")
 		}
@@ -153,14 +153,14 @@ func (r *run) do(ctx context.Context, rel *release, s step) error {
 }
 
 // retry marks the error of a request as stale, unless it would be the same next time. Errors that come with advice, as
-// those of the transport, are for a person.
+// those of the transport, are for people.
 func retry(err error) error {
 	switch code := status(err); {
 	case err == nil:
 		return nil
 	case taken(err), code == http.StatusNotFound, code >= 500:
 		return stale{err}
-	case code != 0, hint.Of(err) != "":
+	case code != 0, fault.Of(err) != "":
 		return err
 	}
 	if _, ok := errors.AsType[*answered](err); ok {

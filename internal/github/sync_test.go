@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	api "github.com/google/go-github/v89/github"
 
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/lab/forge"
-	"neuron-kmod/internal/transport"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/transport"
+	"neuron-kmod/test/lab/fakegithub"
 )
 
 // R7.3: a new release is a draft, then has its assets, then is published; the second time nothing is written.
 func TestSyncCreates(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	want := wanted("notes", "busybox", "source")
 	w.mustSync(t, want, Change{Create, tag})
 	if diff := cmp.Diff(holds(want), w.Snapshot(repository)); diff != "" {
@@ -47,7 +47,7 @@ func TestSyncCreates(t *testing.T) {
 // R7.3: only what differs is changed; what people have added stays.
 func TestSyncChangesWhatDiffers(t *testing.T) {
 	first := wanted("notes\n\n## Available Images\n", "busybox", "source")
-	person := forge.Asset{Name: "readme.txt", ContentType: "application/octet-stream", State: forge.Uploaded, Size: 5, Digest: sum("hello")}
+	person := fakegithub.Asset{Name: "readme.txt", ContentType: "application/octet-stream", State: fakegithub.Uploaded, Size: 5, Digest: sum("hello")}
 	tests := map[string]struct {
 		then    Release
 		changes []Change
@@ -74,9 +74,9 @@ func TestSyncChangesWhatDiffers(t *testing.T) {
 		},
 	}
 	for name, tt := range tests {
-		for _, o := range []forge.Options{{}, {NoDigests: true}} {
+		for _, o := range []fakegithub.Options{{}, {NoDigests: true}} {
 			t.Run(name, func(t *testing.T) {
-				w := newWorld(t, o, forge.Repository{})
+				w := newWorld(t, o, fakegithub.Repository{})
 				w.mustSync(t, first, Change{Create, tag})
 				if err := w.upload(t, person.Name, "hello"); err != nil {
 					t.Fatal(err)
@@ -95,7 +95,7 @@ func TestSyncChangesWhatDiffers(t *testing.T) {
 					want = first
 				}
 				state := holds(want, person)
-				slices.SortFunc(state.Releases[0].Assets, func(a, b forge.Asset) int { return strings.Compare(a.Name, b.Name) })
+				slices.SortFunc(state.Releases[0].Assets, func(a, b fakegithub.Asset) int { return strings.Compare(a.Name, b.Name) })
 				if diff := cmp.Diff(state, w.Snapshot(repository)); diff != "" {
 					t.Error(diff)
 				}
@@ -106,7 +106,7 @@ func TestSyncChangesWhatDiffers(t *testing.T) {
 
 // R7.3: without a release Compare says that there is one to create, and a public repository needs no token for it.
 func TestCompareWithoutRelease(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	o := w.options()
 	o.Token = ""
 	got, err := w.as(t, o).Compare(t.Context(), wanted("n", "b", "s"))
@@ -117,12 +117,12 @@ func TestCompareWithoutRelease(t *testing.T) {
 
 // R7.3: half an upload under an asset's name, by whatever it was left, is replaced by the asset.
 func TestSyncRepairsHalfUploads(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	want := wanted("notes", "busybox", "source")
 	first := want
 	first.Assets = want.Assets[:1]
 	w.mustSync(t, first, Change{Create, tag})
-	w.SetFaults(forge.Fault{Method: http.MethodPost, Times: 1, Half: true, Status: http.StatusBadGateway})
+	w.SetFaults(fakegithub.Fault{Method: http.MethodPost, Times: 1, Half: true, Status: http.StatusBadGateway})
 	if err := w.upload(t, "source.tar.gz", "source"); err == nil {
 		t.Fatal("the upload has succeeded")
 	}
@@ -135,14 +135,14 @@ func TestSyncRepairsHalfUploads(t *testing.T) {
 // R7.3: GitHub's trouble with a single request, before or after it took effect, is overcome within the run.
 func TestSyncDespiteTrouble(t *testing.T) {
 	want := wanted("notes", "busybox", "source")
-	troubles := map[string]forge.Fault{
+	troubles := map[string]fakegithub.Fault{
 		"broken before": {}, "broken after": {After: true},
 		"502 before": {Status: 502}, "502 after": {Status: 502, After: true}, "502 and half an upload": {Status: 502, Half: true},
 	}
 	for name, fault := range troubles {
 		t.Run(name, func(t *testing.T) {
 			for n := range 4 {
-				w := newWorld(t, forge.Options{}, forge.Repository{})
+				w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 				fault.Times = 1
 				writes := 0
 				w.SetHook(func(_ int, r *http.Request) {
@@ -168,11 +168,11 @@ func TestSyncDespiteTrouble(t *testing.T) {
 
 // Trouble that stays ends the run, with advice, after a bounded number of attempts.
 func TestSyncGivesUp(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
-	w.SetFaults(forge.Fault{Method: http.MethodPost, Status: http.StatusBadGateway})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
+	w.SetFaults(fakegithub.Fault{Method: http.MethodPost, Status: http.StatusBadGateway})
 	_, err := w.sync(t, wanted("n", "b", "s"))
-	if err == nil || !strings.Contains(err.Error(), "GitHub answers 502") || !strings.Contains(hint.Of(err), "githubstatus.com") {
-		t.Errorf("error %v, advice %q", err, hint.Of(err))
+	if err == nil || !strings.Contains(err.Error(), "GitHub answers 502") || !strings.Contains(fault.Of(err), "githubstatus.com") {
+		t.Errorf("error %v, advice %q", err, fault.Of(err))
 	}
 	if got := len(w.Writes()); got != rounds || len(w.waits) != rounds-1 {
 		t.Errorf("%d writes and %d waits, want %d and %d", got, len(w.waits), rounds, rounds-1)
@@ -181,7 +181,7 @@ func TestSyncGivesUp(t *testing.T) {
 
 // What cannot be read, or changes while it is sent, does not get into an asset's place.
 func TestSyncBadContent(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	first := wanted("notes", "busybox", "source")
 	w.mustSync(t, first, Change{Create, tag})
 	then := wanted("notes", "busybox", "something else")
@@ -204,8 +204,8 @@ func TestSyncBadContent(t *testing.T) {
 
 // Contents are closed after each attempt to send them.
 func TestSyncClosesContents(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
-	w.SetFaults(forge.Fault{Path: regexp.MustCompile("/assets$"), Times: 1, Status: http.StatusBadGateway})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
+	w.SetFaults(fakegithub.Fault{Path: regexp.MustCompile("/assets$"), Times: 1, Status: http.StatusBadGateway})
 	want := wanted("notes", "busybox", "source")
 	var opened, closed atomic.Int32
 	open := want.Assets[0].Open
@@ -229,7 +229,7 @@ func (c closer) Close() error { c.closed.Add(1); return nil }
 
 // R7.3: a person's draft for the tag stays; one that a run has left is removed.
 func TestSyncDrafts(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	for _, body := range []string{"my own notes", unfinished} {
 		in := api.CreateReleaseRequest{TagName: tag, Body: &body, Draft: api.Ptr(true)}
 		if _, _, err := w.as(t, w.options()).api.Repositories.CreateRelease(t.Context(), "example", "neuron-kmod", in); err != nil {
@@ -239,7 +239,7 @@ func TestSyncDrafts(t *testing.T) {
 	want := wanted("notes", "busybox", "source")
 	w.mustSync(t, want, Change{Create, tag}, Change{Remove, tag + " (draft)"})
 	state := holds(want)
-	state.Releases = append(state.Releases, forge.Release{Tag: tag, Body: "my own notes", Draft: true})
+	state.Releases = append(state.Releases, fakegithub.Release{Tag: tag, Body: "my own notes", Draft: true})
 	if diff := cmp.Diff(state, w.Snapshot(repository)); diff != "" {
 		t.Error(diff)
 	}
@@ -247,7 +247,7 @@ func TestSyncDrafts(t *testing.T) {
 
 // A driver that is not the newest does not become the repository's latest release.
 func TestSyncNotLatest(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	want := wanted("notes", "busybox", "source")
 	want.Latest = false
 	w.mustSync(t, want, Change{Create, tag})
@@ -259,19 +259,19 @@ func TestSyncNotLatest(t *testing.T) {
 // R7.3: an immutable release is created like any other. Its notes can change; that its assets cannot is said before
 // anything is written.
 func TestSyncImmutable(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{Immutable: true})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{Immutable: true})
 	w.mustSync(t, wanted("notes", "busybox", "source"), Change{Create, tag})
 	w.mustSync(t, wanted("more notes", "busybox", "source"), Change{Edit, tag})
 	w.Forget()
 	_, err := w.sync(t, wanted("other notes", "busybox", "other"))
-	if !errors.Is(err, ErrImmutable) || !strings.Contains(hint.Of(err), "turn off immutable releases") || len(w.Writes()) != 0 {
-		t.Errorf("error %v, advice %q, writes %v", err, hint.Of(err), w.Writes())
+	if !errors.Is(err, ErrImmutable) || !strings.Contains(fault.Of(err), "turn off immutable releases") || len(w.Writes()) != 0 {
+		t.Errorf("error %v, advice %q, writes %v", err, fault.Of(err), w.Writes())
 	}
 }
 
 // R7.3: a repository with more than a page of releases.
 func TestSyncManyReleases(t *testing.T) {
-	w := newWorld(t, forge.Options{}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	want := wanted("notes", "busybox", "source")
 	w.mustSync(t, want, Change{Create, tag})
 	for range 101 {
@@ -285,7 +285,7 @@ func TestSyncManyReleases(t *testing.T) {
 
 // R7.3: through the program's own transport, which repeats what is safe to repeat.
 func TestSyncThroughTransport(t *testing.T) {
-	w := newWorld(t, forge.Options{NoDigests: true}, forge.Repository{})
+	w := newWorld(t, fakegithub.Options{NoDigests: true}, fakegithub.Repository{})
 	rt, err := transport.New(transport.Options{UserAgent: "neuron-kmod", MinWait: time.Nanosecond, MaxWait: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
@@ -293,8 +293,8 @@ func TestSyncThroughTransport(t *testing.T) {
 	w.client = &http.Client{Transport: rt}
 	w.mustSync(t, wanted("notes", "busybox", "source"), Change{Create, tag})
 	w.SetFaults(
-		forge.Fault{Method: http.MethodGet, Times: 2, Status: http.StatusBadGateway}, forge.Fault{Method: http.MethodGet, Times: 1},
-		forge.Fault{Method: http.MethodDelete, Times: 1, After: true}, forge.Fault{Method: http.MethodPost, Times: 1, Status: http.StatusServiceUnavailable},
+		fakegithub.Fault{Method: http.MethodGet, Times: 2, Status: http.StatusBadGateway}, fakegithub.Fault{Method: http.MethodGet, Times: 1},
+		fakegithub.Fault{Method: http.MethodDelete, Times: 1, After: true}, fakegithub.Fault{Method: http.MethodPost, Times: 1, Status: http.StatusServiceUnavailable},
 	)
 	want := wanted("more notes", "busybox", "SOURCE")
 	if _, err := w.sync(t, want); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	api "github.com/google/go-github/v89/github"
 
-	"neuron-kmod/internal/lab/forge"
+	"neuron-kmod/test/lab/fakegithub"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 
 // world is a forge with a repository, and what a client of it logs and waits.
 type world struct {
-	*forge.Forge
+	*fakegithub.Forge
 	url    string
 	token  string
 	client *http.Client // sends each request once
@@ -37,7 +37,7 @@ type world struct {
 	waits []time.Duration
 }
 
-func newWorld(t *testing.T, o forge.Options, r forge.Repository) *world {
+func newWorld(t *testing.T, o fakegithub.Options, r fakegithub.Repository) *world {
 	t.Helper()
 	w := &world{}
 	o.Now = func() time.Time {
@@ -45,13 +45,13 @@ func newWorld(t *testing.T, o forge.Options, r forge.Repository) *world {
 		defer w.mu.Unlock()
 		return time.Now().Add(w.ahead)
 	}
-	w.Forge = forge.New(o)
+	w.Forge = fakegithub.New(o)
 	r.Name = repository
 	w.AddRepository(r)
 	s := httptest.NewServer(w.Forge)
 	t.Cleanup(s.Close)
 	w.url = s.URL
-	w.token = w.AddToken(forge.Token{Repository: repository, Contents: forge.Write})
+	w.token = w.AddToken(fakegithub.Token{Repository: repository, Contents: fakegithub.Write})
 	w.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	return w
 }
@@ -112,7 +112,7 @@ func (w *world) mustSync(t *testing.T, want Release, changes ...Change) {
 
 // mustTidy fails the test unless the next Sync has no more to do than to remove what was left, and the state is then as it
 // is to be.
-func (w *world) mustTidy(t *testing.T, want Release, state forge.State) {
+func (w *world) mustTidy(t *testing.T, want Release, state fakegithub.State) {
 	t.Helper()
 	out, err := w.sync(t, want)
 	if err != nil {
@@ -159,10 +159,10 @@ func wanted(notes, busybox, source string) Release {
 }
 
 // holds is a forge with just that release.
-func holds(r Release, others ...forge.Asset) forge.State {
-	out := forge.Release{Tag: r.Tag, Name: r.Name, Body: r.Body, Latest: r.Latest, Assets: others}
+func holds(r Release, others ...fakegithub.Asset) fakegithub.State {
+	out := fakegithub.Release{Tag: r.Tag, Name: r.Name, Body: r.Body, Latest: r.Latest, Assets: others}
 	for _, a := range r.Assets {
-		out.Assets = append(out.Assets, forge.Asset{Name: a.Name, ContentType: a.ContentType, State: forge.Uploaded, Size: a.Size, Digest: a.Digest})
+		out.Assets = append(out.Assets, fakegithub.Asset{Name: a.Name, ContentType: a.ContentType, State: fakegithub.Uploaded, Size: a.Size, Digest: a.Digest})
 	}
-	return forge.State{Releases: []forge.Release{out}, Tags: []string{r.Tag}}
+	return fakegithub.State{Releases: []fakegithub.Release{out}, Tags: []string{r.Tag}}
 }

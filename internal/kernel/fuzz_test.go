@@ -12,7 +12,7 @@ import (
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
 var tagForm = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 
-// FuzzParse: what parses prints as it was written, is one path element that stays below its folder, and has
+// FuzzParse: what parses prints as it was written, is one path element that stays below its directory, and has
 // a tag; order is antisymmetric and agrees with ==.
 func FuzzParse(f *testing.F) {
 	for i, n := range names {

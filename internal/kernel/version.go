@@ -70,7 +70,7 @@ func check(s string) string {
 // String returns the name, and "" for the zero value.
 func (v Version) String() string { return v.name }
 
-// IsZero tells whether v is the zero value.
+// IsZero reports whether v is the zero value.
 func (v Version) IsZero() bool { return v.name == "" }
 
 // Tag returns the name in the form that KMM gives to $KERNEL_VERSION in image names: every character that

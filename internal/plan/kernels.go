@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"neuron-kmod/internal/catalog"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/openshift/catalog"
 )
 
 // kernels are those of Driver Toolkits: what the catalogue records for one entry counts for every entry of the same image,

@@ -8,10 +8,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"neuron-kmod/internal/catalog"
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/matrix"
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/version"
 )
 
@@ -130,7 +130,7 @@ func (p *Plan) match(in Input) ([]wantedDriver, error) {
 		}
 	}
 	if len(missing) == len(all) {
-		return nil, hint.Wrap(missing[0], "add the release to "+in.Catalog.Path+", or ask for one that is in it")
+		return nil, fault.Wrap(missing[0], "add the release to "+in.Catalog.Path+", or ask for one that is in it")
 	}
 	for _, err := range missing {
 		p.Notes = append(p.Notes, err.Error())
@@ -154,7 +154,7 @@ func (p *Plan) addDriver(w wantedDriver, known kernels, in Input) {
 			booted = e.NodeKernel
 			p.noteNodes(e, k)
 		} else if err != nil {
-			p.AddUnresolved(Unresolved{e.Version, e.DTK, hint.Text(err)})
+			p.AddUnresolved(Unresolved{e.Version, e.DTK, fault.Text(err)})
 			continue
 		}
 		b := byKernel[booted]
@@ -190,7 +190,7 @@ func (p *Plan) keepKernels(only []kernel.Version) error {
 		// A kernel that is not found among unresolved releases may be theirs:
 		// the plan tells of them, and is not complete.
 		if !slices.Contains(have, k) && len(p.Unresolved) == 0 {
-			return hint.Wrap(&KernelError{k, have}, "give the kernel as `uname -r` prints it, for example --kernel "+exampleKernel(have))
+			return fault.Wrap(&KernelError{k, have}, "give the kernel as `uname -r` prints it, for example --kernel "+exampleKernel(have))
 		}
 	}
 	p.Builds = slices.DeleteFunc(p.Builds, func(b Build) bool { return !slices.Contains(only, b.Kernel) })

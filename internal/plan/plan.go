@@ -7,14 +7,13 @@ package plan
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
 )
 
@@ -53,7 +52,7 @@ type Build struct {
 	Error    string         `json:"error"`            // why it failed, was skipped or cannot be built, else ""
 }
 
-// Due tells whether a run has to build it; with force what is published is built
+// Due reports whether a run has to build it; with force what is published is built
 // again, if it can be. What the plan has failed is never due.
 func (b Build) Due(force bool) bool {
 	return b.State == Missing || force && b.State == Published && len(b.Toolkits) > 0
@@ -173,25 +172,39 @@ func (p *Plan) AddUnresolved(u Unresolved) {
 	})
 }
 
-// WriteJSON writes the plan as one JSON object. Lists are never null.
-func (p *Plan) WriteJSON(w io.Writer) error {
-	out := *p
-	out.Drivers = append([]version.Driver{}, p.Drivers...)
-	out.Unresolved = append([]Unresolved{}, p.Unresolved...)
-	out.Builds = make([]Build, len(p.Builds))
-	for i, b := range p.Builds {
-		b.Releases = append([]version.OCP{}, b.Releases...)
-		b.Toolkits = append([]string{}, b.Toolkits...)
-		out.Builds[i] = b
-	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(out); err != nil {
-		return fmt.Errorf("write the plan as JSON: %w", err)
-	}
-	return nil
-}
-
 // ReleasesOf returns the releases whose Driver Toolkit is the given one.
 func (p *Plan) ReleasesOf(toolkit string) []version.OCP { return p.toolkits[toolkit] }
+
+// Summary says in one line how many builds are in which state.
+func (p *Plan) Summary() string {
+	parts := []string{}
+	for _, s := range []State{Published, Built, Missing, Unbuildable, Failed, Skipped} {
+		if n := p.Count(s); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	s := fmt.Sprintf("%s for %s", format.Count(len(p.Builds), "image"), format.Count(len(p.Kernels()), "kernel"))
+	if len(parts) > 0 {
+		s += ": " + strings.Join(parts, ", ")
+	}
+	if n := len(p.Unresolved); n > 0 {
+		s += fmt.Sprintf("; %s unresolved", format.Count(n, "release"))
+	}
+	if p.OtherArch > 0 {
+		s += fmt.Sprintf("; %s of another architecture left out", format.Count(p.OtherArch, "catalogue entry"))
+	}
+	return s
+}
+
+// ReleaseList joins at most six releases for people and counts the rest; JSON has all.
+func ReleaseList(vs []version.OCP) string {
+	const most = 6
+	var names []string
+	for i, v := range vs {
+		if i == most {
+			return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), len(vs)-most)
+		}
+		names = append(names, v.String())
+	}
+	return strings.Join(names, ", ")
+}

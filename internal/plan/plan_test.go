@@ -1,9 +1,7 @@
 package plan
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,9 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"neuron-kmod/internal/catalog"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/matrix"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/version"
 )
 
@@ -328,63 +326,6 @@ func TestMakeKernelFilter(t *testing.T) {
 	var no *KernelError
 	if !errors.As(err, &no) || !strings.Contains(err.Error(), k94) {
 		t.Errorf("error %v", err)
-	}
-}
-
-// The JSON form is a contract: its keys are complete and its lists are never null.
-func TestWriteJSON(t *testing.T) {
-	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entry("4.20.1", 1, k94))
-	p, err := Make(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var buf bytes.Buffer
-	if err := p.WriteJSON(&buf); err != nil {
-		t.Fatal(err)
-	}
-	var got map[string]any
-	if err := json.Unmarshal(buf.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]any{
-		"driver_versions": []any{"2.24.7.0"},
-		"unresolved":      []any{},
-		"builds": []any{map[string]any{
-			"driver": "2.24.7.0", "kernel": k94, "tag": "2.24.7.0-" + k94, "image": "r.example/kmod:2.24.7.0-" + k94,
-			"state": "missing", "releases": []any{"4.20.1"}, "toolkits": []any{dtk(1)},
-			"digest": "", "size": 0.0, "seconds": 0.0, "error": "",
-		}},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	buf.Reset()
-	if err := (&Plan{}).WriteJSON(&buf); err != nil || strings.Contains(buf.String(), "null") {
-		t.Errorf("empty plan: %s, error %v", buf.String(), err)
-	}
-}
-
-func TestWriteTable(t *testing.T) {
-	var entries []string
-	for i := range 9 {
-		entries = append(entries, entry(fmt.Sprintf("4.20.%d", i), i, k94))
-	}
-	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entries...)
-	p, err := Make(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var buf bytes.Buffer
-	if err := p.WriteTable(&buf); err != nil {
-		t.Fatal(err)
-	}
-	want := `DRIVER    KERNEL                        STATE    RELEASES
-2.24.7.0  5.14.0-427.68.2.el9_4.x86_64  missing  4.20.0, 4.20.1, 4.20.2, 4.20.3, 4.20.4, 4.20.5 and 3 more
-
-1 image for 1 kernel: 1 missing
-`
-	if diff := cmp.Diff(want, buf.String()); diff != "" {
-		t.Error(diff)
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"neuron-kmod/internal/filelock"
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/image"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/filelock"
 )
 
 // BusyBox gets the source of BusyBox. It is safe for concurrent use, also by several processes with one Cache.
@@ -22,7 +22,7 @@ type BusyBox struct {
 	// HTTP makes the requests. It is expected to follow redirects, to retry what fails before a response's body, to
 	// give up on a connection that goes silent, and to refuse plain http.
 	HTTP *http.Client
-	// Cache is the folder that archives are kept in; it is made when needed.
+	// Cache is the directory that archives are kept in; it is made when needed.
 	Cache string
 	// Log gets what a person may want to know of a download that did not go smoothly; nil means nowhere.
 	Log *slog.Logger
@@ -50,7 +50,7 @@ func CheckBusyBox(version string) error {
 	if version == "" || len(busyBoxURLs(version)) > 0 {
 		return nil
 	}
-	return hint.Wrap(fmt.Errorf("its BusyBox %.40q is no release, so nobody publishes its source", version),
+	return fault.Wrap(fmt.Errorf("its BusyBox %.40q is no release, so nobody publishes its source", version),
 		"use a base image with a release of BusyBox, such as public.ecr.aws/docker/library/busybox:stable-musl")
 }
 
@@ -135,7 +135,7 @@ func (b *BusyBox) download(ctx context.Context, version string, urls []string) (
 		b.log().Warn("a server does not have the source of BusyBox", "url", url, "reason", err)
 		answers = append(answers, fmt.Errorf("%s: %w", url, err))
 	}
-	return nil, hint.Wrap(answers, fmt.Sprintf("try again later, or look at the URLs with a browser: a proxy may have answered in the "+
+	return nil, fault.Wrap(answers, fmt.Sprintf("try again later, or look at the URLs with a browser: a proxy may have answered in the "+
 		"servers' place. Where they cannot be reached, put the archive into %s as %s, compressed with gzip", b.Cache, BusyBoxFile(version)))
 }
 

@@ -19,8 +19,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"neuron-kmod/internal/hint"
-	"neuron-kmod/internal/image"
+	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // The URLs of R7.2, and the third one.
@@ -224,7 +224,7 @@ func TestBusyBoxNowhere(t *testing.T) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
 	}
-	if advice := hint.Of(err); !strings.Contains(advice, b.Cache) || !strings.Contains(advice, "busybox-1.36.1.tar.gz") {
+	if advice := fault.Of(err); !strings.Contains(advice, b.Cache) || !strings.Contains(advice, "busybox-1.36.1.tar.gz") {
 		t.Errorf("advice %q", advice)
 	}
 	nothingBut(t, b.Cache)
@@ -335,8 +335,8 @@ func TestBusyBoxStopped(t *testing.T) {
 func TestBusyBoxUnreleased(t *testing.T) {
 	for _, version := range []string{"1.37.0.git", "../1.36.1"} {
 		n := newInternet(t, nil)
-		if _, err := n.busyBox(t).Source(t.Context(), version); err == nil || !strings.Contains(hint.Of(err), "base image") {
-			t.Errorf("%q: error %v, advice %q", version, err, hint.Of(err))
+		if _, err := n.busyBox(t).Source(t.Context(), version); err == nil || !strings.Contains(fault.Of(err), "base image") {
+			t.Errorf("%q: error %v, advice %q", version, err, fault.Of(err))
 		}
 		if err := CheckBusyBox(version); err == nil {
 			t.Errorf("%q passes the check", version)

@@ -11,7 +11,7 @@ import (
 var busyBoxLimits = limits{download: 16 << 20, entries: 20_000, total: 64 << 20}
 
 // readBusyBox reads an archive and checks that it is the source of that version of BusyBox: besides what readContents
-// checks, it has a Makefile of that version and a LICENSE. GitHub calls the folder busybox-1_36_1, which becomes
+// checks, it has a Makefile of that version and a LICENSE. GitHub calls the directory busybox-1_36_1, which becomes
 // BusyBox's own busybox-1.36.1.
 func readBusyBox(ctx context.Context, archive []byte, version string, lim limits) (contents, error) {
 	c, err := readContents(ctx, archive, busyBoxFolder(version), lim)
@@ -21,7 +21,7 @@ func readBusyBox(ctx context.Context, archive []byte, version string, lim limits
 	return c, checkIsBusyBox(c, version)
 }
 
-// checkIsBusyBox tells whether an archive is the source of a version.
+// checkIsBusyBox reports whether an archive is the source of a version.
 func checkIsBusyBox(c contents, version string) error {
 	makefile, err := c.read(path.Join(busyBoxFolder(version), "Makefile"))
 	if err != nil {

@@ -127,7 +127,7 @@ func writeAll(w *tar.Writer, s string) error {
 	return w.Flush()
 }
 
-// R7.2: only the source of that version, whole and within its folder, is attached to a release.
+// R7.2: only the source of that version, whole and within its directory, is attached to a release.
 func TestReadBusyBoxRefuses(t *testing.T) {
 	for _, tt := range refused(t) {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestReadBusyBoxStopped(t *testing.T) {
 }
 
 // FuzzReadBusyBox feeds tars, so that the fuzzer need not find its way through a compressor: whatever passes is within
-// BusyBox's folder and the limits, and what is made of it is a source that passes again and is made into the same bytes.
+// BusyBox's directory and the limits, and what is made of it is a source that passes again and is made into the same bytes.
 func FuzzReadBusyBox(f *testing.F) {
 	f.Add(tarred(f, busyBoxSource(top, 36)...))
 	for _, r := range refused(f) {

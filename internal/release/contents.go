@@ -29,7 +29,7 @@ var undated = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // contents are what is in an archive, by name: slashes between, none at the beginning or end.
 type contents map[string]member
 
-// member is a folder, a file or a link of an archive.
+// member is a directory, a file or a link of an archive.
 type member struct {
 	mode fs.FileMode                   // the type, and 0644 or 0755
 	link string                        // where a link leads
@@ -60,7 +60,7 @@ func (c contents) read(name string) (string, error) {
 	return string(data), errors.Join(err, r.Close())
 }
 
-// add adds a member. A name that is there is an error, except for a folder that is one already.
+// add adds a member. A name that is there is an error, except for a directory that is one already.
 func (c contents) add(name string, m member) error {
 	if old, found := c[name]; found && !(old.mode.IsDir() && m.mode.IsDir()) {
 		return fmt.Errorf("%.200q is there twice", name)
@@ -69,7 +69,7 @@ func (c contents) add(name string, m member) error {
 	return nil
 }
 
-// addTree adds the files and folders of dir below name. They are read when the archive is written.
+// addTree adds the files and directories of dir below name. They are read when the archive is written.
 func (c contents) addTree(name, dir string) error {
 	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -103,8 +103,8 @@ func permissions(mode int64) fs.FileMode {
 	return 0o644
 }
 
-// complete adds the folders that members are in and that are not listed. A member that is in something else than a
-// folder is an error.
+// complete adds the directories that members are in and that are not listed. A member that is in something else than a
+// directory is an error.
 func (c contents) complete() error {
 	for name := range maps.Clone(c) {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {

@@ -11,8 +11,8 @@ import (
 	"regexp"
 	"strings"
 
-	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
 )
 
 // treeLimits bound what is taken of an archive of modified sources. One tree has about 100 files and 2 MB.
@@ -26,7 +26,7 @@ func (e archiveError) Unwrap() error { return e.error }
 // treeForm is what ModifiedSource calls trees.
 var treeForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)
 
-// readTrees reads an archive that ModifiedSource has made, and writes its trees to folders of dir, which it makes. They
+// readTrees reads an archive that ModifiedSource has made, and writes its trees to directories of dir, which it makes. They
 // are returned by their digests, which are computed from what is there. An archive that is something
 // else is an archiveError.
 func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits) (map[string]*tree, error) {
@@ -113,7 +113,7 @@ func (c contents) extractTree(at, dir string) (_ *tree, err error) {
 	return t, err
 }
 
-// extract makes a file or a folder, with the folders that it is in.
+// extract makes a file or a directory, with the directories that it is in.
 func (m member) extract(root *os.Root, name string) (err error) {
 	if m.mode.IsDir() {
 		return root.MkdirAll(name, 0o755)

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"neuron-kmod/internal/driver"
-	"neuron-kmod/internal/hint"
+	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // sourceOf is the digest that the image for a kernel has as its label.
@@ -163,8 +163,8 @@ func TestModifiedSourceGone(t *testing.T) {
 			in.Earlier = tt.earlier
 			_, err := ModifiedSource(t.Context(), in)
 			gone, ok := errors.AsType[*SourceGoneError](err)
-			if !ok || !strings.Contains(err.Error(), tt.want) || !strings.Contains(hint.Of(err), "--force") {
-				t.Fatalf("error %v, hint %q", err, hint.Of(err))
+			if !ok || !strings.Contains(err.Error(), tt.want) || !strings.Contains(fault.Of(err), "--force") {
+				t.Fatalf("error %v, hint %q", err, fault.Of(err))
 			}
 			if !strings.Contains(gone.Error(), "compiled for "+tt.gone+" is not at hand") {
 				t.Errorf("got %v", gone)
@@ -177,8 +177,8 @@ func TestModifiedSourceGone(t *testing.T) {
 	in.Earlier = func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(io.MultiReader(strings.NewReader("\x1f\x8b"), failing{cut})), nil
 	}
-	if _, err := ModifiedSource(t.Context(), in); !errors.Is(err, cut) || hint.Of(err) != "" {
-		t.Errorf("a download that was cut: %v, hint %q", err, hint.Of(err))
+	if _, err := ModifiedSource(t.Context(), in); !errors.Is(err, cut) || fault.Of(err) != "" {
+		t.Errorf("a download that was cut: %v, hint %q", err, fault.Of(err))
 	}
 }
 
@@ -232,7 +232,7 @@ func TestModifiedSourceReplacesAnother(t *testing.T) {
 	}
 }
 
-// FuzzReadTrees feeds tars: what comes out stays in its folder and is named by what is in it.
+// FuzzReadTrees feeds tars: what comes out stays in its directory and is named by what is in it.
 func FuzzReadTrees(f *testing.F) {
 	top := "aws-neuronx-dkms-2.28.0.0-modified-source"
 	f.Add(tarred(f,

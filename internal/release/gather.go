@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"neuron-kmod/internal/driver"
-	"neuron-kmod/internal/hint"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // errNoArchive is why nothing can be taken from a release that is not there.
@@ -26,7 +26,7 @@ type gatherer struct {
 	rule  error            // a rule that does not match for a module, which may have been compiled from another package
 }
 
-// gather returns the trees, in folders of temp, in the order of their lowest kernels. Trees that the release has stay in
+// gather returns the trees, in directories of temp, in the order of their lowest kernels. Trees that the release has stay in
 // it: images that were replaced, or are in another repository, were given away with them.
 func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 	g := &gatherer{SourceInput: in, temp: temp, trees: map[string]*tree{}}
@@ -65,7 +65,7 @@ func (g *gatherer) sorted() []Module {
 	return slices.Compact(all)
 }
 
-// prepare makes in dir the source as it would be compiled for a module now, and tells whether it was compiled from that.
+// prepare makes in dir the source as it would be compiled for a module now, and reports whether it was compiled from that.
 func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
 	applied, err := g.Source.Prepare(m.Kernel, dir)
 	if _, rule := errors.AsType[*driver.RuleError](err); rule && m.Source != "" {
@@ -115,13 +115,13 @@ func (g *gatherer) recover(ctx context.Context, older []Module) error {
 		}
 	}
 	if len(gone.Kernels) > 0 {
-		return hint.Wrap(gone, fmt.Sprintf("`neuron-kmod build %s --force` compiles anew what the matrix has, and images for other kernels can be "+
+		return fault.Wrap(gone, fmt.Sprintf("`neuron-kmod build %s --force` compiles anew what the matrix has, and images for other kernels can be "+
 			"deleted; or use the --driver-source, the --container-dir and the version of neuron-kmod that they were made with", g.Source.Version))
 	}
 	return nil
 }
 
-// earlier reads the archive that the release has, into a folder of temp. Its trees are by their digests.
+// earlier reads the archive that the release has, into a directory of temp. Its trees are by their digests.
 func (g *gatherer) earlier(ctx context.Context) (map[string]*tree, error) {
 	if g.Earlier == nil {
 		return nil, errNoArchive

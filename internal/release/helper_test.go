@@ -141,7 +141,7 @@ func listed(entries []entry) map[string]string {
 	return found
 }
 
-// nothingBut checks what is in a folder, hidden files included.
+// nothingBut checks what is in a directory, hidden files included.
 func nothingBut(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	there, err := os.ReadDir(dir)

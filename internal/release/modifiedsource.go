@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"neuron-kmod/container"
-	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
 )
 
 // SourceInput says what the archive of a driver's modified source is made from.
@@ -28,7 +28,7 @@ type SourceInput struct {
 	// Made is the time of every file in the archive, to the second. Zero means the time at which the driver's package
 	// was made, or a fixed one where the package does not say.
 	Made time.Time
-	// Dir is a folder of the run, which exists. The archive is made there, and copies of the source while it is.
+	// Dir is a directory of the run, which exists. The archive is made there, and copies of the source while it is.
 	Dir string
 }
 

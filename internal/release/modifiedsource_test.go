@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"neuron-kmod/container"
-	"neuron-kmod/internal/driver"
+	"neuron-kmod/internal/kmod/driver"
 )
 
 var update = flag.Bool("update", false, "write what is made as the golden files")

@@ -7,7 +7,7 @@ import (
 	"sort"
 	"strings"
 
-	"neuron-kmod/internal/kmm"
+	"neuron-kmod/internal/openshift/manifest"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/version"
 )
@@ -91,10 +91,10 @@ func newNotes(in NotesInput) (*notes, error) {
 	}
 	repository := oneLine(n.repository)
 	var err error
-	if n.module, err = kmm.Module(kmm.ModuleInput{Place: kmm.DefaultPlace(), Repository: repository, Driver: n.driver}); err != nil {
+	if n.module, err = manifest.Module(manifest.ModuleInput{Place: manifest.DefaultPlace(), Repository: repository, Driver: n.driver}); err != nil {
 		return nil, err
 	}
-	if n.deviceConfig, err = kmm.DeviceConfigPatch(repository, n.driver); err != nil {
+	if n.deviceConfig, err = manifest.DeviceConfigPatch(repository, n.driver); err != nil {
 		return nil, err
 	}
 	sortByKernel(n.missing)

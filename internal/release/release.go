@@ -2,7 +2,7 @@
 // of source that the GPL asks for (R7.2).
 //
 // It knows nothing of GitHub and decides nothing about publishing. Notes are a function of a plan. Archives are files
-// whose bytes follow from what is in them: no clock, no user and no order of a folder gets in, so that a release is
+// whose bytes follow from what is in them: no clock, no user and no order of a directory gets in, so that a release is
 // uploaded again only where something has changed. Only BusyBox touches the network.
 package release
 
@@ -36,7 +36,7 @@ func BusyBoxFile(version string) string { return busyBoxFolder(version) + ".tar.
 // ModifiedSourceFile returns the name of the archive of a driver's source as it was compiled.
 func ModifiedSourceFile(v version.Driver) string { return modifiedSourceFolder(v) + ".tar.gz" }
 
-// The folders are the one thing at the top of each archive.
+// The directories are the one thing at the top of each archive.
 func busyBoxFolder(version string) string { return "busybox-" + version }
 
 func modifiedSourceFolder(v version.Driver) string {

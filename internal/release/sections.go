@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
 )
 
@@ -177,7 +178,7 @@ func (n *notes) writeDigests(b *strings.Builder, f form) {
 	}
 	b.WriteString("## Digests\n| Image | Digest | Size |\n| --- | --- | --- |\n")
 	for _, build := range known {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", cell(build.Tag), cell(build.Digest), plan.Bytes(build.Size))
+		fmt.Fprintf(b, "| %s | %s | %s |\n", cell(build.Tag), cell(build.Digest), format.Bytes(build.Size))
 	}
 	b.WriteString("\n")
 }

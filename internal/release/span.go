@@ -35,7 +35,7 @@ func spans(vs []version.OCP) string {
 	return strings.Join(parts, ", ")
 }
 
-// follows tells whether b is the release right after a, in the same minor. Pre-releases follow nothing.
+// follows reports whether b is the release right after a, in the same minor. Pre-releases follow nothing.
 func follows(b, a version.OCP) bool {
 	before, okA := patch(a)
 	after, okB := patch(b)

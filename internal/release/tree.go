@@ -5,12 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"neuron-kmod/internal/driver"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/version"
 )
 
-// What is below the one folder of an archive, for a tree that is called NAME: the folder trees/NAME and three files
+// What is below the one directory of an archive, for a tree that is called NAME: the directory trees/NAME and three files
 // beside it.
 const (
 	treesFolder   = "trees/"
@@ -24,7 +24,7 @@ const unpatched = "unpatched"
 
 // tree is a source that modules were compiled from.
 type tree struct {
-	name    string // of its folder in the archive
+	name    string // of its directory in the archive
 	digest  string // driver.SourceDigest
 	dir     string
 	script  string           // that compiles it

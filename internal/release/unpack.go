@@ -30,8 +30,8 @@ var (
 
 var errTooLarge = errors.New("it is larger than any such archive")
 
-// readContents reads an archive: a tar, compressed with gzip or bzip2, that is whole, has one folder at its top and
-// nothing that leads out. It returns what is in it, with the top folder called name.
+// readContents reads an archive: a tar, compressed with gzip or bzip2, that is whole, has one directory at its top and
+// nothing that leads out. It returns what is in it, with the top directory called name.
 func readContents(ctx context.Context, archive []byte, name string, lim limits) (contents, error) {
 	stream, err := uncompressed(archive)
 	if err != nil {
@@ -94,10 +94,10 @@ func beginning(data []byte) string {
 	return fmt.Sprintf("it begins with %q", data[:min(len(data), 24)])
 }
 
-// unpacked takes the entries of an archive with one folder at its top.
+// unpacked takes the entries of an archive with one directory at its top.
 type unpacked struct {
 	found contents
-	name  string // the new name of the top folder
+	name  string // the new name of the top directory
 	top   string // its name in the archive
 	left  int64  // bytes that files may still have
 }
@@ -127,7 +127,7 @@ func (t *unpacked) add(h *tar.Header, body io.Reader) error {
 	return t.found.add(path.Join(t.name, rest), m)
 }
 
-// member makes the member of an entry; name is its name below the top folder.
+// member makes the member of an entry; name is its name below the top directory.
 func (t *unpacked) member(h *tar.Header, name string, body io.Reader) (member, error) {
 	switch h.Typeflag {
 	case tar.TypeDir:

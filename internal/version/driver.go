@@ -32,7 +32,7 @@ func ParseDriver(s string) (Driver, error) {
 // String returns the version as it was parsed, and "" for the zero value.
 func (d Driver) String() string { return dotted(d.part[:d.n]) }
 
-// IsZero tells whether d is the zero value.
+// IsZero reports whether d is the zero value.
 func (d Driver) IsZero() bool { return d.n == 0 }
 
 // Compare orders versions by their numbers, where a missing number counts as 0; of versions that are equal

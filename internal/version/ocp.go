@@ -80,10 +80,10 @@ func (v OCP) String() string {
 	return dotted(v.part[:]) + "-" + v.pre
 }
 
-// IsZero tells whether v is the zero value.
+// IsZero reports whether v is the zero value.
 func (v OCP) IsZero() bool { return v == OCP{} }
 
-// IsPreRelease tells whether v has a pre-release part, as 4.23.0-rc.1 has.
+// IsPreRelease reports whether v has a pre-release part, as 4.23.0-rc.1 has.
 func (v OCP) IsPreRelease() bool { return v.pre != "" }
 
 // Major returns the first number, 4 of 4.20.16.

@@ -43,13 +43,13 @@ func (s Selector) String() string {
 	return s.release.String()
 }
 
-// IsZero tells whether s is the zero value.
+// IsZero reports whether s is the zero value.
 func (s Selector) IsZero() bool { return s == Selector{} }
 
 // Minor returns the minor release of what s selects: "4.20" for both 4.20 and 4.20.16.
 func (s Selector) Minor() string { return s.release.Minor() }
 
-// Match tells whether s selects v. A minor selects all its releases, pre-releases too; a release only itself.
+// Match reports whether s selects v. A minor selects all its releases, pre-releases too; a release only itself.
 func (s Selector) Match(v OCP) bool {
 	if s.IsZero() {
 		return false

@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"neuron-kmod/internal/platform/command"
+)
+
+// engineFailed is the status with which `run` tells that the engine, not the script, has failed.
+// https://docs.podman.io/en/latest/markdown/podman-run.1.html#exit-status
+const engineFailed = 125
+
+// maxTail bounds the end of a script's output that an ExitError carries.
+const maxTail = 8 << 10
+
+// scriptInput is the input that holds the script itself.
+const scriptInput = "script"
+
+// jobScript is where a container sees the script.
+const jobScript = "/input/" + scriptInput + "/job.sh"
+
+var (
+	validJob   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$`)
+	validInput = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+)
+
+// Run runs a job in a container of its own and waits for it. When it returns, no container of the job is
+// left, also after a time-out or a cancelled ctx. A script that fails is an *ExitError; one that
+// Limits.Time ended wraps ErrTimeout; a cancelled ctx wraps its cause; anything else is the engine's.
+func (c *CLI) Run(ctx context.Context, job Job) (err error) {
+	if err := job.validate(); err != nil {
+		return fmt.Errorf("job %q: %w", job.Name, err)
+	}
+	script, err := c.writeScript(job.Script)
+	if err != nil {
+		return fmt.Errorf("job %s: %w", job.Name, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(script)) }()
+	leave, err := c.occupy()
+	if err != nil {
+		return fmt.Errorf("job %s: %w", job.Name, err)
+	}
+	defer func() { err = errors.Join(err, leave()) }()
+	name := c.localName(job.Name)
+	args, err := c.runArgs(ctx, job, name, script)
+	if err != nil {
+		return fmt.Errorf("job %s: %w", job.Name, err)
+	}
+	defer func() {
+		if !errors.Is(err, exec.ErrNotFound) {
+			err = errors.Join(err, c.removeContainers(ctx, name))
+		}
+	}()
+	if err := c.runLimited(ctx, job, args); err != nil {
+		return fmt.Errorf("job %s: %w", job.Name, err)
+	}
+	return nil
+}
+
+// runLimited runs the engine and tells the script's failure from the engine's.
+func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
+	if job.Limits.Time > 0 {
+		var cancel context.CancelFunc
+		cause := fmt.Errorf("stopped after %s: %w", job.Limits.Time, ErrTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, job.Limits.Time, cause)
+		defer cancel()
+	}
+	end := command.NewTail(maxTail)
+	out := io.Writer(end)
+	if job.Log != nil {
+		out = io.MultiWriter(job.Log, end)
+	}
+	cmd := c.command(args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	err := command.Run(ctx, cmd)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	failed, ok := errors.AsType[*command.Error](err)
+	if ok && failed.ExitCode > 0 && failed.ExitCode != engineFailed {
+		return &ExitError{Code: failed.ExitCode, Tail: end.String()}
+	}
+	if ok {
+		failed.Stderr = withoutUsage(failed.Stderr)
+	}
+	return err
+}
+
+// usage is what docker says after an error of `run`, which would pass for its last words.
+var usage = regexp.MustCompile(`\s*\n(?:See|Run) 'docker [a-z ]*--help'.*\s*$`)
+
+func withoutUsage(said string) string { return usage.ReplaceAllString(said, "") }
+
+// runArgs is the command line of a job's container. A signal must end the engine's program rather than
+// be handed to the script, which as process 1 would not notice it; removeContainers then ends the script.
+func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]string, error) {
+	flags, err := c.dialect.runFlags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{
+		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.RunID,
+		"--pull=never", "--network=none", "--cap-drop=all", "--security-opt=no-new-privileges",
+		"--log-driver=none", "--sig-proxy=false",
+	}
+	args = append(args, flags...)
+	inputs := maps.Clone(job.Inputs)
+	if inputs == nil {
+		inputs = map[string]string{}
+	}
+	inputs[scriptInput] = script
+	for _, in := range sortedKeys(inputs) {
+		args = append(args, "--volume="+inputs[in]+":/input/"+in+":ro,Z")
+	}
+	args = append(args, "--volume="+job.Output+":/output:Z",
+		"--workdir=/", "--entrypoint=/bin/sh", job.Image, jobScript)
+	return append(args, job.Args...), nil
+}
+
+// writeScript puts the script where the engine can see it; the directory is the caller's to remove.
+func (c *CLI) writeScript(text string) (dir string, err error) {
+	dir, err = os.MkdirTemp(c.TempDir, "script-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder for the script: %w", err)
+	}
+	// Whoever the container runs as has to be able to read it, and only that.
+	err = errors.Join(
+		os.WriteFile(filepath.Join(dir, "job.sh"), []byte(text), 0o600),
+		os.Chmod(filepath.Join(dir, "job.sh"), 0o444),
+		os.Chmod(dir, 0o755),
+	)
+	if err != nil {
+		return "", fmt.Errorf("write the script: %w", errors.Join(err, os.RemoveAll(dir)))
+	}
+	return dir, nil
+}
+
+// removeContainers removes containers in whatever state they are, also when ctx is over.
+func (c *CLI) removeContainers(ctx context.Context, names ...string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	err := command.Run(ctx, c.command(append(c.dialect.removeContainer(), names...)...))
+	if failed, ok := errors.AsType[*command.Error](err); ok && strings.Contains(strings.ToLower(failed.Stderr), "no such container") {
+		return nil // older dockers call it an error
+	}
+	if err != nil {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	return nil
+}
+
+func (j Job) validate() error {
+	if !validJob.MatchString(j.Name) {
+		return errors.New("its name is not made of letters, digits, dots and dashes")
+	}
+	if _, err := parseReference(j.Image); err != nil {
+		return err
+	}
+	for name, dir := range j.Inputs {
+		if !validInput.MatchString(name) || name == scriptInput {
+			return fmt.Errorf("input %q: not a name an input can have", name)
+		}
+		if err := checkFolder(dir); err != nil {
+			return fmt.Errorf("input %s: %w", name, err)
+		}
+	}
+	if err := checkFolder(j.Output); err != nil {
+		return fmt.Errorf("output: %w", err)
+	}
+	return nil
+}
+
+// checkFolder refuses what --volume would read as something else: a relative path names a volume, and a
+// colon ends the path.
+func checkFolder(path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("folder %q: not an absolute path", path)
+	}
+	if strings.ContainsAny(path, ":\n") {
+		return fmt.Errorf("folder %q: container engines cannot mount a path with a colon or a line break", path)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: not a folder", path)
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

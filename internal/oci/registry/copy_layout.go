@@ -1,0 +1,208 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"neuron-kmod/internal/platform/filelock"
+)
+
+// fetch implements place.
+func (t *layoutTarget) fetch(_ context.Context, ref string) (manifest, error) {
+	m, err := t.fetchManifest(ref)
+	if err != nil {
+		return manifest{}, fmt.Errorf("read the manifest of %s: %w", Original{From: t, Ref: ref}, Classify(err))
+	}
+	return m, nil
+}
+
+func (t *layoutTarget) fetchManifest(ref string) (manifest, error) {
+	if !isDigest(ref) {
+		d, raw, err := t.find(ref)
+		if err != nil {
+			return manifest{}, err
+		}
+		return newManifest(raw, d.MediaType, d.Digest)
+	}
+	h, err := v1.NewHash(ref)
+	if err != nil {
+		return manifest{}, err
+	}
+	raw, err := t.readManifest(h)
+	if errors.Is(err, os.ErrNotExist) {
+		return manifest{}, errNotFound
+	}
+	if err != nil {
+		return manifest{}, err
+	}
+	return newManifest(raw, unnamedType(raw), h)
+}
+
+// unnamedType returns the media type of a manifest that does not say it, which OCI's need not.
+func unnamedType(raw []byte) types.MediaType {
+	var shape struct {
+		Manifests []json.RawMessage `json:"manifests"`
+	}
+	if json.Unmarshal(raw, &shape) == nil && shape.Manifests != nil {
+		return types.OCIImageIndex
+	}
+	return types.OCIManifestSchema1
+}
+
+// blob implements place.
+func (t *layoutTarget) blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	hasher, err := v1.Hasher(d.Digest.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(t.blobPath(d.Digest))
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != d.Size {
+		err = fmt.Errorf("%s is damaged: it has %d bytes, not %d", f.Name(), info.Size(), d.Size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &checkedFile{f, hasher, d.Digest}, nil
+}
+
+// checkedFile is a file whose content is checked when it has been read to its end.
+type checkedFile struct {
+	file *os.File
+	hash hash.Hash
+	want v1.Hash
+}
+
+// Read implements io.Reader.
+func (c *checkedFile) Read(p []byte) (int, error) {
+	n, err := c.file.Read(p)
+	c.hash.Write(p[:n])
+	if err != io.EOF {
+		return n, err
+	}
+	if got := fmt.Sprintf("%x", c.hash.Sum(nil)); got != c.want.Hex {
+		return n, fmt.Errorf("%s is damaged: its digest is %s:%s", c.file.Name(), c.want.Algorithm, got)
+	}
+	return n, io.EOF
+}
+
+// Close implements io.Closer.
+func (c *checkedFile) Close() error { return c.file.Close() }
+
+// whole implements place. It looks at names and sizes; what is in a file is checked when it is read.
+func (t *layoutTarget) whole(ctx context.Context, tag string) bool {
+	c, err := readContent(ctx, t, tag)
+	if err != nil {
+		return false
+	}
+	for _, b := range c.blobs {
+		if info, err := os.Stat(t.blobPath(b.Digest)); err != nil || info.Size() != b.Size {
+			return false
+		}
+	}
+	return true
+}
+
+// receive implements place. It holds the layout's lock until the receiver is closed, and notes what is going to be written.
+// Of what a run that was stopped has noted, the blobs that are wanted now stay.
+func (t *layoutTarget) receive(ctx context.Context, items []*copyItem) (_ receiver, err error) {
+	lock, err := t.lock(ctx)
+	if err != nil {
+		return nil, Classify(err)
+	}
+	defer func() {
+		if err != nil {
+			err = Classify(errors.Join(err, t.unlock(lock)))
+		}
+	}()
+	index, err := t.readIndex()
+	if err != nil {
+		return nil, err
+	}
+	noted, err := t.noted()
+	if err != nil {
+		return nil, err
+	}
+	var wanted []v1.Hash
+	for _, item := range items {
+		wanted = append(wanted, item.content.digests()...)
+		if at := indexOf(index, item.original.Tag); at >= 0 { // what is replaced may have to go
+			wanted = append(wanted, t.reachable(index.Manifests[at])...)
+		}
+	}
+	if err := t.intend(append(noted, wanted...)); err != nil {
+		return nil, err
+	}
+	if err := t.sweepBut(wanted); err != nil {
+		return nil, err
+	}
+	return &layoutReceiver{target: t, lock: lock}, nil
+}
+
+// layoutReceiver receives copies in a layout whose lock it holds.
+type layoutReceiver struct {
+	target *layoutTarget
+	lock   *filelock.Lock
+	mu     sync.Mutex // of index.json
+}
+
+// putBlob implements receiver. A blob that is there and whole is not read from its original.
+func (r *layoutReceiver) putBlob(ctx context.Context, b *blobCopy) error {
+	err := r.target.writeBlob(ctx, b.desc.Digest, func() (io.ReadCloser, error) { return b.open(ctx) })
+	if broken := b.failure(); broken != nil {
+		return fmt.Errorf("read %s: %w", b.from, broken)
+	}
+	return Classify(err)
+}
+
+// putManifest implements receiver.
+func (r *layoutReceiver) putManifest(ctx context.Context, m manifest) error {
+	return Classify(r.target.writeBlob(ctx, m.digest, opener(m.RawManifest)))
+}
+
+// putTag implements receiver.
+func (r *layoutReceiver) putTag(ctx context.Context, tag string, m manifest, overwrite bool) error {
+	if err := r.putManifest(ctx, m); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	index, err := r.target.readIndex()
+	if err != nil {
+		return Classify(err)
+	}
+	if at := indexOf(index, tag); at >= 0 && !overwrite && index.Manifests[at].Digest != m.digest {
+		return fmt.Errorf("%w: %s", ErrTagTaken, index.Manifests[at].Digest)
+	}
+	d := v1.Descriptor{MediaType: m.mediaType, Digest: m.digest, Size: int64(len(m.raw))}
+	if err := r.target.writeIndex(index, tag, d); err != nil {
+		return Classify(err)
+	}
+	have, _, err := r.target.Published(ctx, tag)
+	if err == nil && have.Digest != m.digest.String() {
+		err = &MismatchError{Tag: tag, Want: m.digest.String(), Got: have.Digest}
+	}
+	return err
+}
+
+// close implements receiver. What has arrived of copies that are not complete stays, noted in the lock file: the next run
+// that copies them goes on with it, and any other that writes to the layout removes it.
+func (r *layoutReceiver) close(complete bool) error {
+	var err error
+	if complete {
+		err = r.target.sweep()
+	}
+	return errors.Join(err, r.target.unlock(r.lock))
+}

@@ -1,0 +1,210 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"neuron-kmod/internal/platform/limit"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// layoutTarget is an OCI image layout in a directory, of which each tag is an entry of index.json.
+// https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+//
+// index.json and blobs appear by rename, so a reader needs no lock; writers hold the lock file. See publish_layout.go.
+type layoutTarget struct {
+	dir string
+	log *slog.Logger
+}
+
+const (
+	refName   = "org.opencontainers.image.ref.name"
+	indexFile = "index.json"
+	maxIndex  = 16 << 20
+)
+
+func (t *layoutTarget) String() string              { return "oci:" + t.dir }
+func (t *layoutTarget) Reference(tag string) string { return t.String() + ":" + tag }
+
+// Tags implements Target.
+func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
+	index, err := t.readIndex()
+	if err != nil {
+		return nil, fmt.Errorf("list the tags of %s: %w", t, Classify(err))
+	}
+	tags := map[string]bool{}
+	for _, d := range index.Manifests {
+		if tag := d.Annotations[refName]; tagForm.MatchString(tag) {
+			tags[tag] = true
+		}
+	}
+	return tags, nil
+}
+
+// Published implements Target.
+func (t *layoutTarget) Published(_ context.Context, tag string) (Published, bool, error) {
+	d, raw, err := t.find(tag)
+	if Is404(err) {
+		return Published{}, false, nil
+	}
+	if err != nil {
+		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
+	}
+	size, err := contentSize(raw)
+	if err != nil {
+		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), err)
+	}
+	return Published{Digest: d.Digest.String(), Size: size}, true, nil
+}
+
+// Image implements Target.
+func (t *layoutTarget) Image(_ context.Context, tag string) (v1.Image, error) {
+	img, err := t.image(tag)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.Reference(tag), Classify(err))
+	}
+	return img, nil
+}
+
+func (t *layoutTarget) image(tag string) (v1.Image, error) {
+	d, raw, err := t.find(tag)
+	if err != nil {
+		return nil, err
+	}
+	if d.MediaType.IsIndex() {
+		children, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+		if err != nil {
+			return nil, fmt.Errorf("parse index %s: %w", d.Digest, err)
+		}
+		at := slices.IndexFunc(children.Manifests, func(c v1.Descriptor) bool {
+			return c.Platform != nil && c.Platform.OS == "linux" && c.Platform.Architecture == "amd64"
+		})
+		if at < 0 {
+			return nil, fmt.Errorf("index %s has no image for linux/amd64", d.Digest)
+		}
+		d = children.Manifests[at]
+		if raw, err = t.readManifest(d.Digest); err != nil {
+			return nil, err
+		}
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("parse manifest %s: %w", d.Digest, err)
+	}
+	if err := checkManifest(m); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
+	return layout.Path(t.dir).Image(d.Digest)
+}
+
+// find returns the entry and the manifest of tag. A writer may replace the tag and remove its manifest between the two
+// reads, hence the second look.
+func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
+	if err := checkTag(tag); err != nil {
+		return v1.Descriptor{}, nil, err
+	}
+	var missing error
+	for range 3 {
+		index, err := t.readIndex()
+		if err != nil {
+			return v1.Descriptor{}, nil, err
+		}
+		at := indexOf(index, tag)
+		if at < 0 {
+			return v1.Descriptor{}, nil, errNotFound
+		}
+		raw, err := t.readManifest(index.Manifests[at].Digest)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return index.Manifests[at], raw, err
+		}
+		missing = err
+	}
+	return v1.Descriptor{}, nil, missing
+}
+
+func indexOf(index *v1.IndexManifest, tag string) int {
+	return slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
+}
+
+// readIndex returns index.json, an empty index if there is no such directory or it is empty. A directory with other things in
+// it is refused, lest images be strewn into it.
+func (t *layoutTarget) readIndex() (*v1.IndexManifest, error) {
+	data, err := limit.ReadFile(filepath.Join(t.dir, indexFile), maxIndex)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := t.checkFresh(); err != nil {
+			return nil, err
+		}
+		return &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var index v1.IndexManifest
+	if err := json.Unmarshal(data, &index); err != nil {
+		return nil, fmt.Errorf("parse %s: %w", filepath.Join(t.dir, indexFile), err)
+	}
+	return &index, nil
+}
+
+// checkFresh reports whether the directory is absent, or holds nothing but the beginnings of a layout.
+func (t *layoutTarget) checkFresh() error {
+	entries, err := os.ReadDir(t.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch {
+		case e.Name() == "blobs", e.Name() == "oci-layout", e.Name() == lockFile, isTemporary(e.Name(), indexFile), isTemporary(e.Name(), "oci-layout"):
+		default:
+			return fmt.Errorf("%s is not an OCI layout: it has no %s, but %s", t.dir, indexFile, e.Name())
+		}
+	}
+	return nil
+}
+
+func (t *layoutTarget) blobPath(h v1.Hash) string {
+	return filepath.Join(t.dir, "blobs", h.Algorithm, h.Hex)
+}
+
+// readManifest returns the bytes of a manifest, having checked its digest.
+func (t *layoutTarget) readManifest(h v1.Hash) ([]byte, error) {
+	data, err := limit.ReadFile(t.blobPath(h), answerLimit)
+	if err != nil {
+		return nil, err
+	}
+	got, err := digestOf(h.Algorithm, bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if got != h {
+		return nil, fmt.Errorf("%s is damaged: its digest is %s", t.blobPath(h), got)
+	}
+	return data, nil
+}
+
+// digestOf reads r to its end.
+func digestOf(algorithm string, r io.Reader) (v1.Hash, error) {
+	hasher, err := v1.Hasher(algorithm)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	if _, err := io.Copy(hasher, r); err != nil {
+		return v1.Hash{}, err
+	}
+	return v1.Hash{Algorithm: algorithm, Hex: fmt.Sprintf("%x", hasher.Sum(nil))}, nil
+}

@@ -1,0 +1,294 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/renameio/v2"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"neuron-kmod/internal/platform/filelock"
+)
+
+// lockFile is held by whoever writes to the layout, and is there only as long. While blobs are written or removed it
+// names their digests, so that the next writer can remove what one that was killed left: nothing else tells such blobs
+// from other tools'.
+const lockFile = ".neuron-kmod.lock"
+
+// Publish implements Target. Everything happens under the layout's lock: what is under the tag is looked at, blobs
+// are written, then the index that names them; then blobs that only the replaced image had are removed.
+func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error) {
+	if err := checkTag(tag); err != nil {
+		return Published{}, err
+	}
+	img, err := ociForm(img)
+	if err != nil {
+		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), err)
+	}
+	want, err := describe(img)
+	if err != nil {
+		return Published{}, err
+	}
+	have, exists, err := t.Published(ctx, tag)
+	if err != nil && !overwrite {
+		return Published{}, err
+	}
+	if exists && !overwrite { // seen without the lock, so that not even a lock file is written
+		return have, ErrExists
+	}
+	have, err = t.publishLocked(ctx, tag, img, want, overwrite)
+	if err != nil && !errors.Is(err, ErrExists) {
+		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), Classify(err))
+	}
+	return have, err
+}
+
+func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Image, want Published, overwrite bool) (_ Published, err error) {
+	lock, err := t.lock(ctx)
+	if err != nil {
+		return Published{}, err
+	}
+	defer func() { err = errors.Join(err, t.unlock(lock)) }()
+	if err := t.sweep(); err != nil { // what a killed run left
+		return Published{}, err
+	}
+	index, err := t.readIndex()
+	if err != nil {
+		return Published{}, err
+	}
+	at := indexOf(index, tag)
+	if at >= 0 && !overwrite {
+		have, _, err := t.Published(ctx, tag)
+		return have, errors.Join(err, ErrExists)
+	}
+	touched, err := t.blobsOf(img)
+	if err != nil {
+		return Published{}, err
+	}
+	if at >= 0 {
+		touched = append(touched, t.reachable(index.Manifests[at])...)
+	}
+	if err := t.intend(touched); err != nil {
+		return Published{}, err
+	}
+	defer func() { err = errors.Join(err, t.sweep()) }()
+	if err := t.writeImage(ctx, img); err != nil {
+		return Published{}, err
+	}
+	entry, err := describeEntry(img)
+	if err != nil {
+		return Published{}, err
+	}
+	if err := t.writeIndex(index, tag, entry); err != nil {
+		return Published{}, err
+	}
+	got, _, err := t.Published(ctx, tag)
+	if err == nil && got != want {
+		err = &MismatchError{Tag: tag, Want: want.Digest, Got: got.Digest}
+	}
+	return want, err
+}
+
+// lock waits for the layout's lock, making the directory if it is not there.
+func (t *layoutTarget) lock(ctx context.Context) (*filelock.Lock, error) {
+	if err := t.checkFresh(); err != nil {
+		if _, statErr := os.Stat(filepath.Join(t.dir, indexFile)); statErr != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return nil, err
+	}
+	return filelock.Exclusive(ctx, filepath.Join(t.dir, lockFile))
+}
+
+// unlock gives up the lock, and removes its file unless it still names blobs that have to go.
+func (t *layoutTarget) unlock(lock *filelock.Lock) error {
+	if left, err := t.noted(); err != nil || len(left) > 0 {
+		return errors.Join(err, lock.Close())
+	}
+	return lock.Remove()
+}
+
+// blobsOf returns the digests of what img consists of.
+func (t *layoutTarget) blobsOf(img v1.Image) ([]v1.Hash, error) {
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("manifest of the image: %w", err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("digest of the image: %w", err)
+	}
+	return append(digests(m), digest), nil
+}
+
+func digests(m *v1.Manifest) []v1.Hash {
+	out := []v1.Hash{m.Config.Digest}
+	for _, l := range m.Layers {
+		out = append(out, l.Digest)
+	}
+	return out
+}
+
+// writeImage writes layers, configuration and manifest, each complete under its name before the next.
+func (t *layoutTarget) writeImage(ctx context.Context, img v1.Image) error {
+	layers, err := img.Layers()
+	if err != nil {
+		return fmt.Errorf("layers of the image: %w", err)
+	}
+	for _, l := range layers {
+		digest, err := l.Digest()
+		if err != nil {
+			return fmt.Errorf("digest of a layer: %w", err)
+		}
+		if err := t.writeBlob(ctx, digest, l.Compressed); err != nil {
+			return err
+		}
+	}
+	config, err := img.ConfigName()
+	if err != nil {
+		return fmt.Errorf("digest of the configuration: %w", err)
+	}
+	if err := t.writeBlob(ctx, config, opener(img.RawConfigFile)); err != nil {
+		return err
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return fmt.Errorf("digest of the image: %w", err)
+	}
+	return t.writeBlob(ctx, digest, opener(img.RawManifest))
+}
+
+// opener makes a reader of a function that returns bytes.
+func opener(get func() ([]byte, error)) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		data, err := get()
+		return io.NopCloser(bytes.NewReader(data)), err
+	}
+}
+
+// writeBlob writes what open returns under its digest, unless it is there and whole.
+func (t *layoutTarget) writeBlob(ctx context.Context, h v1.Hash, open func() (io.ReadCloser, error)) error {
+	path := t.blobPath(h)
+	if f, err := os.Open(path); err == nil {
+		got, err := digestOf(h.Algorithm, f)
+		f.Close()
+		if err == nil && got == h {
+			return nil
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	content, err := open()
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", h, err)
+	}
+	defer content.Close()
+	file, err := newFile(path)
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	got, err := digestOf(h.Algorithm, io.TeeReader(&cancelled{ctx, content}, file))
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", h, err)
+	}
+	if got != h {
+		return fmt.Errorf("blob %s has other content: its digest is %s", h, got)
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+// cancelled is a reader that ends with its context.
+type cancelled struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancelled) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// newFile opens a file that will appear under path when it is complete.
+func newFile(path string) (*renameio.PendingFile, error) {
+	return renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+}
+
+// isTemporary reports whether a name is one of newFile's for path that did not get to the rename.
+func isTemporary(name, path string) bool {
+	rest, ok := strings.CutPrefix(name, "."+filepath.Base(path))
+	return ok && rest != "" && strings.Trim(rest, "0123456789") == ""
+}
+
+// describeEntry returns what index.json says of img.
+func describeEntry(img v1.Image) (v1.Descriptor, error) {
+	raw, err := img.RawManifest()
+	if err != nil {
+		return v1.Descriptor{}, fmt.Errorf("manifest of the image: %w", err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return v1.Descriptor{}, fmt.Errorf("digest of the image: %w", err)
+	}
+	mediaType, err := img.MediaType()
+	if err != nil {
+		return v1.Descriptor{}, fmt.Errorf("media type of the image: %w", err)
+	}
+	return v1.Descriptor{
+		MediaType: mediaType, Digest: digest, Size: int64(len(raw)), Platform: &v1.Platform{OS: "linux", Architecture: "amd64"},
+	}, nil
+}
+
+// writeIndex lets tag lead to what entry describes in index.json, and to nothing else.
+func (t *layoutTarget) writeIndex(index *v1.IndexManifest, tag string, entry v1.Descriptor) error {
+	entry.Annotations = map[string]string{refName: tag}
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
+	index.Manifests = append(index.Manifests, entry)
+	if index.MediaType == "" {
+		index.MediaType = types.OCIImageIndex
+	}
+	if err := t.writeJSON("oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"}); err != nil {
+		return err
+	}
+	return t.writeJSON(indexFile, index)
+}
+
+func (t *layoutTarget) writeJSON(name string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	file, err := newFile(filepath.Join(t.dir, name))
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	if _, err := file.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+// removeIfThere removes a file; that it is gone already is no error.
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

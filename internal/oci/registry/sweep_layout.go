@@ -1,0 +1,137 @@
+package registry
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"neuron-kmod/internal/platform/limit"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// maxIntended bounds the lock file that is read back.
+const maxIntended = 1 << 20
+
+// intend notes in the lock file which blobs are about to be written or may have to go. The lock is held.
+func (t *layoutTarget) intend(blobs []v1.Hash) error {
+	var text strings.Builder
+	seen := map[v1.Hash]bool{}
+	for _, h := range blobs {
+		if !seen[h] {
+			seen[h] = true
+			fmt.Fprintln(&text, h)
+		}
+	}
+	if text.Len() > maxIntended {
+		return fmt.Errorf("%d blobs are too many for one run", len(seen))
+	}
+	// Written in place: a lock belongs to the file, a renamed one would be another.
+	return os.WriteFile(filepath.Join(t.dir, lockFile), []byte(text.String()), 0o644)
+}
+
+// sweep removes those of the noted blobs that no tag leads to, and temporary files, then clears the note. It runs
+// after each write, and before the next one for a run that was killed. The lock is held.
+func (t *layoutTarget) sweep() error { return t.sweepBut(nil) }
+
+// sweepBut is sweep, but the blobs of wanted stay, and stay noted.
+func (t *layoutTarget) sweepBut(wanted []v1.Hash) error {
+	noted, err := t.noted()
+	if err != nil || len(noted) == 0 {
+		return err
+	}
+	index, err := t.readIndex()
+	if err != nil {
+		return err
+	}
+	used := map[v1.Hash]bool{}
+	for _, h := range wanted {
+		used[h] = true
+	}
+	for _, d := range index.Manifests {
+		for _, h := range t.reachable(d) {
+			used[h] = true
+		}
+	}
+	for _, h := range noted {
+		if err := t.removeTemporary(filepath.Dir(t.blobPath(h)), h.Hex); err != nil {
+			return err
+		}
+		if used[h] {
+			continue
+		}
+		if err := removeIfThere(t.blobPath(h)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{indexFile, "oci-layout"} {
+		if err := t.removeTemporary(t.dir, name); err != nil {
+			return err
+		}
+	}
+	return t.intend(wanted)
+}
+
+// noted returns the digests in the lock file. A line that is not one was cut off by a crash.
+func (t *layoutTarget) noted() ([]v1.Hash, error) {
+	data, err := limit.ReadFile(filepath.Join(t.dir, lockFile), maxIntended)
+	if err != nil {
+		return nil, err
+	}
+	var out []v1.Hash
+	for line := range strings.Lines(string(data)) {
+		if h, err := v1.NewHash(strings.TrimSpace(line)); err == nil {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// reachable returns the digests that d leads to, d's own included. What cannot be read leads nowhere further: it is
+// damaged already, and an image that shares blobs with it keeps them by its own manifest.
+func (t *layoutTarget) reachable(d v1.Descriptor) []v1.Hash {
+	out := []v1.Hash{d.Digest}
+	raw, err := t.readManifest(d.Digest)
+	if err != nil {
+		return out
+	}
+	if d.MediaType.IsIndex() {
+		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+		if err != nil {
+			return out
+		}
+		for _, child := range index.Manifests {
+			if !child.MediaType.IsIndex() { // nothing nests them deeper
+				out = append(out, t.reachable(child)...)
+			}
+		}
+		return out
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return out
+	}
+	return append(out, digests(m)...)
+}
+
+// removeTemporary removes what newFile left in dir for a file called name.
+func (t *layoutTarget) removeTemporary(dir, name string) error {
+	entries, err := os.ReadDir(dir)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !isTemporary(e.Name(), name) {
+			continue
+		}
+		if err := removeIfThere(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"neuron-kmod/internal/platform/fault"
+)
+
+const (
+	// DefaultRepository is KMOD_ECR_REPOSITORY_NAME's default (R1.3).
+	DefaultRepository = "neuron-operator/kmod"
+	// DefaultMirror is DTK_ECR_REPOSITORY_NAME's default (R1.3).
+	DefaultMirror = "neuron-operator/driver-toolkit"
+	// DefaultPublicRepository is KMOD_ECR_PUBLIC_REPOSITORY's default: alias and
+	// path below public.ecr.aws (R6.1).
+	DefaultPublicRepository = "q5p6u7h8/neuron-openshift/neuron-kernel-module"
+)
+
+// AWS is what the environment says about AWS beyond what the SDK reads by
+// itself.
+type AWS struct {
+	Region           string // AWS_REGION, else AWS_DEFAULT_REGION; "" leaves it to the profile or the machine
+	AccountID        string // AWS_ACCOUNT_ID: whose ECR; "" is the caller's
+	Profile          string // AWS_PROFILE, for messages; the SDK reads it itself
+	Repository       string // KMOD_ECR_REPOSITORY_NAME: where target ecr puts images
+	PublicRepository string // KMOD_ECR_PUBLIC_REPOSITORY: ALIAS/PATH, where target ecr-public puts images
+	Mirror           string // DTK_ECR_REPOSITORY_NAME: copies of Driver Toolkits
+	MirrorNamed      bool   // the variable names it, so it has to be usable
+
+	// Role is the role to assume with the runner's own identity token
+	// (AWS_ROLE_ARN in GitHub Actions). It is "" where the SDK finds keys or a
+	// token file by itself, which are more explicit.
+	Role string
+	// Session names what the role is assumed for, in AWS's logs.
+	Session string
+	// TokenURL and TokenRequest lead to the identity token
+	// (ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN). They are
+	// not set in a job without the permission id-token: write.
+	TokenURL     string
+	TokenRequest Secret
+}
+
+func amazon(getenv func(string) string, actions bool) AWS {
+	a := AWS{
+		Region:           first(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
+		AccountID:        getenv("AWS_ACCOUNT_ID"),
+		Profile:          getenv("AWS_PROFILE"),
+		Repository:       first(getenv("KMOD_ECR_REPOSITORY_NAME"), DefaultRepository),
+		PublicRepository: strings.TrimPrefix(first(getenv("KMOD_ECR_PUBLIC_REPOSITORY"), DefaultPublicRepository), "public.ecr.aws/"),
+		Mirror:           first(getenv("DTK_ECR_REPOSITORY_NAME"), DefaultMirror),
+		MirrorNamed:      getenv("DTK_ECR_REPOSITORY_NAME") != "",
+	}
+	explicit := first(getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_PROFILE"), getenv("AWS_WEB_IDENTITY_TOKEN_FILE"))
+	if actions && explicit == "" {
+		a.Role = getenv("AWS_ROLE_ARN")
+		a.Session = first(getenv("AWS_ROLE_SESSION_NAME"), session(getenv("GITHUB_RUN_ID")))
+		a.TokenURL = getenv("ACTIONS_ID_TOKEN_REQUEST_URL")
+		a.TokenRequest = NewSecret(getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+	}
+	return a
+}
+
+// forms are those of the variables that end up in names of AWS. An example
+// stands beside each, for the error.
+var forms = []struct {
+	variable string
+	form     *regexp.Regexp
+	example  string
+}{
+	{"AWS_REGION", regionForm, "us-west-2"},
+	{"AWS_DEFAULT_REGION", regionForm, "us-west-2"},
+	{"AWS_ACCOUNT_ID", regexp.MustCompile(`^[0-9]{12}$`), "123456789012"},
+	{"AWS_ROLE_ARN", regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`), "arn:aws:iam::123456789012:role/neuron-kmod"},
+	{"KMOD_ECR_REPOSITORY_NAME", repositoryForm, DefaultRepository},
+	{"DTK_ECR_REPOSITORY_NAME", repositoryForm, DefaultMirror},
+	{"KMOD_ECR_PUBLIC_REPOSITORY", regexp.MustCompile(`^(public\.ecr\.aws/)?[a-z0-9-]+/` + repositoryName + `$`), DefaultPublicRepository},
+}
+
+const repositoryName = `[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*`
+
+var (
+	regionForm     = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-[0-9]+$`)
+	repositoryForm = regexp.MustCompile(`^` + repositoryName + `$`)
+)
+
+func checkForms(getenv func(string) string) error {
+	var errs []error
+	for _, f := range forms {
+		if v := getenv(f.variable); v != "" && !f.form.MatchString(v) {
+			errs = append(errs, fault.Wrap(fmt.Errorf("%s is %q", f.variable, v), "set it to something like "+f.example))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func session(run string) string {
+	if run == "" {
+		return "neuron-kmod"
+	}
+	return "neuron-kmod-" + run
+}
