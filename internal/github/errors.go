@@ -21,6 +21,9 @@ type CredentialError struct{ Err error }
 func (e *CredentialError) Error() string { return e.Err.Error() }
 func (e *CredentialError) Unwrap() error { return e.Err }
 
+// FaultKind implements fault.KindOf.
+func (e *CredentialError) FaultKind() fault.Kind { return fault.Prerequisite }
+
 // ErrNoToken says that there is nothing to show to GitHub.
 var ErrNoToken = errors.New("there is no token for GitHub")
 

@@ -10,6 +10,16 @@ import (
 	"neuron-kmod/internal/openshift/catalog"
 )
 
+// ArchError says that a Driver Toolkit is for a kernel of another architecture than its entry in the catalogue.
+type ArchError struct {
+	Kernel kernel.Version
+	Arch   string // of the entry
+}
+
+func (e *ArchError) Error() string {
+	return fmt.Sprintf("its kernel %s is for %s, not %s", e.Kernel, e.Kernel.Arch(), e.Arch)
+}
+
 // kernels are those of Driver Toolkits: what the catalogue records for one entry counts for every entry of the same image,
 // because a digest's kernel never changes.
 type kernels struct {
@@ -29,7 +39,7 @@ func recorded(in Input) kernels {
 
 // ask finds out the kernels of the wanted releases' toolkits. Where nodes boot a kernel that no toolkit is recorded for,
 // any toolkit of the catalogue may be for it.
-func (k kernels) ask(ctx context.Context, in Input, wanted []wantedDriver) {
+func (k kernels) ask(ctx context.Context, in Input, wanted []wantedDriver) error {
 	var entries []catalog.Entry
 	for _, w := range wanted {
 		entries = append(entries, w.entries...)
@@ -47,11 +57,16 @@ func (k kernels) ask(ctx context.Context, in Input, wanted []wantedDriver) {
 		}
 	}
 	if len(due) == 0 {
-		return
+		return nil
 	}
-	for i, r := range in.Resolve(ctx, due) {
+	answers, err := in.Resolve(ctx, due)
+	if err != nil {
+		return err
+	}
+	for i, r := range answers {
 		k.asked[due[i]] = r
 	}
+	return nil
 }
 
 // of is the kernel that an entry's Driver Toolkit is for. It is zero, with an error, if that is not known.
@@ -68,7 +83,7 @@ func (k kernels) of(e catalog.Entry) (kernel.Version, error) {
 		v = r.Kernel
 	}
 	if a := v.Arch(); a != "" && a != e.Arch {
-		return kernel.Version{}, fmt.Errorf("its kernel %s is for %s, not %s", v, a, e.Arch)
+		return kernel.Version{}, &ArchError{Kernel: v, Arch: e.Arch}
 	}
 	return v, nil
 }

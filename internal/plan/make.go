@@ -17,8 +17,8 @@ import (
 
 // Resolver finds the kernels of Driver Toolkits. It returns one Resolved for
 // each reference it is given, in the same order; one failure never loses the
-// others.
-type Resolver func(ctx context.Context, toolkits []string) []Resolved
+// others. An error means that nothing was to be asked at all: it ends Make.
+type Resolver func(ctx context.Context, toolkits []string) ([]Resolved, error)
 
 // Resolved is the kernel of one Driver Toolkit, or why there is none.
 type Resolved struct {
@@ -71,6 +71,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil, err
 	}
 	known := recorded(in)
+	var refused error // for an answer that does not hang on who is faster, what the target says comes first
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if p.tags, err = in.Target.Tags(gctx); err != nil {
@@ -79,7 +80,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil
 	})
 	g.Go(func() error {
-		known.ask(gctx, in, wanted)
+		refused = known.ask(gctx, in, wanted)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -87,6 +88,9 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	for _, d := range wanted {
 		for _, e := range d.entries {
@@ -154,7 +158,7 @@ func (p *Plan) addDriver(w wantedDriver, known kernels, in Input) {
 			booted = e.NodeKernel
 			p.noteNodes(e, k)
 		} else if err != nil {
-			p.AddUnresolved(Unresolved{e.Version, e.DTK, fault.Text(err)})
+			p.addUnresolved(Unresolved{Release: e.Version, Toolkit: e.DTK, Reason: fault.Text(err), Err: err})
 			continue
 		}
 		b := byKernel[booted]
@@ -224,7 +228,7 @@ func (p *Plan) setStates(t Target) {
 		if p.tags[tag] {
 			b.State = Published
 		} else {
-			b.Absent()
+			b.markMissing()
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"neuron-kmod/container"
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // SourceInput says what the archive of a driver's modified source is made from.
@@ -59,6 +60,9 @@ func (e *SourceGoneError) Error() string {
 }
 
 func (e *SourceGoneError) Unwrap() error { return e.Reason }
+
+// FaultKind implements fault.KindOf.
+func (e *SourceGoneError) FaultKind() fault.Kind { return fault.Incomplete }
 
 // ModifiedSource makes the archive of a driver's source as it was compiled. Patch rules differ by kernel, and change with
 // time, so it holds one tree for each source that a module was compiled from, with the kernels that it is for, the

@@ -54,7 +54,7 @@ func mixed(t testing.TB) NotesInput {
 	for _, u := range []struct{ release, toolkit, reason string }{
 		{"4.20.12", "a", "manifest unknown"}, {"4.20.12", "b", "manifest unknown"}, {"4.20.11", "c", "unauthorized (log in: `podman login`)"}, {"4.20.13", "d", ""},
 	} {
-		in.Plan.AddUnresolved(plan.Unresolved{Release: mustReleases(t, u.release)[0], Toolkit: u.toolkit, Reason: u.reason})
+		in.Plan = in.Plan.With(nil, plan.Unresolved{Release: mustReleases(t, u.release)[0], Toolkit: u.toolkit, Reason: u.reason})
 	}
 	return in
 }

@@ -74,7 +74,7 @@ type Options struct {
 // Run is one run: its collaborators and its options. All fields but KernelDone
 // are required.
 type Run struct {
-	Options
+	Options   Options
 	Engine    Engine
 	Target    registry.Target
 	Fetcher   Fetcher
@@ -82,9 +82,9 @@ type Run struct {
 	Recipe    Recipe
 	Log       *slog.Logger
 	Progress  Progress
-	// KernelDone is called when the outcome of the last build on a kernel is known, from several goroutines. Of a run
-	// that is stopped it is not called for the kernels that are left.
-	KernelDone func(k kernel.Version)
+	// KernelDone, if set, is given the states of the builds on a kernel when the last one's is known, from several
+	// goroutines. Of a run that is stopped it is not called for the kernels that are left.
+	KernelDone func(k kernel.Version, states []plan.State)
 }
 
 // Recipe is what every image is made from beside its module.
@@ -99,29 +99,32 @@ type Recipe struct {
 // errFailFast is the cause with which FailFast stops a run.
 var errFailFast = errors.New("stopped after the first failure (--fail-fast)")
 
-// Do builds and publishes what the plan says is missing, and writes the outcome
-// of each build into the plan. The error is not nil only when the run was
+// Do builds and publishes what the plan says is missing, and returns the plan
+// with the outcome of each build. The error is not nil only when the run was
 // interrupted; that something failed is in the plan. It blocks for minutes and
 // leaves no container and no image of its own behind, whatever happens.
-func (r *Run) Do(ctx context.Context, p *plan.Plan) error {
-	work := pending(p, r.Force)
+func (r *Run) Do(ctx context.Context, p *plan.Plan) (*plan.Plan, error) {
+	work := pendingKernels(p, r.Options.Force)
 	if len(work) == 0 {
-		return nil
+		return p, nil
 	}
 	runCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := &schedule{Run: r, plan: p, stop: stop, done: make([]bool, len(p.Builds)), left: map[kernel.Version]*atomic.Int32{}}
+	s := &schedule{
+		run: r, plan: p, stop: stop, outcomes: make([]*plan.Outcome, len(p.Builds)), left: map[kernel.Version]*atomic.Int32{},
+	}
 	for _, w := range work {
 		s.left[w.kernel] = &atomic.Int32{}
 		s.left[w.kernel].Store(int32(len(w.builds)))
 	}
 	work = s.prepareSources(runCtx, work)
-	s.run(runCtx, work)
+	s.execute(runCtx, work)
 	s.skipRest(runCtx, work)
+	done := p.With(s.settled(), s.stale...)
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return done, context.Cause(ctx)
 	}
-	return nil
+	return done, nil
 }
 
 // kernelWork is what is due on one kernel.
@@ -131,14 +134,14 @@ type kernelWork struct {
 	toolkits []string // any one of them will do
 }
 
-// pending groups the builds that are due by kernel, ascending, so that each
+// pendingKernels groups the builds that are due by kernel, ascending, so that each
 // kernel's Driver Toolkit is pulled once.
-func pending(p *plan.Plan, force bool) []kernelWork {
+func pendingKernels(p *plan.Plan, force bool) []kernelWork {
 	var out []kernelWork
 	for _, k := range p.Kernels() {
 		w := kernelWork{kernel: k}
 		for i, b := range p.Builds {
-			if b.Kernel == k && b.Due(force) {
+			if b.Kernel == k && b.NeedsBuild(force) {
 				w.builds = append(w.builds, i)
 				w.toolkits = appendNew(w.toolkits, b.Toolkits)
 			}

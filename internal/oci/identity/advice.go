@@ -24,6 +24,9 @@ type CredentialError struct{ Err error }
 func (e *CredentialError) Error() string { return e.Err.Error() }
 func (e *CredentialError) Unwrap() error { return e.Err }
 
+// FaultKind implements fault.KindOf.
+func (e *CredentialError) FaultKind() fault.Kind { return fault.Prerequisite }
+
 // ErrNone says that nothing names any credentials.
 var ErrNone = errors.New("there are no AWS credentials")
 

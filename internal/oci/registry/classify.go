@@ -59,10 +59,23 @@ func Classify(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = withoutURL(err, e.URL)
 	}
-	if fault.Of(err) != "" {
-		return err
+	if fault.Of(err) == "" {
+		err = fault.Wrap(err, advice(err))
 	}
-	return fault.Wrap(err, advice(err))
+	return withKind(err)
+}
+
+// withKind marks what the user has to mend: a name that leads nowhere, and credentials. What has a kind keeps it.
+func withKind(err error) error {
+	switch {
+	case fault.KindOf(err) != fault.Service:
+		return err
+	case Is404(err):
+		return fault.AsUsage(err)
+	case IsUnauthorized(err):
+		return fault.AsPrerequisite(err)
+	}
+	return err
 }
 
 // cleaned is an error with another text.

@@ -145,7 +145,7 @@ func (c *Client) classify(ctx context.Context, repo name.Repository, err error) 
 func (c *Client) Image(ctx context.Context, ref string) (v1.Image, string, error) {
 	parsed, err := name.ParseReference(ref, name.StrictValidation)
 	if err != nil {
-		return nil, "", fmt.Errorf("image %q: %w", ref, err)
+		return nil, "", fault.AsUsage(fmt.Errorf("image %q: %w", ref, err))
 	}
 	img, digest, err := c.image(ctx, parsed)
 	if err != nil {

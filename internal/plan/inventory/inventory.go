@@ -61,7 +61,7 @@ type Inventory struct {
 func New(p *plan.Plan, repository string) *Inventory {
 	v := &Inventory{Repository: repository, Drivers: p.Drivers}
 	for _, d := range p.Drivers {
-		one := p.Of(d)
+		one := p.ForDriver(d)
 		for _, b := range one.Builds {
 			v.Images = append(v.Images, v.image(b))
 		}

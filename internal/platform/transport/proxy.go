@@ -16,7 +16,7 @@ import (
 var ErrProxy = errors.New("the proxy refuses")
 
 // errProxyLogin is an ErrProxy that credentials would mend.
-var errProxyLogin = fmt.Errorf("%w", ErrProxy)
+var errProxyLogin = fault.AsPrerequisite(ErrProxy)
 
 // IsProxyLogin reports whether err is a proxy's refusal for lack of a user and a password.
 func IsProxyLogin(err error) bool { return errors.Is(err, errProxyLogin) }
