@@ -39,8 +39,8 @@ type BuildRequest struct {
 	Create        bool // create the repository in ECR if it is missing
 	Mutable       bool // let the tags of a new repository be overwritten
 	Release       bool // the caller releases what was built
-	// Released: what was built will be released, now or by a job that comes after this one, so it has to be possible.
-	Released bool
+	// MustBeReleasable: what was built will be released, now or by a job that comes after this one, so it has to be possible.
+	MustBeReleasable bool
 	// KernelDone, if set, is told when the last build on a kernel has come to its end, from several goroutines.
 	KernelDone func(KernelResult)
 }
@@ -151,7 +151,7 @@ func (in *planInput) build(
 	}
 	if err := release.CheckBusyBox(recipe.BusyBox); err != nil {
 		err = fmt.Errorf("base image %s: %w; without its source its images cannot be released", files.base, err)
-		if r.Released {
+		if r.MustBeReleasable {
 			return p, fault.AsPrerequisite(err)
 		}
 		log.Warn(fault.Text(err))

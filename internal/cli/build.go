@@ -85,7 +85,7 @@ func (a *app) build(cmd *cobra.Command, r action.BuildRequest, o buildFlags) err
 	}
 	// By itself it is not where images go to a directory, which nobody can pull from.
 	r.Release = !o.noRelease && (o.release || a.settings.GitHub.Release && !strings.HasPrefix(r.Target, "oci:"))
-	r.Released = r.Release || a.settings.GitHub.Release
+	r.MustBeReleasable = r.Release || a.settings.GitHub.Release
 	if a.groups != nil {
 		r.KernelDone = func(k action.KernelResult) { a.groups.Done(k.Kernel.String(), report.KernelSummary(k.States)) }
 	}
