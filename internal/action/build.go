@@ -14,6 +14,7 @@ import (
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/engine"
+	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/kmod/pipeline"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
@@ -86,6 +87,10 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	files, err := readImageFiles(r.ContainerDir, r.BaseImage)
 	if err != nil {
 		return nil, err
+	}
+	if r.Builder == string(pipeline.Native) && !image.IsBuiltIn(files.containerfile) {
+		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one", r.ContainerDir),
+			"leave --builder out: the engine builds what is not built in"))
 	}
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
 	if err != nil {

@@ -131,7 +131,9 @@ func (fs *rootfs) verifyDepends(ctx context.Context, p string) error {
 
 func verifyLabels(labels map[string]string, d version.Driver, k kernel.Version) error {
 	var errs []error
-	for _, want := range []pair{{LabelVersion, d.String()}, {LabelDriver, d.String()}, {LabelKernel, k.String()}} {
+	for _, want := range []struct{ name, value string }{
+		{LabelVersion, d.String()}, {LabelDriver, d.String()}, {LabelKernel, k.String()},
+	} {
 		if got := labels[want.name]; got != want.value {
 			errs = append(errs, fmt.Errorf("label %s is %q, not %q", want.name, got, want.value))
 		}
