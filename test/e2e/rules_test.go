@@ -23,7 +23,7 @@ import (
 func otherRules(t *testing.T) string {
 	t.Helper()
 	const was, is = "Replace: \"RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 4)\"", "Replace: \"RHEL_RELEASE_CODE >=  RHEL_RELEASE_VERSION(9, 4)\""
-	rules, err := filepath.Abs("../driver/rules.go")
+	rules, err := filepath.Abs("../../internal/kmod/driver/rules.go")
 	if err != nil {
 		t.Fatal(err)
 	}
