@@ -29,10 +29,6 @@ type dialect interface {
 	removeContainer() []string
 	// listContainers is the arguments that print "ID IMAGE" of each container, also of builds' working containers.
 	listContainers() []string
-	// build is the flags of `build` that are not common, and the environment.
-	build(spec BuildSpec, aliases map[string]string) (args, env []string)
-	// save is the flags of `save` that make an OCI archive.
-	save() []string
 }
 
 // pull is an image to pull and what is needed for it.
@@ -99,21 +95,6 @@ func (podman) removeContainer() []string {
 func (podman) listContainers() []string {
 	return []string{"ps", "--all", "--external", "--format", "{{.ID}} {{.Image}}"}
 }
-
-// build: without layers and history the same input makes the same image, and nothing but the image is
-// left in the store. The history would also name the aliases.
-func (podman) build(spec BuildSpec, aliases map[string]string) (args, env []string) {
-	args = []string{"--format=oci", "--layers=false", "--force-rm", "--pull=never", "--identity-label=false", "--omit-history"}
-	if spec.Timestamp != nil {
-		args = append(args, "--timestamp="+strconv.FormatInt(spec.Timestamp.Unix(), 10))
-	}
-	for _, name := range sortedKeys(aliases) {
-		args = append(args, "--build-context="+name+"=container-image://"+aliases[name])
-	}
-	return args, nil
-}
-
-func (podman) save() []string { return []string{"--format=oci-archive"} }
 
 type docker struct {
 	program  string
@@ -218,18 +199,3 @@ func (*docker) removeContainer() []string { return []string{"rm", "--force", "--
 func (*docker) listContainers() []string {
 	return []string{"ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Image}}"}
 }
-
-// build: an attestation would make an index of the image and differ each time.
-func (*docker) build(spec BuildSpec, aliases map[string]string) (args, env []string) {
-	args = []string{"--provenance=false"}
-	if spec.Timestamp != nil {
-		args = append(args, "--build-arg=SOURCE_DATE_EPOCH="+strconv.FormatInt(spec.Timestamp.Unix(), 10))
-	}
-	for _, name := range sortedKeys(aliases) {
-		args = append(args, "--build-context="+name+"=docker-image://"+aliases[name])
-	}
-	return args, []string{"DOCKER_BUILDKIT=1"}
-}
-
-// save: docker's archive is an OCI archive from version 25 on; Build checks it.
-func (*docker) save() []string { return nil }

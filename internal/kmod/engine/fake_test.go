@@ -231,7 +231,7 @@ func (f fake) main(args []string) int {
 
 func (f fake) record(args []string) {
 	c := call{Args: args, Env: map[string]string{}}
-	for _, key := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_BUILDKIT", "TMPDIR"} {
+	for _, key := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "TMPDIR"} {
 		if v := os.Getenv(key); strings.HasPrefix(v, f.dir) || key != "TMPDIR" && v != "" {
 			c.Env[key] = v
 		}
@@ -367,17 +367,13 @@ func (f fake) load(args []string) int {
 	return f.write("images", tag, "")
 }
 
-// save writes an archive with the one file that makes it an OCI archive; docker of old did not.
+// save writes an archive with the one file that makes it an OCI archive.
 func (f fake) save(args []string) int {
 	if !f.has("images", args[len(args)-1]) {
 		fmt.Fprintln(os.Stderr, "Error: image not known")
 		return 125
 	}
-	content := "oci-layout"
-	if f.has("", "old") {
-		content = "manifest.json"
-	}
-	if err := writeTar(flag(args, "--output"), content); err != nil {
+	if err := writeTar(flag(args, "--output"), "oci-layout"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 125
 	}
