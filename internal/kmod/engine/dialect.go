@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"neuron-kmod/internal/platform/command"
 	"neuron-kmod/internal/platform/fault"
@@ -20,7 +20,7 @@ type dialect interface {
 	info() []string
 	parseInfo(out []byte) (Info, error)
 	// runFlags are added to the flags of `run` that both know.
-	runFlags(ctx context.Context) ([]string, error)
+	runFlags() []string
 	// exists is the arguments that fail with status 1 for an image that is not there.
 	exists(image string) []string
 	// pull is the command that pulls an image.
@@ -63,9 +63,7 @@ func (podman) parseInfo(out []byte) (Info, error) {
 
 // runFlags: root in the container is the caller outside, so that the output is the caller's; and podman
 // would otherwise hand the caller's proxy settings, which may hold a password, to the script.
-func (podman) runFlags(context.Context) ([]string, error) {
-	return []string{"--user=0:0", "--http-proxy=false"}, nil
-}
+func (podman) runFlags() []string { return []string{"--user=0:0", "--http-proxy=false"} }
 
 func (podman) exists(image string) []string { return []string{"image", "exists", image} }
 
@@ -99,9 +97,6 @@ func (podman) listContainers() []string {
 type docker struct {
 	program  string
 	uid, gid int
-
-	mu       sync.Mutex
-	rootless *bool // asked once
 }
 
 func (*docker) info() []string { return []string{"info", "--format", "{{json .}}"} }
@@ -124,53 +119,14 @@ func (*docker) parseInfo(out []byte) (Info, error) {
 		err := fmt.Errorf("the docker daemon does not answer: %s", strings.Join(d.ServerErrors, "; "))
 		return Info{}, fault.Wrap(err, "start the docker daemon, and see that you may use it")
 	}
-	return Info{
-		Name: "docker", Version: d.ServerVersion, Rootless: isRootless(d.SecurityOptions), Storage: d.DockerRootDir,
-	}, nil
+	if slices.ContainsFunc(d.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") }) {
+		return Info{}, fault.Wrap(errors.New("the docker daemon is rootless"), "use --engine podman, which needs no root either")
+	}
+	return Info{Name: "docker", Version: d.ServerVersion, Storage: d.DockerRootDir}, nil
 }
 
-// isRootless reads docker's security options: "name=seccomp,profile=builtin", "name=rootless" ...
-func isRootless(options []string) bool {
-	for _, o := range options {
-		if name, _, _ := strings.Cut(o, ","); name == "name=rootless" {
-			return true
-		}
-	}
-	return false
-}
-
-// runFlags: the output has to be the caller's. The daemon's root is not the caller, unless the daemon is
-// rootless: then root in the container is.
-func (d *docker) runFlags(ctx context.Context) ([]string, error) {
-	if d.uid == 0 {
-		return []string{"--user=0:0"}, nil
-	}
-	rootless, err := d.isRootless(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if rootless {
-		return []string{"--user=0:0"}, nil
-	}
-	return []string{fmt.Sprintf("--user=%d:%d", d.uid, d.gid)}, nil
-}
-
-func (d *docker) isRootless(ctx context.Context) (bool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.rootless == nil {
-		out, err := command.Output(ctx, command.Cmd{Name: d.program, Args: d.info()})
-		if err != nil {
-			return false, fmt.Errorf("ask docker whether it is rootless: %w", err)
-		}
-		info, err := d.parseInfo(out)
-		if err != nil {
-			return false, err
-		}
-		d.rootless = &info.Rootless
-	}
-	return *d.rootless, nil
-}
+// runFlags: the output has to be the caller's, who is not the daemon's root.
+func (d *docker) runFlags() []string { return []string{fmt.Sprintf("--user=%d:%d", d.uid, d.gid)} }
 
 func (*docker) exists(image string) []string {
 	return []string{"image", "inspect", "--format", "{{.Id}}", image}

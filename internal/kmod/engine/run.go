@@ -52,10 +52,7 @@ func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 	}
 	defer func() { err = errors.Join(err, leave()) }()
 	name := c.localName(job.Name)
-	args, err := c.runArgs(ctx, job, name, script)
-	if err != nil {
-		return fmt.Errorf("job %s: %w", job.Name, err)
-	}
+	args := c.runArgs(job, name, script)
 	defer func() {
 		if !errors.Is(err, exec.ErrNotFound) {
 			err = errors.Join(err, c.removeContainers(ctx, name))
@@ -103,17 +100,13 @@ func withoutUsage(said string) string { return usage.ReplaceAllString(said, "") 
 
 // runArgs is the command line of a job's container. A signal must end the engine's program rather than
 // be handed to the script, which as process 1 would not notice it; removeContainers then ends the script.
-func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]string, error) {
-	flags, err := c.dialect.runFlags(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (c *CLI) runArgs(job Job, name, script string) []string {
 	args := []string{
 		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.RunID,
 		"--pull=never", "--network=none", "--cap-drop=all", "--security-opt=no-new-privileges",
 		"--log-driver=none", "--sig-proxy=false",
 	}
-	args = append(args, flags...)
+	args = append(args, c.dialect.runFlags()...)
 	inputs := maps.Clone(job.Inputs)
 	if inputs == nil {
 		inputs = map[string]string{}
@@ -124,7 +117,7 @@ func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]stri
 	}
 	args = append(args, "--volume="+job.Output+":/output:Z",
 		"--workdir=/", "--entrypoint=/bin/sh", job.Image, jobScript)
-	return append(args, job.Args...), nil
+	return append(args, job.Args...)
 }
 
 // writeScript puts the script where the engine can see it; the directory is the caller's to remove.
