@@ -44,6 +44,7 @@ func dockerImages(t *testing.T, env *lab.Env) []string {
 // The program on a real docker. Its daemon has a toolkit of no release, so that only the first pull takes long.
 // R1.2, R1.3, R4.1, R4.2, R5.2, R6.3, R8.1, R8.2, R10.2
 func TestDocker(t *testing.T) {
+	t.Parallel()
 	patched := lab.Release{Version: "4.20.2", Toolkit: lab.Toolkit{Kernel: sharedLab.RHELKernels()[0]}, Known: true}
 	env := start(t, lab.Options{
 		Docker: true, Faults: true, SharedStorage: residents(t), Releases: []lab.Release{known(), patched},

@@ -79,6 +79,7 @@ func sourceTrees(t *testing.T, env *lab.Env) map[string]string {
 // had nothing is released.
 // R7.2
 func TestReleaseAfterAnotherRule(t *testing.T) {
+	t.Parallel()
 	plain, patched := known(), known()
 	patched.Version, patched.Toolkit.Kernel = "4.20.2", sharedLab.RHELKernels()[0]
 	env := cloud(t, lab.CloudOptions{}, plain, patched)
