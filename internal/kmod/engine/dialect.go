@@ -21,6 +21,9 @@ type dialect interface {
 	parseInfo(out []byte) (Info, error)
 	// runFlags are added to the flags of `run` that both know.
 	runFlags() []string
+	// hasDaemon reports whether a daemon makes the containers, and goes on making one when the program that asked for it
+	// is gone.
+	hasDaemon() bool
 	// exists is the arguments that fail with status 1 for an image that is not there.
 	exists(image string) []string
 	// pull is the command that pulls an image.
@@ -64,6 +67,8 @@ func (podman) parseInfo(out []byte) (Info, error) {
 // runFlags: root in the container is the caller outside, so that the output is the caller's; and podman
 // would otherwise hand the caller's proxy settings, which may hold a password, to the script.
 func (podman) runFlags() []string { return []string{"--user=0:0", "--http-proxy=false"} }
+
+func (podman) hasDaemon() bool { return false }
 
 func (podman) exists(image string) []string { return []string{"image", "exists", image} }
 
@@ -127,6 +132,8 @@ func (*docker) parseInfo(out []byte) (Info, error) {
 
 // runFlags: the output has to be the caller's, who is not the daemon's root.
 func (d *docker) runFlags() []string { return []string{fmt.Sprintf("--user=%d:%d", d.uid, d.gid)} }
+
+func (*docker) hasDaemon() bool { return true }
 
 func (*docker) exists(image string) []string {
 	return []string{"image", "inspect", "--format", "{{.Id}}", image}

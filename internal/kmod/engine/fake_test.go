@@ -37,6 +37,7 @@ type outcome struct {
 	Code           int
 	Stdout, Stderr string
 	Hang           bool // wait for SIGTERM, then end with Code; a load waits for proceed
+	Slow           bool // run as docker does when its daemon takes its time to make the container
 }
 
 var randomFolder = regexp.MustCompile(`FAKE/temp/(\w+)-[0-9]+`)
@@ -69,6 +70,8 @@ func newFake(t *testing.T, name string) (fake, *CLI) {
 	f := fake{t.TempDir()}
 	t.Setenv(fakeEnv, f.dir)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // or each call takes a second under -race
+	t.Setenv("DOCKER_CONFIG", "")           // what leads to this machine's docker is none of the package's doing
+	t.Setenv("DOCKER_HOST", "")
 	for _, dir := range []string{"images", "containers", "outcomes", "bin", "temp"} {
 		must(t, os.Mkdir(filepath.Join(f.dir, dir), 0o700))
 	}
@@ -270,6 +273,9 @@ func (f fake) play(o outcome, args []string) int {
 	if args[0] == "load" && o.Hang {
 		return f.slowLoad(args, stopped)
 	}
+	if args[0] == "run" && o.Slow {
+		return f.slowRun(args, stopped)
+	}
 	if args[0] == "run" && o.Hang {
 		f.write("containers", flag(args, "--name"), flag(args, "--label")+" image")
 	}
@@ -305,6 +311,23 @@ func (f fake) slowLoad(args []string, stopped <-chan os.Signal) int {
 	case <-stopped:
 		return f.write("images", "<none>", "")
 	}
+}
+
+// slowRun makes the container some time after it was asked, also if it is killed before, and ends with the container.
+func (f fake) slowRun(args []string, stopped <-chan os.Signal) int {
+	f.tell()
+	name := flag(args, "--name")
+	select {
+	case <-stopped:
+		f.write("containers", name, flag(args, "--label")+" image")
+		return 143
+	case <-time.After(100 * time.Millisecond):
+	}
+	f.write("containers", name, flag(args, "--label")+" image")
+	for f.has("containers", name) {
+		time.Sleep(time.Millisecond)
+	}
+	return 137
 }
 
 func (f fake) write(kind, name, content string) int {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"neuron-kmod/internal/platform/command"
 )
@@ -28,6 +29,9 @@ const scriptInput = "script"
 
 // jobScript is where a container sees the script.
 const jobScript = "/input/" + scriptInput + "/job.sh"
+
+// inOneStream runs the script that follows it. Engines carry stdout and stderr in two streams, which lose their order.
+const inOneStream = `exec /bin/sh "$@" 2>&1`
 
 var (
 	validJob   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$`)
@@ -58,14 +62,14 @@ func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 			err = errors.Join(err, c.removeContainers(ctx, name))
 		}
 	}()
-	if err := c.runLimited(ctx, job, args); err != nil {
+	if err := c.runLimited(ctx, job, name, args); err != nil {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
 	return nil
 }
 
 // runLimited runs the engine and tells the script's failure from the engine's.
-func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
+func (c *CLI) runLimited(ctx context.Context, job Job, name string, args []string) error {
 	if job.Limits.Time > 0 {
 		var cancel context.CancelFunc
 		cause := fmt.Errorf("stopped after %s: %w", job.Limits.Time, ErrTimeout)
@@ -79,7 +83,7 @@ func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
 	}
 	cmd := c.command(args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	err := command.Run(ctx, cmd)
+	err := c.runContainer(ctx, name, cmd)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -91,6 +95,36 @@ func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
 		failed.Stderr = withoutUsage(failed.Stderr)
 	}
 	return err
+}
+
+// removalWait is how long it takes until a container that could not be removed is tried again.
+const removalWait = 100 * time.Millisecond
+
+// runContainer runs the program that starts the container called name, and ends it with ctx. A program with a daemon is
+// ended by the removal of its container: if it were killed the daemon might yet make the container, after all removals.
+func (c *CLI) runContainer(ctx context.Context, name string, cmd command.Cmd) error {
+	if !c.dialect.hasDaemon() {
+		return command.Run(ctx, cmd)
+	}
+	longer, cancel := outlast(ctx, cleanupTime)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- command.Run(longer, cmd) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	for {
+		if err := c.removeContainers(ctx, name); err != nil {
+			c.Log.Debug("cannot remove the container yet", "container", name, "error", err)
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(removalWait):
+		}
+	}
 }
 
 // usage is what docker says after an error of `run`, which would pass for its last words.
@@ -116,7 +150,7 @@ func (c *CLI) runArgs(job Job, name, script string) []string {
 		args = append(args, "--volume="+inputs[in]+":/input/"+in+":ro,Z")
 	}
 	args = append(args, "--volume="+job.Output+":/output:Z",
-		"--workdir=/", "--entrypoint=/bin/sh", job.Image, jobScript)
+		"--workdir=/", "--entrypoint=/bin/sh", job.Image, "-c", inOneStream, "sh", jobScript)
 	return append(args, job.Args...)
 }
 
@@ -142,14 +176,27 @@ func (c *CLI) writeScript(text string) (dir string, err error) {
 func (c *CLI) removeContainers(ctx context.Context, names ...string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	err := command.Run(ctx, c.command(append(c.dialect.removeContainer(), names...)...))
-	if failed, ok := errors.AsType[*command.Error](err); ok && strings.Contains(strings.ToLower(failed.Stderr), "no such container") {
-		return nil // older dockers call it an error
+	for {
+		err := command.Run(ctx, c.command(append(c.dialect.removeContainer(), names...)...))
+		if err == nil {
+			return nil
+		}
+		var said string
+		if failed, ok := errors.AsType[*command.Error](err); ok {
+			said = strings.ToLower(failed.Stderr)
+		}
+		switch {
+		case strings.Contains(said, "no such container"): // older dockers call it an error
+			return nil
+		case !strings.Contains(said, "already in progress"): // docker's, for --rm
+			return fmt.Errorf("remove container: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove container: %w", err)
+		case <-time.After(removalWait):
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("remove container: %w", err)
-	}
-	return nil
 }
 
 func (j Job) validate() error {

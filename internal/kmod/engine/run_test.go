@@ -42,7 +42,8 @@ func TestRunCommandLine(t *testing.T) {
 			"--volume=FAKE/temp/script-RANDOM:/input/script:ro,Z",
 			"--volume=" + j.Inputs["source"] + ":/input/source:ro,Z",
 			"--volume=" + j.Output + ":/output:Z",
-			"--workdir=/", "--entrypoint=/bin/sh", j.Image, "/input/script/job.sh", "--not-a-flag", "two words",
+			"--workdir=/", "--entrypoint=/bin/sh", j.Image,
+			"-c", `exec /bin/sh "$@" 2>&1`, "sh", "/input/script/job.sh", "--not-a-flag", "two words",
 		},
 		{"rm", "--force", "--time=0", "--ignore", "--volumes", name},
 	}
@@ -145,6 +146,25 @@ func TestRunStopped(t *testing.T) {
 				t.Errorf("containers left: %v", left)
 			}
 		})
+	}
+}
+
+// R8.2: docker's daemon goes on to make a container when nobody waits for it any more. It goes all the same, also when its
+// removal, for --rm, has begun already.
+func TestRunStoppedWithDaemon(t *testing.T) {
+	f, c := newFake(t, "docker")
+	f.next(t, "run", outcome{Slow: true})
+	f.next(t, "rm",
+		outcome{Code: 1, Stderr: "Error: No such container: x\n"},
+		outcome{Code: 1, Stderr: "Error response from daemon: removal of container x is already in progress\n"},
+	)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.onHang(t, cancel)
+	if err := c.Run(ctx, job(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if left := f.names(t, "containers"); len(left) != 0 {
+		t.Errorf("containers left: %v", left)
 	}
 }
 
