@@ -1,14 +1,13 @@
 package engine
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,11 +19,16 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// Build builds an image and writes it to spec.Out as an OCI archive. The engine's store is as it was
-// before when Build returns, also after an error. The bases reach the build under names of our own, by
+// Build builds an image with podman and writes it to spec.Out as an OCI archive; docker cannot, and the error says what to
+// do. The engine's store is as it was before when Build returns, also after an error. The bases reach the build under names of our own, by
 // which a killed build's working containers are known as ours; podman repeats such a name in the
 // manifest's annotations, which therefore differ each time, while configuration and layers do not.
 func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
+	if c.engineName() != "podman" {
+		// It takes buildx for a base from the local store, and version 25 for an OCI archive: more than Debian's docker has.
+		err := fmt.Errorf("build image: %s is used to compile, not to build images", c.engineName())
+		return fault.Wrap(err, "use --engine podman, or a Containerfile of the built-in one's form")
+	}
 	if err := spec.validate(); err != nil {
 		return fmt.Errorf("build image: %w", err)
 	}
@@ -133,8 +137,17 @@ func outlast(ctx context.Context, grace time.Duration) (_ context.Context, cance
 
 // run builds the image and saves it.
 func (b *imageBuild) run(ctx context.Context) error {
-	flags, env := b.dialect.build(b.spec, b.aliases)
-	args := append([]string{"build", "--file=" + b.spec.Containerfile, "--tag=" + b.tag}, flags...)
+	args := []string{"build", "--file=" + b.spec.Containerfile, "--tag=" + b.tag}
+	// Without layers and history the same input makes the same image, and nothing but the image is left in the store.
+	// The history would also name the aliases.
+	args = append(args,
+		"--format=oci", "--layers=false", "--force-rm", "--pull=never", "--identity-label=false", "--omit-history")
+	if b.spec.Timestamp != nil {
+		args = append(args, "--timestamp="+strconv.FormatInt(b.spec.Timestamp.Unix(), 10))
+	}
+	for _, name := range sortedKeys(b.aliases) {
+		args = append(args, "--build-context="+name+"=container-image://"+b.aliases[name])
+	}
 	if b.spec.Platform != "" {
 		args = append(args, "--platform="+b.spec.Platform)
 	}
@@ -146,17 +159,13 @@ func (b *imageBuild) run(ctx context.Context) error {
 	}
 	cmd := b.command(append(args, b.spec.Context)...)
 	// What a killed build leaves beside the store goes with the run's own directory.
-	cmd.Env = append(env, "TMPDIR="+b.temp)
+	cmd.Env = []string{"TMPDIR=" + b.temp}
 	cmd.Stdout, cmd.Stderr = b.spec.Log, b.spec.Log
 	b.stored = append(b.stored, b.tag)
 	if err := command.Run(ctx, cmd); err != nil {
 		return err
 	}
-	save := append([]string{"save"}, b.dialect.save()...)
-	if err := command.Run(ctx, b.command(append(save, "--output="+b.spec.Out, b.tag)...)); err != nil {
-		return err
-	}
-	return checkArchive(b.spec.Out)
+	return command.Run(ctx, b.command("save", "--format=oci-archive", "--output="+b.spec.Out, b.tag))
 }
 
 // cleanUp takes out of the store all that the build has put there. Podman leaves the working containers
@@ -204,27 +213,6 @@ func (c *CLI) containers(ctx context.Context, ours func(image string) bool) ([]s
 
 // localImage is a reference that is in no registry, for an image of this run.
 func (c *CLI) localImage(what string) string { return "localhost/" + c.localName(what) + ":latest" }
-
-// checkArchive refuses what docker before version 25 saves.
-func checkArchive(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return fault.Wrap(fmt.Errorf("%s: not an OCI archive", path), "update docker to version 25 or later, or use podman")
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-		if strings.TrimPrefix(h.Name, "./") == "oci-layout" {
-			return nil
-		}
-	}
-}
 
 func (s BuildSpec) validate() error {
 	if err := checkFolder(s.Context); err != nil {

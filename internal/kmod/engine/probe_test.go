@@ -80,7 +80,7 @@ func TestProbe(t *testing.T) {
 			" --log-driver=none --sig-proxy=false --user=0:0 --http-proxy=false"+
 			" --volume=FAKE/temp/script-RANDOM:/input/script:ro,Z"+
 			" --volume=FAKE/temp/probe-RANDOM/output:/output:Z"+
-			" --workdir=/ --entrypoint=/bin/sh "+image+" /input/script/job.sh",
+			" --workdir=/ --entrypoint=/bin/sh "+image+` -c exec /bin/sh "$@" 2>&1 sh /input/script/job.sh`,
 		"rm --force --time=0 --ignore --volumes "+name,
 		"image rm "+image,
 	)

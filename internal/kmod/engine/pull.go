@@ -150,7 +150,7 @@ var verdicts = []struct {
 	verdict verdict
 }{
 	{
-		[]string{"toomanyrequests", "too many requests", "429"},
+		[]string{"toomanyrequests", "too many requests", "status: 429", "statuscode: 429"}, // 429 alone may be a port
 		verdict{advice: "the registry limits how much is pulled: wait a while, or give credentials"},
 	},
 	{
@@ -171,7 +171,10 @@ var verdicts = []struct {
 	},
 	{
 		// Docker Hub says both for an image that is private or absent; credentials are the likelier mend.
-		[]string{"unauthorized", "authentication required", "access denied", "denied:", "invalid username/password", "403 (forbidden)", "403 forbidden", "401 (unauthorized)"},
+		[]string{
+			"unauthorized", "authentication required", "no basic auth credentials", "access denied", "denied:",
+			"invalid username/password", "403 (forbidden)", "403 forbidden", "401 (unauthorized)",
+		},
 		verdict{final: true, unauthorized: true, advice: "log in to the registry, or name a file with credentials for it (a Red Hat pull secret for Driver Toolkit images)"},
 	},
 	{
