@@ -161,7 +161,7 @@ echo to stderr >&2
 	} else {
 		must(t, f.Close())
 	}
-	wantNoneOf(t, program, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 }
 
 // R4.2: the script's exit status decides.
@@ -182,7 +182,7 @@ func testRunFails(t *testing.T, program string) {
 	if _, ok := errors.AsType[*ExitError](err); ok || err == nil {
 		t.Errorf("an image that is not there: got %v", err)
 	}
-	wantNoneOf(t, program, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 }
 
 // R8.2: a script that ignores signals is gone when Run returns, and soon.
@@ -202,7 +202,7 @@ func testRunStopped(t *testing.T, program string) {
 		if took := time.Since(start); took > time.Minute {
 			t.Errorf("it took %s", took)
 		}
-		wantNoneOf(t, program, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 	t.Run("interrupt", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -211,7 +211,7 @@ func testRunStopped(t *testing.T, program string) {
 		if err := c.Run(ctx, j); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		wantNoneOf(t, program, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 	t.Run("interrupt while the container is made", func(t *testing.T) {
 		for delay := range 6 {
@@ -221,7 +221,7 @@ func testRunStopped(t *testing.T, program string) {
 			}
 			cancel()
 		}
-		wantNoneOf(t, program, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 }
 

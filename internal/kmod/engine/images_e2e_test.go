@@ -95,7 +95,7 @@ func testAcquire(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
 	c, _ := real(t, program, t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c.opts.AuthFile = credentials(t, host, password)
 	var done, total int64
 	lease, err := c.Acquire(t.Context(), dtk, func(d, n int64) { done, total = d, n })
 	must(t, err)
@@ -109,20 +109,20 @@ func testAcquire(t *testing.T, program string) {
 	j.Image = dtk
 	must(t, c.Run(t.Context(), j))
 	must(t, second.Release(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 		t.Errorf("the image is there: %v, %v", there, err)
 	}
 
 	// Now it is somebody else's, under a tag and by its digest.
 	must(t, c.pull(t.Context(), must1(parseReference(dtk))(t), nil))
-	defer func() { must(t, c.removeImage(context.WithoutCancel(t.Context()), dtk)) }()
+	defer func() { must(t, c.store.removeImage(context.WithoutCancel(t.Context()), dtk)) }()
 	lease, err = c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
 	must(t, lease.Release(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); !there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); !there || err != nil {
 		t.Errorf("what was there before is there: %v, %v", there, err)
 	}
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
@@ -134,21 +134,21 @@ func testReleaseKeepsOtherNames(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
 	c, _ := real(t, program, t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c.opts.AuthFile = credentials(t, host, password)
 	lease, err := c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
 	const theirs = "localhost/neuron-kmod-theirs:1"
 	must(t, runEngine(t, c, "tag", dtk, theirs))
-	defer func() { must(t, c.removeImage(context.WithoutCancel(t.Context()), theirs)) }()
+	defer func() { must(t, c.store.removeImage(context.WithoutCancel(t.Context()), theirs)) }()
 	must(t, lease.Release(t.Context()))
-	if there, err := c.exists(t.Context(), theirs); !there || err != nil {
+	if there, err := c.store.exists(t.Context(), theirs); !there || err != nil {
 		t.Errorf("the other name is there: %v, %v", there, err)
 	}
 }
 
 func runEngine(t *testing.T, c *CLI, args ...string) error {
 	t.Helper()
-	_, err := c.list(t.Context(), args...)
+	_, err := c.store.list(t.Context(), args...)
 	return err
 }
 
@@ -171,7 +171,7 @@ func testPullErrors(t *testing.T, program string) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c.AuthFile = tt.auth
+			c.opts.AuthFile = tt.auth
 			start := time.Now()
 			_, err := c.Acquire(t.Context(), tt.image, nil)
 			pull, ok := errors.AsType[*PullError](err)
@@ -226,8 +226,8 @@ RUN echo more >> /file
 	if diff := cmp.Diff(images[0], images[1]); diff != "" || strings.Count(images[0], "sha256:") != 3 {
 		t.Errorf("two builds differ:\n%s", diff)
 	}
-	wantNoneOf(t, "podman", c.RunID)
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	wantNoneOf(t, "podman", c.opts.RunID)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
@@ -269,8 +269,8 @@ func TestE2EBuildInterrupted(t *testing.T) {
 	if err := c.Build(ctx, spec); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	wantNoneOf(t, "podman", c.RunID)
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	wantNoneOf(t, "podman", c.opts.RunID)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
@@ -320,7 +320,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		c.AuthFile = filepath.Join(root, "config.json")
+		c.opts.AuthFile = filepath.Join(root, "config.json")
 		if _, err := c.Acquire(context.Background(), string(image), nil); err != nil {
 			return err
 		}
@@ -357,11 +357,11 @@ func testSweepKilledLease(t *testing.T, program string) {
 	must(t, os.Rename(credentials(t, host, password), filepath.Join(root, "config.json")))
 	killChild(t, program, "pull", root)
 	c, _ := real(t, program, root)
-	if there, err := c.exists(t.Context(), dtk); !there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); !there || err != nil {
 		t.Fatalf("before the sweep the image is there: %v, %v", there, err)
 	}
 	must(t, c.Sweep(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 		t.Errorf("after the sweep the image is there: %v, %v", there, err)
 	}
 }

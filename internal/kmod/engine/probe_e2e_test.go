@@ -20,7 +20,7 @@ func wantProbe(t *testing.T, program string, ctx context.Context, base v1.Image)
 	t.Helper()
 	c, w := real(t, program, t.TempDir())
 	list := func() string {
-		images, err := c.list(t.Context(), "image", "ls", "--all", "--quiet", "--no-trunc")
+		images, err := c.store.list(t.Context(), "image", "ls", "--all", "--quiet", "--no-trunc")
 		must(t, err)
 		return strings.Join(images, " ")
 	}
@@ -29,7 +29,7 @@ func wantProbe(t *testing.T, program string, ctx context.Context, base v1.Image)
 	if after := list(); after != before {
 		t.Errorf("images before: %q, after: %q", before, after)
 	}
-	wantNoneOf(t, program, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 	if left, err := os.ReadDir(w.Path()); len(left) != 0 || err != nil {
 		t.Errorf("left in the run's folder: %v, %v", left, err)
 	}

@@ -127,7 +127,7 @@ func TestProbeFailures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f, c := newFake(t, tt.program)
-			if d, ok := c.dialect.(*docker); ok {
+			if d, ok := c.store.dialect.(*docker); ok {
 				d.uid = 0
 			}
 			f.next(t, tt.verb, tt.outcome)
@@ -192,7 +192,7 @@ func TestProbeCannotRemove(t *testing.T) {
 
 func TestProbeWithoutEngine(t *testing.T) {
 	_, c := newFake(t, "podman")
-	c.Program = "podman-is-not-here"
+	c.store.program = "podman-is-not-here"
 	err := c.Probe(t.Context(), probeBase(t))
 	if err == nil || !strings.Contains(fault.Of(err), "apt-get install podman") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, hint %q; want one error", err, fault.Of(err))

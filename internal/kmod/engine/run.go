@@ -50,16 +50,16 @@ func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(script)) }()
-	leave, err := c.occupy()
+	unmark, err := c.owner.markInUse()
 	if err != nil {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
-	defer func() { err = errors.Join(err, leave()) }()
+	defer func() { err = errors.Join(err, unmark()) }()
 	name := c.localName(job.Name)
 	args := c.runArgs(job, name, script)
 	defer func() {
 		if !errors.Is(err, exec.ErrNotFound) {
-			err = errors.Join(err, c.removeContainers(ctx, name))
+			err = errors.Join(err, c.store.removeContainers(ctx, name))
 		}
 	}()
 	if err := c.runLimited(ctx, job, name, args); err != nil {
@@ -81,7 +81,7 @@ func (c *CLI) runLimited(ctx context.Context, job Job, name string, args []strin
 	if job.Log != nil {
 		out = io.MultiWriter(job.Log, end)
 	}
-	cmd := c.command(args...)
+	cmd := c.store.command(args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	err := c.runContainer(ctx, name, cmd)
 	if ctx.Err() != nil {
@@ -103,10 +103,10 @@ const removalWait = 100 * time.Millisecond
 // runContainer runs the program that starts the container called name, and ends it with ctx. A program with a daemon is
 // ended by the removal of its container: if it were killed the daemon might yet make the container, after all removals.
 func (c *CLI) runContainer(ctx context.Context, name string, cmd command.Cmd) error {
-	if !c.dialect.hasDaemon() {
+	if !c.store.dialect.hasDaemon() {
 		return command.Run(ctx, cmd)
 	}
-	longer, cancel := outlast(ctx, cleanupTime)
+	longer, cancel := withGracePeriod(ctx, cleanupTime)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- command.Run(longer, cmd) }()
@@ -116,8 +116,8 @@ func (c *CLI) runContainer(ctx context.Context, name string, cmd command.Cmd) er
 	case <-ctx.Done():
 	}
 	for {
-		if err := c.removeContainers(ctx, name); err != nil {
-			c.Log.Debug("cannot remove the container yet", "container", name, "error", err)
+		if err := c.store.removeContainers(ctx, name); err != nil {
+			c.opts.Log.Debug("cannot remove the container yet", "container", name, "error", err)
 		}
 		select {
 		case err := <-ended:
@@ -136,11 +136,11 @@ func withoutUsage(said string) string { return usage.ReplaceAllString(said, "") 
 // be handed to the script, which as process 1 would not notice it; removeContainers then ends the script.
 func (c *CLI) runArgs(job Job, name, script string) []string {
 	args := []string{
-		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.RunID,
+		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.opts.RunID,
 		"--pull=never", "--network=none", "--cap-drop=all", "--security-opt=no-new-privileges",
 		"--log-driver=none", "--sig-proxy=false",
 	}
-	args = append(args, c.dialect.runFlags()...)
+	args = append(args, c.store.dialect.runFlags()...)
 	inputs := maps.Clone(job.Inputs)
 	if inputs == nil {
 		inputs = map[string]string{}
@@ -156,7 +156,7 @@ func (c *CLI) runArgs(job Job, name, script string) []string {
 
 // writeScript puts the script where the engine can see it; the directory is the caller's to remove.
 func (c *CLI) writeScript(text string) (dir string, err error) {
-	dir, err = os.MkdirTemp(c.TempDir, "script-")
+	dir, err = os.MkdirTemp(c.opts.TempDir, "script-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder for the script: %w", err)
 	}
@@ -173,11 +173,11 @@ func (c *CLI) writeScript(text string) (dir string, err error) {
 }
 
 // removeContainers removes containers in whatever state they are, also when ctx is over.
-func (c *CLI) removeContainers(ctx context.Context, names ...string) error {
+func (s *store) removeContainers(ctx context.Context, names ...string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
 	for {
-		err := command.Run(ctx, c.command(append(c.dialect.removeContainer(), names...)...))
+		err := command.Run(ctx, s.command(append(s.dialect.removeContainer(), names...)...))
 		if err == nil {
 			return nil
 		}
