@@ -129,7 +129,7 @@ func (in *planInput) build(
 	if err != nil {
 		return p, fault.AsPrerequisite(err)
 	}
-	defer s.closeWorkspace(ws)
+	defer closeWorkspace(s.env, ws)
 	eng, err := in.engine(ctx, r, p, ws)
 	if err != nil {
 		return p, err
@@ -198,9 +198,9 @@ func created(epoch time.Time) time.Time {
 }
 
 // closeWorkspace removes the run's directory.
-func (s *session) closeWorkspace(ws *workspace.Workspace) {
+func closeWorkspace(env Env, ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
-		s.env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
+		env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
 	}
 }
 
