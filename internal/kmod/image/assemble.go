@@ -102,7 +102,7 @@ func readBase(ctx context.Context, b Base) (*baseContent, error) {
 func copyDir(in instruction, base *baseContent, context *contextDir, created time.Time) (*layer, error) {
 	from, to, _ := strings.Cut(in.rest, " ")
 	from = strings.Trim(from, "/")
-	target, err := base.files.resolve(strings.Trim(to, "/ "), true)
+	target, err := base.files.tree.resolve(strings.Trim(to, "/ "), true)
 	if err != nil {
 		return nil, in.errorf("%w", err)
 	}
@@ -111,12 +111,12 @@ func copyDir(in instruction, base *baseContent, context *contextDir, created tim
 		return nil, in.errorf("%s/ is not in the context", from)
 	}
 	added := map[string]entry{}
-	if err := addDirs(base.files, added, target); err != nil {
+	if err := addDirs(base.files.tree, added, target); err != nil {
 		return nil, in.errorf("%w", err)
 	}
 	context.tree.walk(from, dir, func(p string, n *node) {
 		if err == nil {
-			err = addFile(base.files, added, p, n, path.Join(target, strings.TrimPrefix(p, from+"/")))
+			err = addFile(base.files.tree, added, p, n, path.Join(target, strings.TrimPrefix(p, from+"/")))
 		}
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func copyDir(in instruction, base *baseContent, context *contextDir, created tim
 
 // addFile adds one file, directory or link of the context, as at. What an engine would do where a directory meets a file
 // or a link is left to an engine.
-func addFile(fs *rootfs, added map[string]entry, from string, n *node, at string) error {
+func addFile(fs *tree, added map[string]entry, from string, n *node, at string) error {
 	if old := fs.get(at); old != nil && (old.kind != n.kind || old.isLink()) {
 		return fmt.Errorf("/%s is something else in the base image: this %w", at, ErrNeedsEngine)
 	}
@@ -147,7 +147,7 @@ func emptyDir(n *node) map[string]*node {
 }
 
 // addDirs adds directory p and those above it where they are not there.
-func addDirs(fs *rootfs, added map[string]entry, p string) error {
+func addDirs(fs *tree, added map[string]entry, p string) error {
 	if p == "" || fs.get(p).isDir() {
 		return nil
 	}

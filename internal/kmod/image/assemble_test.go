@@ -172,7 +172,7 @@ func TestHostLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := fs.get(link); n == nil || n.link != "/lib/modules/5.14" {
+	if n := fs.tree.get(link); n == nil || n.link != "/lib/modules/5.14" {
 		t.Errorf("%s is %+v", link, n)
 	}
 }
