@@ -122,7 +122,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs := append(guides, "../README.md", "architecture.md", "requirements.md",
+	docs := append(guides, "../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md", "../SECURITY.md", "architecture.md", "requirements.md",
 		"commands.md", "benchmarks.md", "troubleshooting.md", "../driver-toolkit/README.md")
 	for _, doc := range docs {
 		text, err := os.ReadFile(doc)
