@@ -17,6 +17,7 @@ import (
 // is compiled file by file, the other, with the same code, in one unit.
 // R2.1, R2.2, R3.1, R4.1, R4.2, R4.3, R5.1, R5.2, R5.3, R6.2, R6.3, R9.1, R10.1
 func TestBuild(t *testing.T) {
+	t.Parallel()
 	env := start(t, lab.Options{
 		Releases: lab.Releases(60, sharedLab.DemoKernels()), Faults: true,
 		Matrix: []lab.MatrixEntry{
@@ -160,6 +161,7 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 // processors; and the engine as builder gives the same files and labels as the native one.
 // R5.2, R5.3
 func TestBuildReproducible(t *testing.T) {
+	t.Parallel()
 	env := start(t, lab.Options{SharedStorage: residents(t), Releases: lab.Releases(1, []string{sharedLab.DebianKernel(lab.Plus)})})
 	serveInUnits(t, env, "2.24.7.0", 2) // so that two processors have something to do at the same time
 	env.Vars = append(env.Vars, "SOURCE_DATE_EPOCH=1700000000")

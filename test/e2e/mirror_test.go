@@ -68,6 +68,7 @@ var uploads = regexp.MustCompile(`/blobs/uploads/`)
 // that is interrupted cost nothing but time, and again sends no blob.
 // R1.3, R8.2
 func TestMirror(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, sixReleases()...)
 	toRegistry(t, env)
 
@@ -123,6 +124,7 @@ func TestMirror(t *testing.T) {
 // also for a newer release of a kernel.
 // R1.3, R4.1
 func TestMirrorByFolder(t *testing.T) {
+	t.Parallel()
 	all := sixReleases()[:2]
 	env := scenario(t, all...)
 	carried := "oci:" + filepath.Join(t.TempDir(), "carry")
@@ -177,6 +179,7 @@ func certDir(t *testing.T, env *lab.Env) string {
 // To ECR, with an engineer's profile and an account at Quay; a build finds the copies there by itself.
 // R1.3
 func TestMirrorECR(t *testing.T) {
+	t.Parallel()
 	release := unknown()
 	env := cloud(t, lab.CloudOptions{}, release)
 	local := in(env, env.LocalVars())

@@ -21,7 +21,9 @@ import (
 // server does not have is told as such, and costs no pull.
 // R3.1, R8.1
 func TestDownloadFaults(t *testing.T) {
+	t.Parallel()
 	t.Run("comes through", func(t *testing.T) {
+		t.Parallel()
 		env := scenario(t, known())
 		busy, n429 := struck(lab.Fault{Times: 1, Status: http.StatusTooManyRequests, RetryAfter: "1"})
 		broken, n500 := struck(lab.Fault{Times: 1, Status: http.StatusInternalServerError})
@@ -45,6 +47,7 @@ func TestDownloadFaults(t *testing.T) {
 	})
 	for name, status := range map[string]int{"not there": http.StatusNotFound, "down": http.StatusServiceUnavailable} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, known())
 			env.Downloads.Faults.Set(lab.Fault{Status: status, RetryAfter: "1"})
 			env.ToolkitFaults.Reset()
@@ -61,6 +64,7 @@ func TestDownloadFaults(t *testing.T) {
 // anything is pulled.
 // R3.1
 func TestHostilePackage(t *testing.T) {
+	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside")
 	root := "/usr/src/aws-neuronx-" + driver
 	link := func(name, target string) rpmpack.RPMFile {
@@ -87,6 +91,7 @@ func TestHostilePackage(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, known())
 			path := filepath.Join(env.Downloads.Dir, lab.RPMName(driverVersion(t, driver)))
 			if err := os.WriteFile(path, tt.rpm, 0o600); err != nil {
@@ -136,6 +141,7 @@ func expectNoPull(t *testing.T, env *lab.Env, r result) {
 // A disk that is full while the source is unpacked ends the build with a clear error, and leaves nothing.
 // R8.1, R8.2, R9.2
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, known())
 	quickDriver(t, env, func(f lab.Files) { f["large.h"] = make([]byte, 16<<20) })
 	small := t.TempDir()
@@ -163,6 +169,7 @@ func TestDiskFull(t *testing.T) {
 // compiled.
 // R3.1, R4.2
 func TestRuleMismatch(t *testing.T) {
+	t.Parallel()
 	release := known()
 	release.Toolkit.Kernel = sharedLab.RHELKernels()[0]
 	env := scenario(t, release)

@@ -67,7 +67,7 @@ func (l *Lab) probe(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	env := []string{"CONTAINERS_STORAGE_CONF=" + own.conf}
+	env := own.vars()
 	defer func() { err = errors.Join(err, own.remove(ctx)) }()
 	if err := l.loadProbe(ctx, dir, env); err != nil {
 		return err

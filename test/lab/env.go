@@ -41,6 +41,8 @@ type Options struct {
 	SharedStorage string
 	// Faults: there are fault injectors in front of both registries.
 	Faults bool
+	// Docker: a docker daemon of the environment's own runs as well, and Vars leads to it.
+	Docker bool
 	// Cloud, if set, adds stand-ins for AWS, for GitHub's identities and for Quay, and an internet in which they are.
 	Cloud *CloudOptions
 }
@@ -116,13 +118,22 @@ func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 	if err := e.startServers(ctx, o); err != nil {
 		return nil, err
 	}
+	var docker []string
+	if o.Docker {
+		daemon, err := l.StartDocker(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		e.closers = append(e.closers, daemon.Close)
+		docker = daemon.Vars
+	}
 	e.Target = e.TargetHost + "/" + TargetRepository
 	e.BaseImage = e.ToolkitHost + "/" + BaseRepository + ":" + BaseTag
 	e.Vars = append([]string{
 		"SSL_CERT_FILE=" + e.CAFile,
 		"REGISTRY_AUTH_FILE=" + e.AuthFile,
 		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
-	}, l.engine.env(storage.conf)...)
+	}, append(l.engine.env(storage.conf), docker...)...)
 	if o.Cloud != nil {
 		if err := e.startCloud(ctx, o); err != nil {
 			return nil, err

@@ -44,6 +44,14 @@ func newPodmanStorage(dir string, shared ...string) (*podmanStorage, error) {
 	return s, renameio.WriteFile(s.conf, []byte(text), 0o644)
 }
 
+// vars lead podman to the storage.
+func (s *podmanStorage) vars() []string { return []string{"CONTAINERS_STORAGE_CONF=" + s.conf} }
+
+// detach leaves of the storage what others can share, images and layers, at whatever path it will have.
+func (s *podmanStorage) detach(ctx context.Context) error {
+	return errors.Join(s.unmount(ctx), os.RemoveAll(s.run), os.Remove(s.conf), os.RemoveAll(filepath.Join(s.graph, "libpod")))
+}
+
 // storageRemoval bounds the removal, which goes on after an interruption.
 const storageRemoval = 2 * time.Minute
 
@@ -53,9 +61,8 @@ func (s *podmanStorage) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageRemoval)
 	defer cancel()
 	if exists(s.graph) {
-		env := []string{"CONTAINERS_STORAGE_CONF=" + s.conf}
 		run := func(name string, args ...string) error {
-			return command.Run(ctx, command.Cmd{Name: name, Args: args, Env: env})
+			return command.Run(ctx, command.Cmd{Name: name, Args: args, Env: s.vars()})
 		}
 		if err := run("podman", "rm", "--all", "--force", "--time=0"); err != nil {
 			return err

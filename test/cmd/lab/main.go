@@ -23,7 +23,7 @@ Commands:
   prepare             make what takes long: kernels, toolchain, base image
   demo -bin PROGRAM   run the whole job with the program
   serve               keep registries and downloads running, for use by hand
-  with COMMAND...     run a command whose podman is the lab's, with a storage of its own
+  with COMMAND...     run a command whose podman and docker are the lab's, with a storage of its own
   clean               remove the folder
 
 `
