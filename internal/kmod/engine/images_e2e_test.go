@@ -133,7 +133,7 @@ func TestE2EDockerAcquireInterrupted(t *testing.T) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
 	c, _ := real(t, "docker", t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c.opts.AuthFile = credentials(t, host, password)
 	for delay := range 15 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(delay)*20*time.Millisecond)
 		lease, err := c.Acquire(ctx, dtk, nil)
@@ -143,10 +143,10 @@ func TestE2EDockerAcquireInterrupted(t *testing.T) {
 		} else if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if there, err := c.exists(t.Context(), dtk); there || err != nil {
+		if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 			t.Errorf("after %d ms the image is there: %v, %v", 20*delay, there, err)
 		}
-		if left, err := os.ReadDir(filepath.Join(c.StateDir, "images")); len(left) != 0 || err != nil {
+		if left, err := os.ReadDir(filepath.Join(c.opts.StateDir, "images")); len(left) != 0 || err != nil {
 			t.Errorf("after %d ms there are markers: %v, %v", 20*delay, left, err)
 		}
 	}
