@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 	api "github.com/google/go-github/v89/github"
 
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // DefaultAPI is the address of GitHub's own API.
@@ -117,10 +117,7 @@ func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := next.RoundTrip(req)
 	if err == nil && req.Header.Get("Accept") != contentType {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+		resp.Body = limit.Body(resp.Body, maxAnswer)
 	}
 	return resp, err
 }

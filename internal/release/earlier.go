@@ -19,9 +19,11 @@ import (
 var treeLimits = limits{download: 64 << 20, entries: 20_000, total: 256 << 20}
 
 // archiveError says that what the release has is not an archive of this program.
-type archiveError struct{ error }
+type archiveError struct{ err error }
 
-func (e archiveError) Unwrap() error { return e.error }
+func (e archiveError) Error() string { return e.err.Error() }
+
+func (e archiveError) Unwrap() error { return e.err }
 
 // treeForm is what ModifiedSource calls trees.
 var treeForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)

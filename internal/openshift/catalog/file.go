@@ -16,8 +16,8 @@ import (
 // File is a catalogue that is changed in its file. Unlike others it may have no entries: such a file does not exist
 // yet.
 type File struct {
-	Catalog
-	text []byte // of the file when it was read; nil if there was none
+	Catalog Catalog
+	text    []byte // of the file when it was read; nil if there was none
 }
 
 // Open reads the catalogue at path to change it. A file that does not exist is an empty catalogue, its directory has to be
@@ -55,10 +55,10 @@ func parseFile(path string, text []byte) (*File, error) {
 
 // Differs reports whether Save would write.
 func (f *File) Differs() (bool, error) {
-	if len(f.Entries) == 0 && f.text == nil {
+	if len(f.Catalog.Entries) == 0 && f.text == nil {
 		return false, nil
 	}
-	text, err := f.Encode()
+	text, err := f.Catalog.Encode()
 	return !bytes.Equal(text, f.text), err
 }
 
@@ -69,11 +69,11 @@ func (f *File) Save() (bool, error) {
 	if differs, err := f.Differs(); err != nil || !differs {
 		return false, err
 	}
-	text, err := f.Encode()
+	text, err := f.Catalog.Encode()
 	if err != nil {
 		return false, err
 	}
-	now, err := jsonfile.ReadFile(f.Path)
+	now, err := jsonfile.ReadFile(f.Catalog.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		now, err = nil, nil
 	}
@@ -81,9 +81,9 @@ func (f *File) Save() (bool, error) {
 		return false, err
 	}
 	if !bytes.Equal(now, f.text) {
-		return false, fault.Wrap(fmt.Errorf("%s was changed by someone else meanwhile, and is left as it is", f.Path), "run this again")
+		return false, fault.Wrap(fmt.Errorf("%s was changed by someone else meanwhile, and is left as it is", f.Catalog.Path), "run this again")
 	}
-	path := f.Path
+	path := f.Catalog.Path
 	if now != nil {
 		if path, err = filepath.EvalSymlinks(path); err != nil {
 			return false, fmt.Errorf("write the catalogue: %w", err)

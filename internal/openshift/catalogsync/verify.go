@@ -73,7 +73,7 @@ func (f *Finding) addError(what string, err error) {
 // is what it was.
 //
 // It blocks on the network until ctx ends, which is its only error; then c is of no use.
-func (k *Keeper) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([]Finding, error) {
+func (k *Syncer) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([]Finding, error) {
 	slices.SortFunc(c.Entries, catalog.Entry.Compare)
 	var entries []*catalog.Entry
 	for i := range c.Entries {
@@ -81,11 +81,11 @@ func (k *Keeper) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([
 			entries = append(entries, e)
 		}
 	}
-	v := &verifier{Keeper: k, payloads: map[payload.Release]func() (*payload.Payload, error){}}
+	v := &verifier{syncer: k, payloads: map[payload.Release]func() (*payload.Payload, error){}}
 	for _, e := range entries {
 		release := payload.Release{Version: e.Version, Arch: e.Arch}
 		v.payloads[release] = sync.OnceValues(func() (p *payload.Payload, err error) {
-			err = v.gate.ask(k.Repository.String(), func() error {
+			err = v.breaker.ask(k.Repository.String(), func() error {
 				p, err = k.Repository.Read(ctx, release)
 				return err
 			})
@@ -130,8 +130,8 @@ func correctKernels(c *catalog.Catalog, findings []Finding) {
 
 // verifier is a verification under way.
 type verifier struct {
-	*Keeper
-	gate     gate
+	syncer   *Syncer
+	breaker  circuitBreaker
 	payloads map[payload.Release]func() (*payload.Payload, error) // each is read once
 }
 
@@ -168,7 +168,7 @@ func (v *verifier) release(f *Finding) *payload.Payload {
 	p, err := v.payloads[payload.Release{Version: f.Version, Arch: f.Arch}]()
 	switch {
 	case registry.Is404(err):
-		f.add(Unknown, "the release is not in %s", v.Repository)
+		f.add(Unknown, "the release is not in %s", v.syncer.Repository)
 		return nil
 	case err != nil:
 		f.addError("the release cannot be read", err)
@@ -188,12 +188,12 @@ func (v *verifier) release(f *Finding) *payload.Payload {
 // toolkit looks at the Driver Toolkit of the entry. What is remembered of a kernel stays true, but says nothing of whether
 // the image is still there.
 func (v *verifier) toolkit(ctx context.Context, e *catalog.Entry, f *Finding) {
-	known, ok := v.Toolkits.Known(e.DTK)
-	err := v.gate.ask(e.DTK, func() (err error) {
+	known, ok := v.syncer.Toolkits.Known(e.DTK)
+	err := v.breaker.ask(e.DTK, func() (err error) {
 		if ok {
-			return v.Toolkits.Exists(ctx, e.DTK)
+			return v.syncer.Toolkits.Exists(ctx, e.DTK)
 		}
-		known, err = v.Toolkits.Kernel(ctx, e.DTK)
+		known, err = v.syncer.Toolkits.Kernel(ctx, e.DTK)
 		return err
 	})
 	f.ToolkitKernel = known
@@ -222,8 +222,8 @@ func (v *verifier) nodes(ctx context.Context, p *payload.Payload, f *Finding) {
 		return
 	}
 	var booted kernel.Version
-	err := v.gate.ask(image, func() (err error) {
-		booted, err = v.Repository.NodeKernel(ctx, image, f.Arch)
+	err := v.breaker.ask(image, func() (err error) {
+		booted, err = v.syncer.Repository.NodeKernel(ctx, image, f.Arch)
 		return err
 	})
 	if err == nil {

@@ -34,8 +34,8 @@ func (p Position) Errorf(format string, args ...any) error {
 
 // Error is what is wrong with a file, where, and how to mend it.
 type Error struct {
-	Position
-	Msg string
+	Position Position
+	Msg      string
 }
 
 // Error returns "file:line:column: message".
