@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -153,32 +152,27 @@ type stopAfter struct {
 	arrived atomic.Pointer[v1.Hash]
 }
 
-func (s *stopAfter) fetch(ctx context.Context, ref string) (manifest, error) {
-	return s.Target.(place).fetch(ctx, ref)
-}
+func (s *stopAfter) store() contentStore { return stoppingStore{s.Target.store(), s} }
 
-func (s *stopAfter) blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	return s.Target.(place).blob(ctx, d)
-}
-
-func (s *stopAfter) whole(ctx context.Context, tag string) bool {
-	return s.Target.(place).whole(ctx, tag)
-}
-
-func (s *stopAfter) receive(ctx context.Context, items []*copyItem) (receiver, error) {
-	r, err := s.Target.(place).receive(ctx, items)
-	return &stoppingReceiver{r, s}, err
-}
-
-type stoppingReceiver struct {
-	receiver
+type stoppingStore struct {
+	contentStore
 	at *stopAfter
 }
 
-func (r *stoppingReceiver) putBlob(ctx context.Context, b *blobCopy) error {
-	err := r.receiver.putBlob(ctx, b)
-	if err == nil && r.at.arrived.CompareAndSwap(nil, &b.desc.Digest) {
-		r.at.stop()
+func (s stoppingStore) openWriter(ctx context.Context, items []*copyItem) (copyWriter, error) {
+	w, err := s.contentStore.openWriter(ctx, items)
+	return &stoppingWriter{w, s.at}, err
+}
+
+type stoppingWriter struct {
+	copyWriter
+	at *stopAfter
+}
+
+func (w *stoppingWriter) putBlob(ctx context.Context, b *blobCopy) error {
+	err := w.copyWriter.putBlob(ctx, b)
+	if err == nil && w.at.arrived.CompareAndSwap(nil, &b.desc.Digest) {
+		w.at.stop()
 	}
 	return err
 }
@@ -324,7 +318,7 @@ func FuzzContent(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := newManifest(raw, unnamedType(raw), h)
+		m, err := newManifest(raw, guessMediaType(raw), h)
 		if err != nil || m.mediaType.IsIndex() {
 			return
 		}

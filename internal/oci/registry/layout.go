@@ -55,7 +55,7 @@ func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
 
 // Published implements Target.
 func (t *layoutTarget) Published(_ context.Context, tag string) (Published, bool, error) {
-	d, raw, err := t.find(tag)
+	d, raw, err := t.findTag(tag)
 	if Is404(err) {
 		return Published{}, false, nil
 	}
@@ -79,7 +79,7 @@ func (t *layoutTarget) Image(_ context.Context, tag string) (v1.Image, error) {
 }
 
 func (t *layoutTarget) image(tag string) (v1.Image, error) {
-	d, raw, err := t.find(tag)
+	d, raw, err := t.findTag(tag)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (t *layoutTarget) image(tag string) (v1.Image, error) {
 
 // find returns the entry and the manifest of tag. A writer may replace the tag and remove its manifest between the two
 // reads, hence the second look.
-func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
+func (t *layoutTarget) findTag(tag string) (v1.Descriptor, []byte, error) {
 	if err := checkTag(tag); err != nil {
 		return v1.Descriptor{}, nil, err
 	}
@@ -121,7 +121,7 @@ func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
 		if err != nil {
 			return v1.Descriptor{}, nil, err
 		}
-		at := indexOf(index, tag)
+		at := tagIndex(index, tag)
 		if at < 0 {
 			return v1.Descriptor{}, nil, errNotFound
 		}
@@ -134,7 +134,7 @@ func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
 	return v1.Descriptor{}, nil, missing
 }
 
-func indexOf(index *v1.IndexManifest, tag string) int {
+func tagIndex(index *v1.IndexManifest, tag string) int {
 	return slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
 }
 

@@ -127,6 +127,39 @@ func TestLayoutOfOthers(t *testing.T) {
 	}
 }
 
+// Blobs that another tool has written before its index, and entries whose manifests are elsewhere or of another kind, stay
+// and are in nobody's way.
+func TestLayoutKeepsOthersBlobs(t *testing.T) {
+	dir := t.TempDir()
+	target := newTestTarget(t, "oci:"+dir, nil).(*layoutTarget)
+	publish(t, target, "a", false)
+	index, err := target.readIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sparse, early := strings.Repeat("1", 64), strings.Repeat("2", 64)
+	index.Manifests = append(index.Manifests,
+		v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: v1.Hash{Algorithm: "sha256", Hex: sparse}, Size: 1},
+		v1.Descriptor{MediaType: "application/json", Digest: v1.Hash{Algorithm: "sha256", Hex: sparse}, Size: 1})
+	if err := target.writeJSON(indexFile, index); err != nil {
+		t.Fatal(err)
+	}
+	file := target.blobPath(v1.Hash{Algorithm: "sha256", Hex: early})
+	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, target, "a", true)
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the blob of another tool: %v", err)
+	}
+	if _, blobs := tree(t, dir); blobs != 4+1 {
+		t.Errorf("%d blobs, want 5", blobs)
+	}
+	if index, err = target.readIndex(); err != nil || len(index.Manifests) != 3 {
+		t.Errorf("index %v, %v; want 3 entries", index, err)
+	}
+}
+
 // An image in Docker's format, as one on such a base is, becomes one that OCI tools find in a layout.
 func TestLayoutOfDockerImage(t *testing.T) {
 	docker, err := random.Image(1000, 2)
@@ -181,7 +214,7 @@ func TestLayoutAfterKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := target.intend(append(blobs, shared...)); err != nil {
+	if err := target.writeJournal(append(blobs, shared...)); err != nil {
 		t.Fatal(err)
 	}
 	if err := target.writeImage(t.Context(), lost); err != nil {

@@ -51,6 +51,9 @@ type Target interface {
 	//
 	// The digest is img's, except in a layout if img has Docker's format: there it is that of img in OCI's.
 	Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error)
+
+	// store returns what Copier reads from and writes to. A type that embeds a Target has it as well.
+	store() contentStore
 }
 
 // Published is an image that is there.

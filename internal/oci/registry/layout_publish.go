@@ -60,14 +60,14 @@ func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Ima
 		return Published{}, err
 	}
 	defer func() { err = errors.Join(err, t.unlock(lock)) }()
-	if err := t.sweep(); err != nil { // what a killed run left
+	if err := t.gc(nil); err != nil { // what a killed run left
 		return Published{}, err
 	}
 	index, err := t.readIndex()
 	if err != nil {
 		return Published{}, err
 	}
-	at := indexOf(index, tag)
+	at := tagIndex(index, tag)
 	if at >= 0 && !overwrite {
 		have, _, err := t.Published(ctx, tag)
 		return have, errors.Join(err, ErrExists)
@@ -79,10 +79,10 @@ func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Ima
 	if at >= 0 {
 		touched = append(touched, t.reachable(index.Manifests[at])...)
 	}
-	if err := t.intend(touched); err != nil {
+	if err := t.writeJournal(touched); err != nil {
 		return Published{}, err
 	}
-	defer func() { err = errors.Join(err, t.sweep()) }()
+	defer func() { err = errors.Join(err, t.gc(nil)) }()
 	if err := t.writeImage(ctx, img); err != nil {
 		return Published{}, err
 	}
@@ -115,7 +115,7 @@ func (t *layoutTarget) lock(ctx context.Context) (*filelock.Lock, error) {
 
 // unlock gives up the lock, and removes its file unless it still names blobs that have to go.
 func (t *layoutTarget) unlock(lock *filelock.Lock) error {
-	if left, err := t.noted(); err != nil || len(left) > 0 {
+	if left, err := t.readJournal(); err != nil || len(left) > 0 {
 		return errors.Join(err, lock.Close())
 	}
 	return lock.Remove()

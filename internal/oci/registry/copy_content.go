@@ -62,8 +62,8 @@ func (c *content) size() int64 {
 }
 
 // readContent reads the manifest that ref names, and if it is an index's those of its images.
-func readContent(ctx context.Context, from place, ref string) (*content, error) {
-	top, err := from.fetch(ctx, ref)
+func readContent(ctx context.Context, from contentStore, ref string) (*content, error) {
+	top, err := from.fetchManifest(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func readContent(ctx context.Context, from place, ref string) (*content, error) 
 		return nil, fmt.Errorf("index %s has %d manifests", top.digest, len(index.Manifests))
 	}
 	for _, d := range index.Manifests {
-		child, err := from.fetch(ctx, d.Digest.String())
+		child, err := from.fetchManifest(ctx, d.Digest.String())
 		if err != nil {
 			return nil, fmt.Errorf("index %s: %w", top.digest, err)
 		}
