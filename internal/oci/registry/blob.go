@@ -18,10 +18,10 @@ import (
 // Sizes of the pieces that a blob is read in. A reader that stops in the middle of a blob has caused the server to
 // send at most LargestPiece more than it read.
 //
-// Closing a plain download early is not enough: measured on a loopback connection, a server had written 3.9 MB into socket
-// buffers when the reader was done with the first 0.3 MB and hung up (BenchmarkKernels of package toolkit), and with
-// HTTP/2 Go's client lets 4 MiB a stream come unread. Pieces of 512 KiB cost a request each, which on a line with a delay
-// of 20 ms still makes 25 MB/s.
+// Closing a plain download early is not enough: measured on a loopback connection, a server had written 3.9 MB into
+// socket buffers when the reader was done with the first 0.3 MB and hung up (BenchmarkKernels of package toolkit), and
+// with HTTP/2 Go's client lets 4 MiB a stream come unread. Pieces of 512 KiB cost a request each, which on a line with
+// a delay of 20 ms still makes 25 MB/s.
 const (
 	firstPiece   = 128 << 10
 	LargestPiece = 512 << 10
@@ -65,7 +65,8 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 	return b, nil
 }
 
-// wholeBlob is Blob for one who reads to the end: the whole blob is asked for at once, and after a break the rest of it.
+// wholeBlob is Blob for one who reads to the end: the whole blob is asked for at once, and after a break the rest of
+// it.
 func (c *Client) wholeBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (*Blob, error) {
 	b, err := c.Blob(ctx, repo, d)
 	if err != nil {
@@ -136,8 +137,8 @@ type brokenError struct{ error }
 
 func (e *brokenError) Unwrap() error { return e.error }
 
-// afterBreak waits a moment and returns nil if err is a break that is worth another try. A request that failed as a whole
-// is not: the transport has repeated it already.
+// afterBreak waits a moment and returns nil if err is a break that is worth another try. A request that failed as a
+// whole is not: the transport has repeated it already.
 func (b *Blob) afterBreak(err error) error {
 	if err == nil {
 		return nil

@@ -103,8 +103,8 @@ func (t *layoutTarget) CheckPush(ctx context.Context) error {
 	return nil
 }
 
-// tryFile makes a file in the directory, or in the nearest parent that exists, and removes it. A permission alone does not
-// tell: file systems may be read-only, full, or of another mind. The name is one that a writer sweeps.
+// tryFile makes a file in the directory, or in the nearest parent that exists, and removes it. A permission alone does
+// not tell: file systems may be read-only, full, or of another mind. The name is one that a writer sweeps.
 func (t *layoutTarget) tryFile() error {
 	dir, err := filepath.Abs(t.dir)
 	if err != nil {

@@ -19,10 +19,10 @@ import (
 // already is not sent, and what images share is sent once. A run that was stopped is finished by the next one, which
 // continues with the first blob that did not arrive whole.
 //
-// Manifests and blobs go to registries through go-containerregistry's remote.Pusher, one Upload or Put each. Its Push of
-// whole images was tried and is not used. It asks for each manifest before it sends it and puts it by digest before the
-// tag: 112 requests instead of 100 for the six images of BenchmarkCatalogMirror. And where two images share a blob, the
-// failure or the end of the one that sends it is the failure of the other.
+// Manifests and blobs go to registries through go-containerregistry's remote.Pusher, one Upload or Put each. Its Push
+// of whole images was tried and is not used. It asks for each manifest before it sends it and puts it by digest before
+// the tag: 112 requests instead of 100 for the six images of BenchmarkCatalogMirror. And where two images share a blob,
+// the failure or the end of the one that sends it is the failure of the other.
 type Copier struct {
 	To        Target
 	Jobs      int  // images at the same time; less than one means one
@@ -101,8 +101,8 @@ const planners = 8
 var ErrTagTaken = errors.New("the tag leads to another image")
 
 // Plan compares the originals with what is at the target. It costs one listing, a request for each tag that is there,
-// and one for each original that has to be read. It blocks on the network. An original that cannot be read, or whose tag
-// is taken, is in the plan as failed; the error is one of the whole target.
+// and one for each original that has to be read. It blocks on the network. An original that cannot be read, or whose
+// tag is taken, is in the plan as failed; the error is one of the whole target.
 func (c *Copier) Plan(ctx context.Context, originals []Original) (*CopyPlan, error) {
 	tags, err := c.To.Tags(ctx)
 	if err != nil {

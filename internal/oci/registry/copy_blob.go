@@ -129,8 +129,8 @@ func (u *blobUpload) Close() error {
 	return u.content.Close()
 }
 
-// streamedLayer is a blob as go-containerregistry uploads it: the part of a v1.Layer that an upload asks for. The blob may
-// be a configuration as well.
+// streamedLayer is a blob as go-containerregistry uploads it: the part of a v1.Layer that an upload asks for. The blob
+// may be a configuration as well.
 type streamedLayer struct {
 	blob *blobCopy
 	ctx  context.Context // the methods of v1.Layer have none

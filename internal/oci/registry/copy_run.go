@@ -99,8 +99,8 @@ func (r *copyRun) sendImage(ctx context.Context, item *copyItem) error {
 	return r.writer.putTag(ctx, item.original.Tag, item.content.top, r.copier.Overwrite)
 }
 
-// sendBlob makes sure that a blob is at the target. Of several images that have it one sends it, and the others wait; if
-// that one fails the next tries for itself.
+// sendBlob makes sure that a blob is at the target. Of several images that have it one sends it, and the others wait;
+// if that one fails the next tries for itself.
 func (r *copyRun) sendBlob(ctx context.Context, item *copyItem, d v1.Descriptor) error {
 	r.mu.Lock()
 	shared := r.blobs[d.Digest]

@@ -118,8 +118,8 @@ func (t *layoutTarget) isComplete(ctx context.Context, tag string) bool {
 	return true
 }
 
-// openWriter implements contentStore. It holds the layout's lock until the writer is closed, and journals the blobs that
-// are going to be written. Of those that a stopped run has journaled, the ones that are wanted now stay.
+// openWriter implements contentStore. It holds the layout's lock until the writer is closed, and journals the blobs
+// that are going to be written. Of those that a stopped run has journaled, the ones that are wanted now stay.
 func (t *layoutTarget) openWriter(ctx context.Context, items []*copyItem) (_ copyWriter, err error) {
 	lock, err := t.lock(ctx)
 	if err != nil {

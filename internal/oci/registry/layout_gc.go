@@ -115,7 +115,7 @@ func (t *layoutTarget) reachable(d v1.Descriptor) []v1.Hash {
 	if err != nil {
 		return out
 	}
-	return append(out, digests(m)...)
+	return append(out, blobDigests(m)...)
 }
 
 // removeTemporary removes what newFile left in dir for a file called name.

@@ -206,18 +206,18 @@ func TestLayoutAfterKill(t *testing.T) {
 	kept := publish(t, target, "a", false)
 	// As if killed after the last blob, in the middle of index.json:
 	lost := randomImage(t)
-	blobs, err := target.blobsOf(lost)
+	blobs, err := partsOf(lost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := target.blobsOf(kept)
+	shared, err := partsOf(kept)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := target.writeJournal(append(blobs, shared...)); err != nil {
 		t.Fatal(err)
 	}
-	if err := target.writeImage(t.Context(), lost); err != nil {
+	if _, err := target.writeImage(t.Context(), lost); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{".index.json123", "blobs/sha256/." + blobs[0].Hex + "99"} {
@@ -239,7 +239,7 @@ func TestLayoutMendsBlobs(t *testing.T) {
 	dir := t.TempDir()
 	target := newTestTarget(t, "oci:"+dir, nil).(*layoutTarget)
 	img := publish(t, target, "a", false)
-	blobs, err := target.blobsOf(img)
+	blobs, err := partsOf(img)
 	if err != nil {
 		t.Fatal(err)
 	}

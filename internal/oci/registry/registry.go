@@ -38,9 +38,9 @@ type Target interface {
 	// a quota or a rule for single tags shows only with Publish.
 	//
 	// In a registry it begins an upload in the repository and cancels it: two requests, and one or two before them for a
-	// way in of its own. In a directory it makes and removes a file, in the nearest parent that exists if the directory does not.
-	// Nothing of it stays. The error has advice; where credentials are missing or not good for pushing it satisfies
-	// IsUnauthorized.
+	// way in of its own. In a directory it makes and removes a file, in the nearest parent that exists if the directory
+	// does not. Nothing of it stays. The error has advice; where credentials are missing or not good for pushing it
+	// satisfies IsUnauthorized.
 	CheckPush(ctx context.Context) error
 	// Publish puts img under tag, complete or not at all, reads the tag back, and returns what is there.
 	//
@@ -112,7 +112,8 @@ func checkLayoutDir(dir string) error {
 	case dir == "":
 		return fault.Wrap(errors.New("the folder is missing"), targetForms)
 	case strings.Contains(dir, ":"):
-		// containers/image cuts oci:DIR:TAG at the first colon: https://github.com/containers/image/blob/main/docs/containers-transports.5.md
+		// containers/image cuts oci:DIR:TAG at the first colon:
+		// https://github.com/containers/image/blob/main/docs/containers-transports.5.md
 		return fault.Wrap(errors.New("the folder's name must not contain a colon"), targetForms)
 	}
 	return nil
@@ -140,8 +141,8 @@ func parseRepository(s string) (name.Repository, error) {
 // see to it: no empty parts, none that starts or ends with a separator.
 var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 
-// NewTarget returns the target that s names, which is none of the kinds of ECR: where those are, AWS has to be asked. It
-// looks at the text alone; whether the place exists shows with use.
+// NewTarget returns the target that s names, which is none of the kinds of ECR: where those are, AWS has to be asked.
+// It looks at the text alone; whether the place exists shows with use.
 func NewTarget(s string, c *Client) (Target, error) {
 	kind, rest, err := ParseTarget(s)
 	if err != nil {

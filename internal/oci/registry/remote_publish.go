@@ -49,9 +49,9 @@ func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 	return want, nil
 }
 
-// push uploads everything but the tag: the blobs that are missing and the manifest by its digest. An upload that broke in
-// its middle cannot be repeated, because nobody knows how much of it arrived; it is started over. What arrived whole is
-// not sent again.
+// push uploads everything but the tag: the blobs that are missing and the manifest by its digest. An upload that broke
+// in its middle cannot be repeated, because nobody knows how much of it arrived; it is started over. What arrived whole
+// is not sent again.
 func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want Published) error {
 	scopes, err := t.pushScopes(img)
 	if err != nil {
@@ -169,8 +169,8 @@ func (t *remoteTarget) head(ctx context.Context, ref name.Tag) (string, error) {
 	return full.Digest.String(), nil
 }
 
-// startOver reports whether a push that ended with err may succeed if started over: after trouble with the network or in
-// the registry, not if the registry has said a plain no, nor if we were told to stop.
+// startOver reports whether a push that ended with err may succeed if started over: after trouble with the network or
+// in the registry, not if the registry has said a plain no, nor if we were told to stop.
 func startOver(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// staleToken makes a challenge of the answer of registries that do not challenge when a token has ended. ECR Public, whose
-// tokens live for an hour, answers 400 and says that the token is invalid; go-containerregistry gets a new token for 401
-// with a challenge only, and a run may last longer than any token.
+// staleToken makes a challenge of the answer of registries that do not challenge when a token has ended. ECR Public,
+// whose tokens live for an hour, answers 400 and says that the token is invalid; go-containerregistry gets a new token
+// for 401 with a challenge only, and a run may last longer than any token.
 // https://github.com/aws/containers-roadmap/issues/2835
 type staleToken struct{ next http.RoundTripper }
 
