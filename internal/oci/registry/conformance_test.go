@@ -174,7 +174,7 @@ func testMayPush(t *testing.T, open func() Target) {
 
 func testPublish(t *testing.T, open func() Target) {
 	img := randomImage(t)
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func testPublish(t *testing.T, open func() Target) {
 
 func testExistingTag(t *testing.T, open func() Target) {
 	first := publish(t, open(), testTag, false)
-	want, err := describe(first)
+	want, err := describeImage(first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func testRaceForTag(t *testing.T, open func() Target) {
 	if err != nil || !ok {
 		t.Fatalf("Published = %v, %v, %v", have, ok, err)
 	}
-	at := slices.IndexFunc(images, func(img v1.Image) bool { d, _ := describe(img); return d == have })
+	at := slices.IndexFunc(images, func(img v1.Image) bool { d, _ := describeImage(img); return d == have })
 	if at < 0 {
 		t.Fatalf("tag leads to %v, which nobody published", have)
 	}
@@ -378,7 +378,7 @@ func wantTags(t *testing.T, target Target, want ...string) {
 // wantPublished reads all that is under tag and compares it.
 func wantPublished(t *testing.T, target Target, tag string, img v1.Image) {
 	t.Helper()
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
 		t.Fatal(err)
 	}

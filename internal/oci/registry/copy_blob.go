@@ -17,11 +17,11 @@ type blobCopy struct {
 	desc     v1.Descriptor
 	from     Target
 	sent     *atomic.Int64 // bytes that were sent, those of broken attempts included
-	progress func(int64)   // is told of bytes that have arrived; a negative number takes back what was sent in vain
+	progress func(int64)   // is called with bytes that were sent; a negative number takes back those sent in vain
 
 	mu      sync.Mutex
 	current *blobUpload // the attempt that counts for progress
-	counted int64       // the sum of what progress was told
+	counted int64       // the sum of what progress was called with
 	readErr error       // the first reason why the original could not be read
 }
 
@@ -62,7 +62,7 @@ func (b *blobCopy) readError() error {
 	return b.readErr
 }
 
-// settle ends the copy: progress has then been told of the whole blob if it is at the target, of nothing if it is not.
+// settle ends the copy: progress then has the whole blob if it is at the target, and nothing of it if it is not.
 func (b *blobCopy) settle(arrived bool) {
 	b.mu.Lock()
 	b.current = nil

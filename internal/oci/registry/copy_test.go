@@ -61,7 +61,7 @@ func store(t testing.TB, target Target, tag string, what remote.Taggable) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := remote.Push(target.repo.Tag(tag), what, append(once(), remote.WithTransport(s.rt))...); err != nil {
+		if err := remote.Push(target.repo.Tag(tag), what, append(noRetries(), remote.WithTransport(s.rt))...); err != nil {
 			t.Fatal(err)
 		}
 	case *layoutTarget:

@@ -20,9 +20,9 @@ import (
 	"neuron-kmod/internal/platform/filelock"
 )
 
-// lockFile is held by whoever writes to the layout, and exists only as long. While blobs are written or removed it is
-// their journal: it names their digests, so that the next writer can remove what one that was killed left. Nothing else
-// tells such blobs from other tools'.
+// lockFile is locked by the process that writes to the layout, and exists only as long. While blobs are written or
+// removed it is their journal: it names their digests, so that the next writer can remove what one that was killed
+// left. Nothing else distinguishes such blobs from other tools'.
 const lockFile = ".neuron-kmod.lock"
 
 // Publish implements Target. Everything happens under the layout's lock: the tag is read, blobs are written, then the
@@ -35,7 +35,7 @@ func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 	if err != nil {
 		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), err)
 	}
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
 		return Published{}, err
 	}

@@ -37,7 +37,7 @@ func (t *remoteTarget) getManifest(ctx context.Context, ref string) (manifest, e
 		}
 		at = t.repo.Tag(ref)
 	}
-	s, err := t.client.pull(ctx, t.repo)
+	s, err := t.client.pullSession(ctx, t.repo)
 	if err != nil {
 		return manifest{}, err
 	}
@@ -103,11 +103,11 @@ func (w *remoteWriter) putBlob(ctx context.Context, b *blobCopy) error {
 		if readErr := b.readError(); readErr != nil {
 			return fmt.Errorf("read %s: %w", b.from, readErr)
 		}
-		if n == len(client.restart) || !startOver(ctx, err) {
+		if n == len(client.restart) || !canRestart(ctx, err) {
 			return fmt.Errorf("blob %s: %w", b.desc.Digest, w.target.classify(ctx, w.target.withPushAdvice(ctx, err)))
 		}
 		client.log.Warn("sending a blob anew", "to", w.target.String(), "blob", b.desc.Digest, "reason", Classify(err))
-		if err := pause(ctx, client.restart[n]); err != nil {
+		if err := sleep(ctx, client.restart[n]); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,7 @@ func (w *remoteWriter) putTag(ctx context.Context, tag string, m manifest, overw
 		return err
 	}
 	want := Published{Digest: m.digest.String(), Size: size}
-	have, err := w.target.putTag(ctx, tag, m, want, overwrite)
+	have, err := w.target.commitTag(ctx, tag, m, want, overwrite)
 	if errors.Is(err, ErrExists) && have == want { // another run was faster
 		return nil
 	}
@@ -138,7 +138,7 @@ func (w *remoteWriter) putTag(ctx context.Context, tag string, m manifest, overw
 	if err != nil {
 		return err
 	}
-	if err := w.target.verify(ctx, tag, want); err != nil {
+	if err := w.target.verifyTag(ctx, tag, want); err != nil {
 		return fmt.Errorf("read back %s: %w", w.target.Reference(tag), w.target.classify(ctx, err))
 	}
 	return nil

@@ -133,7 +133,7 @@ func TestTagThatAppears(t *testing.T) {
 		}
 	}}
 	target := newTestTarget(t, s.Host+"/me/kmod", nil)
-	want, err := describe(other)
+	want, err := describeImage(other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,11 +159,11 @@ func TestReadBack(t *testing.T) {
 	if _, err := target.Publish(t.Context(), testTag, other, false); err != nil {
 		t.Fatal(err)
 	}
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := describe(other)
+	have, err := describeImage(other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestReadBack(t *testing.T) {
 		t.Errorf("Publish under a tag that gets lost: error %v", err)
 	}
 	for tag, got := range map[string]string{testTag: have.Digest, "absent": ""} {
-		err := target.verify(t.Context(), tag, want)
+		err := target.verifyTag(t.Context(), tag, want)
 		m, ok := errors.AsType[*MismatchError](err)
 		if !ok || *m != (MismatchError{Tag: tag, Want: want.Digest, Got: got}) || fault.Of(err) == "" {
 			t.Errorf("verify of %s: %v", tag, err)
