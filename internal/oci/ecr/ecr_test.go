@@ -143,8 +143,8 @@ func TestLoginRenews(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := l.tokens["us-west-2"]
-	if life := kept.expires.Sub(kept.renew); life != earliest {
-		t.Errorf("renewed %s before its end, want %s", life, earliest)
+	if life := kept.expires.Sub(kept.renew); life != renewBefore {
+		t.Errorf("renewed %s before its end, want %s", life, renewBefore)
 	}
 	c.SetActions("arn:aws:iam::" + c.Account + ":user/me")
 	kept.renew = time.Now().Add(-time.Second)
