@@ -148,8 +148,8 @@ func eachBlob(t testing.TB, target Target, img v1.Image) (errs []error) {
 	return errs
 }
 
-// Every kind of target gives and takes copies with their digests, in Docker's format as in OCI's, images and indexes; again
-// costs nothing, and a tag that is taken is left alone unless it is to be overwritten.
+// Every kind of target gives and takes copies with their digests, in Docker's format as in OCI's, images and indexes;
+// again costs nothing, and a tag that is taken is left alone unless it is to be overwritten.
 func TestCopyConformance(t *testing.T) {
 	for _, fromKind := range []string{"layout", "open registry", "registry with tokens"} {
 		for toKind, toPlace := range targets {
@@ -167,7 +167,9 @@ func testCopies(t *testing.T, from Target, open func() Target) {
 	oci := randomImage(t)
 	index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{
 		Add: oci, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}},
-	}, mutate.IndexAddendum{Add: imageOf(t, base), Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}})
+	}, mutate.IndexAddendum{
+		Add: imageOf(t, base), Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}},
+	})
 	store(t, from, "one", one)
 	store(t, from, "two", two)
 	store(t, from, "oci", oci)
@@ -289,7 +291,8 @@ func TestCopyMounts(t *testing.T) {
 	img := imageOf(t, randomLayer(t, 10<<10), randomLayer(t, 10<<10))
 	store(t, from, "x", img)
 	s.Forget()
-	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/to/dtk/blobs/", Status: http.StatusNotFound}) // this registry shares blobs
+	// This registry shares blobs.
+	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/to/dtk/blobs/", Status: http.StatusNotFound})
 	wantCopies(t, copyAll(t, Copier{To: to}, Original{from, "x", "4.20.1"}), CopyMade)
 	if got := s.Requests("POST", "mount=", "from=from%2Fdtk"); len(got) != 3 {
 		t.Errorf("%d mounts were asked for, want 3: %q", len(got), s.Requests("POST"))

@@ -70,7 +70,9 @@ func (readCloser) Close() error { return nil }
 
 // Nothing in a Link header leads to another host or to a crash.
 func FuzzNextPage(f *testing.F) {
-	for _, seed := range []string{"", "<", "<>", `</v2/x?n=1&last=a>; rel="next"`, `<https://evil.test/>`, `<//evil.test/>`, `<x>; rel="prev"`, `<%zz>`} {
+	for _, seed := range []string{
+		"", "<", "<>", `</v2/x?n=1&last=a>; rel="next"`, `<https://evil.test/>`, `<//evil.test/>`, `<x>; rel="prev"`, `<%zz>`,
+	} {
 		f.Add(seed)
 	}
 	from, err := url.Parse("https://registry.test/v2/me/kmod/tags/list?n=1000")

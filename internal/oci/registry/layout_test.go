@@ -100,7 +100,9 @@ func TestLayoutOfOthers(t *testing.T) {
 	}
 	theirs := mutate.AppendManifests(empty.Index,
 		mutate.IndexAddendum{Add: randomImage(t)}, // without a name
-		mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{Annotations: map[string]string{refName: "multi", "their": "note"}}})
+		mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{
+			Annotations: map[string]string{refName: "multi", "their": "note"},
+		}})
 	if _, err := layout.Write(dir, theirs); err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +129,8 @@ func TestLayoutOfOthers(t *testing.T) {
 	}
 }
 
-// Blobs that another tool has written before its index, and entries whose manifests are elsewhere or of another kind, stay
-// and are in nobody's way.
+// Blobs that another tool has written before its index, and entries whose manifests are elsewhere or of another kind,
+// stay and are in nobody's way.
 func TestLayoutKeepsOthersBlobs(t *testing.T) {
 	dir := t.TempDir()
 	target := newTestTarget(t, "oci:"+dir, nil).(*layoutTarget)
@@ -262,15 +264,20 @@ func TestLayoutRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	strange := t.TempDir()
 	broken := t.TempDir()
-	for path, text := range map[string]string{file: "", filepath.Join(strange, "thesis.tex"): "", filepath.Join(broken, indexFile): `{"manifests": [`} {
+	for path, text := range map[string]string{
+		file: "", filepath.Join(strange, "thesis.tex"): "", filepath.Join(broken, indexFile): `{"manifests": [`,
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for dir, want := range map[string]string{file: "not a directory", file + "/x": "not a directory", strange: "thesis.tex", broken: "parse"} {
+	for dir, want := range map[string]string{
+		file: "not a directory", file + "/x": "not a directory", strange: "thesis.tex", broken: "parse",
+	} {
 		target := newTestTarget(t, "oci:"+dir, nil)
 		for _, overwrite := range []bool{false, true} {
-			if _, err := target.Publish(t.Context(), "a", randomImage(t), overwrite); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := target.Publish(t.Context(), "a", randomImage(t), overwrite); err == nil ||
+				!strings.Contains(err.Error(), want) {
 				t.Errorf("%s: Publish: error %v, want one with %q", dir, err, want)
 			}
 		}
