@@ -20,12 +20,11 @@ type blobCopy struct {
 	progress func(int64)   // is called with bytes that were sent; a negative number takes back those sent in vain
 
 	mu      sync.Mutex
-	current *blobUpload // the attempt that counts for progress
-	counted int64       // the sum of what progress was called with
+	upload  *blobUpload // the latest attempt
 	readErr error       // the first reason why the original could not be read
 }
 
-// open starts reading the original from its beginning. What an earlier attempt has sent no longer counts.
+// open starts reading the original from its beginning. It ends an earlier attempt, whose bytes no longer count.
 func (b *blobCopy) open(ctx context.Context) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	content, err := b.from.store().openBlob(ctx, b.desc)
@@ -36,14 +35,27 @@ func (b *blobCopy) open(ctx context.Context) (io.ReadCloser, error) {
 	}
 	u := &blobUpload{blob: b, content: content, cancel: cancel}
 	b.mu.Lock()
-	b.current = u
-	vain := b.counted
-	b.counted = 0
+	earlier := b.upload
+	b.upload = u
 	b.mu.Unlock()
-	if vain != 0 {
-		b.progress(-vain)
+	if n := earlier.end(); n != 0 {
+		b.progress(-n)
 	}
 	return u, nil
+}
+
+// settle ends the copy: progress then has the whole blob if it is at the target, and nothing of it if it is not.
+func (b *blobCopy) settle(arrived bool) {
+	b.mu.Lock()
+	u := b.upload
+	b.mu.Unlock()
+	rest := -u.end()
+	if arrived {
+		rest += b.desc.Size
+	}
+	if rest != 0 {
+		b.progress(rest)
+	}
 }
 
 // setReadError records the first reason why the original could not be read.
@@ -62,21 +74,6 @@ func (b *blobCopy) readError() error {
 	return b.readErr
 }
 
-// settle ends the copy: progress then has the whole blob if it is at the target, and nothing of it if it is not.
-func (b *blobCopy) settle(arrived bool) {
-	b.mu.Lock()
-	b.current = nil
-	rest := -b.counted
-	if arrived {
-		rest += b.desc.Size
-	}
-	b.counted += rest
-	b.mu.Unlock()
-	if rest != 0 {
-		b.progress(rest)
-	}
-}
-
 // blobUpload is one attempt at sending a blob. net/http may close a body while it is being read; this one allows that.
 type blobUpload struct {
 	blob   *blobCopy
@@ -84,6 +81,7 @@ type blobUpload struct {
 
 	mu      sync.Mutex
 	content io.ReadCloser
+	read    int64 // bytes
 	closed  atomic.Bool
 }
 
@@ -96,26 +94,14 @@ func (u *blobUpload) Read(buf []byte) (int, error) {
 	}
 	n, err := u.content.Read(buf)
 	if n > 0 {
-		u.count(int64(n))
+		u.read += int64(n)
+		u.blob.sent.Add(int64(n))
+		u.blob.progress(int64(n))
 	}
 	if err != nil && !errors.Is(err, io.EOF) && !u.closed.Load() {
 		u.blob.setReadError(err)
 	}
 	return n, err
-}
-
-func (u *blobUpload) count(n int64) {
-	b := u.blob
-	b.sent.Add(n)
-	b.mu.Lock()
-	current := b.current == u
-	if current {
-		b.counted += n
-	}
-	b.mu.Unlock()
-	if current {
-		b.progress(n)
-	}
 }
 
 // Close implements io.Closer.
@@ -127,6 +113,17 @@ func (u *blobUpload) Close() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.content.Close()
+}
+
+// end closes an attempt, which may be nil, and returns how many bytes it has read.
+func (u *blobUpload) end() int64 {
+	if u == nil {
+		return 0
+	}
+	_ = u.Close() // of a reader, whose errors Read has returned
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.read
 }
 
 // streamedLayer is a blob as go-containerregistry uploads it: the part of a v1.Layer that an upload asks for. The blob

@@ -135,13 +135,7 @@ func (w *remoteWriter) putTag(ctx context.Context, tag string, m manifest, overw
 	if errors.Is(err, ErrExists) {
 		return fmt.Errorf("%w: %s", ErrTagTaken, have.Digest)
 	}
-	if err != nil {
-		return err
-	}
-	if err := w.target.verifyTag(ctx, tag, want); err != nil {
-		return fmt.Errorf("read back %s: %w", w.target.Reference(tag), w.target.classify(ctx, err))
-	}
-	return nil
+	return err
 }
 
 // close implements copyWriter.

@@ -40,13 +40,7 @@ func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 	if err := t.push(ctx, tag, img, want); err != nil {
 		return Published{}, fmt.Errorf("push %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
-	if have, err := t.commitTag(ctx, tag, img, want, overwrite); err != nil {
-		return have, err
-	}
-	if err := t.verifyTag(ctx, tag, want); err != nil {
-		return Published{}, fmt.Errorf("read back %s: %w", t.Reference(tag), t.classify(ctx, err))
-	}
-	return want, nil
+	return t.commitTag(ctx, tag, img, want, overwrite)
 }
 
 // push uploads everything but the tag: the blobs that are missing and the manifest by its digest. An upload that broke
@@ -97,9 +91,9 @@ func (t *remoteTarget) pusher(ctx context.Context, scopes ...string) (*remote.Pu
 	return remote.NewPusher(append(noRetries(), remote.WithTransport(s.rt))...)
 }
 
-// commitTag lets the tag lead to the image. Without overwrite it checks the tag once more, now that the blobs are
-// there, because another run may have finished while they were uploaded. A registry whose tags are immutable refuses to
-// replace one, whatever overwrite says.
+// commitTag lets the tag lead to the image and reads it back. Without overwrite it checks the tag once more, now that
+// the blobs are there, because another run may have finished while they were uploaded. A registry whose tags are
+// immutable refuses to replace one, whatever overwrite says.
 func (t *remoteTarget) commitTag(
 	ctx context.Context, tag string, img remote.Taggable, want Published, overwrite bool,
 ) (Published, error) {
@@ -116,18 +110,19 @@ func (t *remoteTarget) commitTag(
 	if err == nil {
 		err = pusher.Put(ctx, t.repo.Tag(tag), img)
 	}
-	if err == nil {
-		return Published{}, nil
-	}
-	if have, exists, readErr := t.Published(ctx, tag); readErr == nil && exists {
-		if have == want {
-			return Published{}, nil
+	if err != nil {
+		have, exists, readErr := t.Published(ctx, tag)
+		if readErr != nil || !exists || have != want && overwrite {
+			return Published{}, fmt.Errorf("tag %s: %w", t.Reference(tag), t.classify(ctx, err))
 		}
-		if !overwrite {
+		if have != want {
 			return have, ErrExists
 		}
 	}
-	return Published{}, fmt.Errorf("tag %s: %w", t.Reference(tag), t.classify(ctx, err))
+	if err := t.verifyTag(ctx, tag, want); err != nil {
+		return Published{}, fmt.Errorf("read back %s: %w", t.Reference(tag), t.classify(ctx, err))
+	}
+	return want, nil
 }
 
 // verifyTag reads the tag a few times, until it leads to what was published.
