@@ -143,8 +143,8 @@ func TestTargetConformance(t *testing.T) {
 func testAbsent(t *testing.T, open func() Target) {
 	target := open()
 	wantTags(t, target)
-	if have, ok, err := target.Published(t.Context(), testTag); ok || err != nil {
-		t.Errorf("Published = %v, %v, %v; want nothing", have, ok, err)
+	if have, ok, err := target.Stat(t.Context(), testTag); ok || err != nil {
+		t.Errorf("Stat = %v, %v, %v; want nothing", have, ok, err)
 	}
 	if _, err := target.Image(t.Context(), testTag); !Is404(err) {
 		t.Errorf("Image: error %v, want one that is a 404", err)
@@ -238,8 +238,8 @@ func testBadTag(t *testing.T, open func() Target) {
 		if _, err := open().Publish(t.Context(), tag, randomImage(t), true); err == nil {
 			t.Errorf("Publish under %q: no error", tag)
 		}
-		if _, _, err := open().Published(t.Context(), tag); err == nil {
-			t.Errorf("Published of %q: no error", tag)
+		if _, _, err := open().Stat(t.Context(), tag); err == nil {
+			t.Errorf("Stat of %q: no error", tag)
 		}
 	}
 	wantTags(t, open())
@@ -302,9 +302,9 @@ func testRaceForTag(t *testing.T, open func() Target) {
 	if err := runs.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	have, ok, err := open().Published(t.Context(), testTag)
+	have, ok, err := open().Stat(t.Context(), testTag)
 	if err != nil || !ok {
-		t.Fatalf("Published = %v, %v, %v", have, ok, err)
+		t.Fatalf("Stat = %v, %v, %v", have, ok, err)
 	}
 	at := slices.IndexFunc(images, func(img v1.Image) bool { d, _ := describeImage(img); return d == have })
 	if at < 0 {
@@ -382,9 +382,9 @@ func wantPublished(t *testing.T, target Target, tag string, img v1.Image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, ok, err := target.Published(t.Context(), tag)
+	have, ok, err := target.Stat(t.Context(), tag)
 	if err != nil || !ok || have != want {
-		t.Errorf("Published = %v, %v, %v; want %v", have, ok, err, want)
+		t.Errorf("Stat = %v, %v, %v; want %v", have, ok, err, want)
 		return
 	}
 	got, err := target.Image(t.Context(), tag)

@@ -136,11 +136,11 @@ func (c *Copier) planCopy(ctx context.Context, o Original, taken bool, out *Copy
 	if err := checkTag(o.Tag); err != nil {
 		return nil, err
 	}
-	var have Published
+	var have Descriptor
 	complete := false
 	if taken {
 		var err error
-		if have, taken, err = c.To.Published(ctx, o.Tag); err != nil {
+		if have, taken, err = c.To.Stat(ctx, o.Tag); err != nil {
 			return nil, err
 		}
 		complete = taken && c.To.store().isComplete(ctx, o.Tag)

@@ -110,7 +110,7 @@ func wantCopies(t testing.TB, got []Copy, want ...CopyState) {
 // wantCopy checks that a tag leads to the image, byte for byte and whole.
 func wantCopy(t testing.TB, target Target, tag string, img v1.Image) {
 	t.Helper()
-	have, ok, err := target.Published(t.Context(), tag)
+	have, ok, err := target.Stat(t.Context(), tag)
 	if err != nil || !ok || have.Digest != digestText(t, img) {
 		t.Errorf("%s leads to %v, %v, %v; want %s", target.Reference(tag), have, ok, err, digestText(t, img))
 		return
@@ -186,7 +186,7 @@ func testCopies(t *testing.T, from Target, open func() Target) {
 	for tag, img := range map[string]v1.Image{"4.20.1": one, "4.20.2": two, "4.20.3": one, "oci": oci} {
 		wantCopy(t, open(), tag, img)
 	}
-	have, _, err := open().Published(t.Context(), "index")
+	have, _, err := open().Stat(t.Context(), "index")
 	if err != nil || have.Digest != digestText(t, index) {
 		t.Errorf("the index: %v, %v; want %s", have, err, digestText(t, index))
 	}

@@ -106,8 +106,8 @@ func TestRedirectedAnswers(t *testing.T) {
 		if tags, err := target.Tags(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than") {
 			t.Errorf("%s: Tags = %d tags, %v; want an error", repo, len(tags), err)
 		}
-		if _, _, err := target.Published(t.Context(), testTag); err == nil || !strings.Contains(err.Error(), "larger than") {
-			t.Errorf("%s: Published: error %v", repo, err)
+		if _, _, err := target.Stat(t.Context(), testTag); err == nil || !strings.Contains(err.Error(), "larger than") {
+			t.Errorf("%s: Stat: error %v", repo, err)
 		}
 	}
 	digest, size, err := v1.SHA256(strings.NewReader(large))

@@ -53,20 +53,20 @@ func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
 	return tags, nil
 }
 
-// Published implements Target.
-func (t *layoutTarget) Published(_ context.Context, tag string) (Published, bool, error) {
+// Stat implements Target.
+func (t *layoutTarget) Stat(_ context.Context, tag string) (Descriptor, bool, error) {
 	d, raw, err := t.findTag(tag)
 	if Is404(err) {
-		return Published{}, false, nil
+		return Descriptor{}, false, nil
 	}
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
 	}
 	size, err := contentSize(raw)
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), err)
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), err)
 	}
-	return Published{Digest: d.Digest.String(), Size: size}, true, nil
+	return Descriptor{Digest: d.Digest.String(), Size: size}, true, nil
 }
 
 // Image implements Target.

@@ -193,7 +193,7 @@ func (w *layoutWriter) putTag(ctx context.Context, tag string, m manifest, overw
 	if err := w.target.writeIndex(index, tag, d); err != nil {
 		return Classify(err)
 	}
-	have, _, err := w.target.Published(ctx, tag)
+	have, _, err := w.target.Stat(ctx, tag)
 	if err == nil && have.Digest != m.digest.String() {
 		err = &MismatchError{Tag: tag, Want: m.digest.String(), Got: have.Digest}
 	}

@@ -27,71 +27,71 @@ const lockFile = ".neuron-kmod.lock"
 
 // Publish implements Target. Everything happens under the layout's lock: the tag is read, blobs are written, then the
 // index that names them; then blobs that only the replaced image had are removed.
-func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error) {
+func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Descriptor, error) {
 	if err := checkTag(tag); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	img, err := ociForm(img)
 	if err != nil {
-		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), err)
+		return Descriptor{}, fmt.Errorf("write %s: %w", t.Reference(tag), err)
 	}
 	want, err := describeImage(img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	have, exists, err := t.Published(ctx, tag)
+	have, exists, err := t.Stat(ctx, tag)
 	if err != nil && !overwrite {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	if exists && !overwrite { // found without the lock, so that not even a lock file is written
 		return have, ErrExists
 	}
 	have, err = t.publishLocked(ctx, tag, img, want, overwrite)
 	if err != nil && !errors.Is(err, ErrExists) {
-		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), Classify(err))
+		return Descriptor{}, fmt.Errorf("write %s: %w", t.Reference(tag), Classify(err))
 	}
 	return have, err
 }
 
 func (t *layoutTarget) publishLocked(
-	ctx context.Context, tag string, img v1.Image, want Published, overwrite bool,
-) (_ Published, err error) {
+	ctx context.Context, tag string, img v1.Image, want Descriptor, overwrite bool,
+) (_ Descriptor, err error) {
 	lock, err := t.lock(ctx)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	defer func() { err = errors.Join(err, t.unlock(lock)) }()
 	if err := t.gc(nil); err != nil { // what a killed run left
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	index, err := t.readIndex()
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	at := tagIndex(index, tag)
 	if at >= 0 && !overwrite {
-		have, _, err := t.Published(ctx, tag)
+		have, _, err := t.Stat(ctx, tag)
 		return have, errors.Join(err, ErrExists)
 	}
 	touched, err := partsOf(img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	if at >= 0 {
 		touched = append(touched, t.reachable(index.Manifests[at])...)
 	}
 	if err := t.writeJournal(touched); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	defer func() { err = errors.Join(err, t.gc(nil)) }()
 	entry, err := t.writeImage(ctx, img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	if err := t.writeIndex(index, tag, entry); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	got, _, err := t.Published(ctx, tag)
+	got, _, err := t.Stat(ctx, tag)
 	if err == nil && got != want {
 		err = &MismatchError{Tag: tag, Want: want.Digest, Got: got.Digest}
 	}

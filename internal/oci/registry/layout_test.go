@@ -121,8 +121,8 @@ func TestLayoutOfOthers(t *testing.T) {
 	if len(got.Manifests) != 3 || got.Manifests[1].Annotations["their"] != "note" {
 		t.Errorf("index %v", got.Manifests)
 	}
-	if have, ok, err := target.Published(t.Context(), "multi"); !ok || err != nil || have.Size == 0 {
-		t.Errorf("Published = %v, %v, %v", have, ok, err)
+	if have, ok, err := target.Stat(t.Context(), "multi"); !ok || err != nil || have.Size == 0 {
+		t.Errorf("Stat = %v, %v, %v", have, ok, err)
 	}
 	if _, err := target.Image(t.Context(), "multi"); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
 		t.Errorf("an index without platforms: error %v", err)
@@ -250,8 +250,8 @@ func TestLayoutMendsBlobs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := target.Published(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("Published: error %v", err)
+	if _, _, err := target.Stat(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("Stat: error %v", err)
 	}
 	if _, err := target.Publish(t.Context(), "a", img, true); err != nil {
 		t.Fatal(err)

@@ -29,8 +29,8 @@ type Target interface {
 	Reference(tag string) string
 	// Tags returns all tags. A repository or directory that does not exist has none.
 	Tags(ctx context.Context) (map[string]bool, error)
-	// Published returns what tag leads to; false if there is no such tag.
-	Published(ctx context.Context, tag string) (Published, bool, error)
+	// Stat returns what tag leads to; false if there is no such tag.
+	Stat(ctx context.Context, tag string) (Descriptor, bool, error)
 	// Image returns the image of tag, the one for linux/amd64 if tag leads to an index. Its layers are read when they are
 	// asked for, for as long as ctx lives. The error for a tag that does not exist satisfies Is404.
 	Image(ctx context.Context, tag string) (v1.Image, error)
@@ -49,14 +49,14 @@ type Target interface {
 	// the registry accepted it.
 	//
 	// The digest is img's, except in a layout if img has Docker's format: there it is that of img in OCI's format.
-	Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error)
+	Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Descriptor, error)
 
 	// store returns what Copier reads from and writes to. A type that embeds a Target has it as well.
 	store() contentStore
 }
 
-// Published describes an image that is at a target.
-type Published struct {
+// Descriptor describes an image that is at a target.
+type Descriptor struct {
 	Digest string // of what the tag leads to: "sha256:" and 64 hexadecimal digits
 	Size   int64  // of the manifest, the configuration and the layers as they are stored, in bytes
 }
@@ -172,19 +172,19 @@ func checkTag(tag string) error {
 	return nil
 }
 
-// describeImage returns what Published returns once img is published.
-func describeImage(img v1.Image) (Published, error) {
+// describeImage returns what Stat returns once img is published.
+func describeImage(img v1.Image) (Descriptor, error) {
 	digest, err := img.Digest()
 	if err != nil {
-		return Published{}, fmt.Errorf("digest of the image: %w", err)
+		return Descriptor{}, fmt.Errorf("digest of the image: %w", err)
 	}
 	raw, err := img.RawManifest()
 	if err != nil {
-		return Published{}, fmt.Errorf("manifest of the image: %w", err)
+		return Descriptor{}, fmt.Errorf("manifest of the image: %w", err)
 	}
 	size, err := contentSize(raw)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	return Published{Digest: digest.String(), Size: size}, nil
+	return Descriptor{Digest: digest.String(), Size: size}, nil
 }

@@ -156,35 +156,35 @@ func nextPage(link string, from *url.URL) (*url.URL, error) {
 	return next, nil
 }
 
-// Published implements Target. It reads the manifest, which is one request and has the size as well.
-func (t *remoteTarget) Published(ctx context.Context, tag string) (Published, bool, error) {
+// Stat implements Target. It reads the manifest, which is one request and has the size as well.
+func (t *remoteTarget) Stat(ctx context.Context, tag string) (Descriptor, bool, error) {
 	have, err := t.getDescriptor(ctx, tag)
 	if Is404(err) {
-		return Published{}, false, nil
+		return Descriptor{}, false, nil
 	}
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), t.classify(ctx, err))
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	return have, true, nil
 }
 
-func (t *remoteTarget) getDescriptor(ctx context.Context, tag string) (Published, error) {
+func (t *remoteTarget) getDescriptor(ctx context.Context, tag string) (Descriptor, error) {
 	if err := checkTag(tag); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	s, err := t.client.pullSession(ctx, t.repo)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	desc, err := s.puller.Get(ctx, t.repo.Tag(tag))
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	size, err := contentSize(desc.Manifest)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	return Published{Digest: desc.Digest.String(), Size: size}, nil
+	return Descriptor{Digest: desc.Digest.String(), Size: size}, nil
 }
 
 // Image implements Target.

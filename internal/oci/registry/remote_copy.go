@@ -127,7 +127,7 @@ func (w *remoteWriter) putTag(ctx context.Context, tag string, m manifest, overw
 	if err != nil {
 		return err
 	}
-	want := Published{Digest: m.digest.String(), Size: size}
+	want := Descriptor{Digest: m.digest.String(), Size: size}
 	have, err := w.target.commitTag(ctx, tag, m, want, overwrite)
 	if errors.Is(err, ErrExists) && have == want { // another run was faster
 		return nil

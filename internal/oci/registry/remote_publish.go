@@ -20,25 +20,25 @@ import (
 
 // Publish implements Target: blobs, then the manifest by its digest, then the tag. A run that is killed in between
 // leaves nothing that a tag leads to, and the next one finds the blobs that arrived.
-func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error) {
+func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Descriptor, error) {
 	if err := checkTag(tag); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	want, err := describeImage(img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	if !overwrite {
-		have, exists, err := t.Published(ctx, tag)
+		have, exists, err := t.Stat(ctx, tag)
 		if err != nil {
-			return Published{}, err
+			return Descriptor{}, err
 		}
 		if exists {
 			return have, ErrExists
 		}
 	}
 	if err := t.push(ctx, tag, img, want); err != nil {
-		return Published{}, fmt.Errorf("push %s: %w", t.Reference(tag), t.classify(ctx, err))
+		return Descriptor{}, fmt.Errorf("push %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	return t.commitTag(ctx, tag, img, want, overwrite)
 }
@@ -46,7 +46,7 @@ func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 // push uploads everything but the tag: the blobs that are missing and the manifest by its digest. An upload that broke
 // in its middle cannot be repeated, because it is not known how much of it arrived; it is started over. What arrived
 // whole is not sent again.
-func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want Published) error {
+func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want Descriptor) error {
 	scopes, err := t.pushScopes(img)
 	if err != nil {
 		return err
@@ -95,12 +95,12 @@ func (t *remoteTarget) pusher(ctx context.Context, scopes ...string) (*remote.Pu
 // the blobs are there, because another run may have finished while they were uploaded. A registry whose tags are
 // immutable refuses to replace one, whatever overwrite says.
 func (t *remoteTarget) commitTag(
-	ctx context.Context, tag string, img remote.Taggable, want Published, overwrite bool,
-) (Published, error) {
+	ctx context.Context, tag string, img remote.Taggable, want Descriptor, overwrite bool,
+) (Descriptor, error) {
 	if !overwrite {
-		have, exists, err := t.Published(ctx, tag)
+		have, exists, err := t.Stat(ctx, tag)
 		if err != nil {
-			return Published{}, err
+			return Descriptor{}, err
 		}
 		if exists {
 			return have, ErrExists
@@ -111,22 +111,22 @@ func (t *remoteTarget) commitTag(
 		err = pusher.Put(ctx, t.repo.Tag(tag), img)
 	}
 	if err != nil {
-		have, exists, readErr := t.Published(ctx, tag)
+		have, exists, readErr := t.Stat(ctx, tag)
 		if readErr != nil || !exists || have != want && overwrite {
-			return Published{}, fmt.Errorf("tag %s: %w", t.Reference(tag), t.classify(ctx, err))
+			return Descriptor{}, fmt.Errorf("tag %s: %w", t.Reference(tag), t.classify(ctx, err))
 		}
 		if have != want {
 			return have, ErrExists
 		}
 	}
 	if err := t.verifyTag(ctx, tag, want); err != nil {
-		return Published{}, fmt.Errorf("read back %s: %w", t.Reference(tag), t.classify(ctx, err))
+		return Descriptor{}, fmt.Errorf("read back %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	return want, nil
 }
 
 // verifyTag reads the tag a few times, until it leads to what was published.
-func (t *remoteTarget) verifyTag(ctx context.Context, tag string, want Published) error {
+func (t *remoteTarget) verifyTag(ctx context.Context, tag string, want Descriptor) error {
 	got := ""
 	for _, wait := range t.client.readBack {
 		if err := sleep(ctx, wait); err != nil {
