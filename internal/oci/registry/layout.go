@@ -13,17 +13,17 @@ import (
 	"path/filepath"
 	"slices"
 
-	"neuron-kmod/internal/platform/limit"
-
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // layoutTarget is an OCI image layout in a directory, of which each tag is an entry of index.json.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 //
-// index.json and blobs appear by rename, so a reader needs no lock; writers hold the lock file. See publish_layout.go.
+// index.json and blobs appear by rename, so a reader needs no lock; writers hold the lock file. See layout_publish.go.
 type layoutTarget struct {
 	dir string
 	log *slog.Logger
@@ -53,33 +53,33 @@ func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
 	return tags, nil
 }
 
-// Published implements Target.
-func (t *layoutTarget) Published(_ context.Context, tag string) (Published, bool, error) {
-	d, raw, err := t.find(tag)
+// Stat implements Target.
+func (t *layoutTarget) Stat(_ context.Context, tag string) (Descriptor, bool, error) {
+	d, raw, err := t.findTag(tag)
 	if Is404(err) {
-		return Published{}, false, nil
+		return Descriptor{}, false, nil
 	}
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
 	}
 	size, err := contentSize(raw)
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), err)
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), err)
 	}
-	return Published{Digest: d.Digest.String(), Size: size}, true, nil
+	return Descriptor{Digest: d.Digest.String(), Size: size}, true, nil
 }
 
 // Image implements Target.
 func (t *layoutTarget) Image(_ context.Context, tag string) (v1.Image, error) {
-	img, err := t.image(tag)
+	img, err := t.openImage(tag)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.Reference(tag), Classify(err))
 	}
 	return img, nil
 }
 
-func (t *layoutTarget) image(tag string) (v1.Image, error) {
-	d, raw, err := t.find(tag)
+func (t *layoutTarget) openImage(tag string) (v1.Image, error) {
+	d, raw, err := t.findTag(tag)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +109,9 @@ func (t *layoutTarget) image(tag string) (v1.Image, error) {
 	return layout.Path(t.dir).Image(d.Digest)
 }
 
-// find returns the entry and the manifest of tag. A writer may replace the tag and remove its manifest between the two
-// reads, hence the second look.
-func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
+// findTag returns the entry of index.json and the manifest of tag. A writer may replace the tag and remove its manifest
+// between the two reads, hence the further attempts.
+func (t *layoutTarget) findTag(tag string) (v1.Descriptor, []byte, error) {
 	if err := checkTag(tag); err != nil {
 		return v1.Descriptor{}, nil, err
 	}
@@ -121,7 +121,7 @@ func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
 		if err != nil {
 			return v1.Descriptor{}, nil, err
 		}
-		at := indexOf(index, tag)
+		at := tagIndex(index, tag)
 		if at < 0 {
 			return v1.Descriptor{}, nil, errNotFound
 		}
@@ -134,16 +134,17 @@ func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
 	return v1.Descriptor{}, nil, missing
 }
 
-func indexOf(index *v1.IndexManifest, tag string) int {
+// tagIndex returns the position of tag's entry, negative if there is none.
+func tagIndex(index *v1.IndexManifest, tag string) int {
 	return slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
 }
 
-// readIndex returns index.json, an empty index if there is no such directory or it is empty. A directory with other things in
-// it is refused, lest images be strewn into it.
+// readIndex returns index.json, or an empty index if the directory does not exist or is empty. A directory with other
+// content is refused: images must not be mixed into it.
 func (t *layoutTarget) readIndex() (*v1.IndexManifest, error) {
 	data, err := limit.ReadFile(filepath.Join(t.dir, indexFile), maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := t.checkFresh(); err != nil {
+		if err := t.checkEmpty(); err != nil {
 			return nil, err
 		}
 		return &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}, nil
@@ -158,8 +159,8 @@ func (t *layoutTarget) readIndex() (*v1.IndexManifest, error) {
 	return &index, nil
 }
 
-// checkFresh reports whether the directory is absent, or holds nothing but the beginnings of a layout.
-func (t *layoutTarget) checkFresh() error {
+// checkEmpty returns an error unless the directory is absent, or holds nothing but the beginnings of a layout.
+func (t *layoutTarget) checkEmpty() error {
 	entries, err := os.ReadDir(t.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -169,7 +170,8 @@ func (t *layoutTarget) checkFresh() error {
 	}
 	for _, e := range entries {
 		switch {
-		case e.Name() == "blobs", e.Name() == "oci-layout", e.Name() == lockFile, isTemporary(e.Name(), indexFile), isTemporary(e.Name(), "oci-layout"):
+		case e.Name() == "blobs", e.Name() == "oci-layout", e.Name() == lockFile:
+		case isTemporary(e.Name(), indexFile), isTemporary(e.Name(), "oci-layout"):
 		default:
 			return fmt.Errorf("%s is not an OCI layout: it has no %s, but %s", t.dir, indexFile, e.Name())
 		}
@@ -181,7 +183,7 @@ func (t *layoutTarget) blobPath(h v1.Hash) string {
 	return filepath.Join(t.dir, "blobs", h.Algorithm, h.Hex)
 }
 
-// readManifest returns the bytes of a manifest, having checked its digest.
+// readManifest returns the bytes of a manifest whose digest is h.
 func (t *layoutTarget) readManifest(h v1.Hash) ([]byte, error) {
 	data, err := limit.ReadFile(t.blobPath(h), answerLimit)
 	if err != nil {
@@ -197,7 +199,7 @@ func (t *layoutTarget) readManifest(h v1.Hash) ([]byte, error) {
 	return data, nil
 }
 
-// digestOf reads r to its end.
+// digestOf reads r to its end and returns the digest.
 func digestOf(algorithm string, r io.Reader) (v1.Hash, error) {
 	hasher, err := v1.Hasher(algorithm)
 	if err != nil {

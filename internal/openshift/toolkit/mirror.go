@@ -118,7 +118,7 @@ func (m *Mirror) copyOf(ctx context.Context, tag string) (string, error) {
 		return "", err
 	}
 	return m.copies[tag].get(ctx, func(ctx context.Context) (string, error) {
-		there, found, err := m.target.Published(ctx, tag)
+		there, found, err := m.target.Stat(ctx, tag)
 		if err != nil || !found {
 			return "", err
 		}

@@ -16,18 +16,21 @@ import (
 	"neuron-kmod/internal/platform/filelock"
 )
 
-// fetch implements place.
-func (t *layoutTarget) fetch(_ context.Context, ref string) (manifest, error) {
-	m, err := t.fetchManifest(ref)
+// store implements Target.
+func (t *layoutTarget) store() contentStore { return t }
+
+// fetchManifest implements contentStore.
+func (t *layoutTarget) fetchManifest(_ context.Context, ref string) (manifest, error) {
+	m, err := t.getManifest(ref)
 	if err != nil {
 		return manifest{}, fmt.Errorf("read the manifest of %s: %w", Original{From: t, Ref: ref}, Classify(err))
 	}
 	return m, nil
 }
 
-func (t *layoutTarget) fetchManifest(ref string) (manifest, error) {
+func (t *layoutTarget) getManifest(ref string) (manifest, error) {
 	if !isDigest(ref) {
-		d, raw, err := t.find(ref)
+		d, raw, err := t.findTag(ref)
 		if err != nil {
 			return manifest{}, err
 		}
@@ -44,11 +47,11 @@ func (t *layoutTarget) fetchManifest(ref string) (manifest, error) {
 	if err != nil {
 		return manifest{}, err
 	}
-	return newManifest(raw, unnamedType(raw), h)
+	return newManifest(raw, guessMediaType(raw), h)
 }
 
-// unnamedType returns the media type of a manifest that does not say it, which OCI's need not.
-func unnamedType(raw []byte) types.MediaType {
+// guessMediaType returns the media type of a manifest that does not name it itself; OCI's need not.
+func guessMediaType(raw []byte) types.MediaType {
 	var shape struct {
 		Manifests []json.RawMessage `json:"manifests"`
 	}
@@ -58,8 +61,8 @@ func unnamedType(raw []byte) types.MediaType {
 	return types.OCIManifestSchema1
 }
 
-// blob implements place.
-func (t *layoutTarget) blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+// openBlob implements contentStore.
+func (t *layoutTarget) openBlob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	hasher, err := v1.Hasher(d.Digest.Algorithm)
 	if err != nil {
 		return nil, err
@@ -75,10 +78,10 @@ func (t *layoutTarget) blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, 
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &checkedFile{f, hasher, d.Digest}, nil
+	return &checkedFile{file: f, hash: hasher, want: d.Digest}, nil
 }
 
-// checkedFile is a file whose content is checked when it has been read to its end.
+// checkedFile is a file whose digest is checked when it has been read to its end.
 type checkedFile struct {
 	file *os.File
 	hash hash.Hash
@@ -101,8 +104,8 @@ func (c *checkedFile) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (c *checkedFile) Close() error { return c.file.Close() }
 
-// whole implements place. It looks at names and sizes; what is in a file is checked when it is read.
-func (t *layoutTarget) whole(ctx context.Context, tag string) bool {
+// isComplete implements contentStore. It compares names and sizes; the content of a file is checked when it is read.
+func (t *layoutTarget) isComplete(ctx context.Context, tag string) bool {
 	c, err := readContent(ctx, t, tag)
 	if err != nil {
 		return false
@@ -115,9 +118,9 @@ func (t *layoutTarget) whole(ctx context.Context, tag string) bool {
 	return true
 }
 
-// receive implements place. It holds the layout's lock until the receiver is closed, and notes what is going to be written.
-// Of what a run that was stopped has noted, the blobs that are wanted now stay.
-func (t *layoutTarget) receive(ctx context.Context, items []*copyItem) (_ receiver, err error) {
+// openWriter implements contentStore. It holds the layout's lock until the writer is closed, and journals the blobs
+// that are going to be written. Of those that a stopped run has journaled, the ones that are wanted now stay.
+func (t *layoutTarget) openWriter(ctx context.Context, items []*copyItem) (_ copyWriter, err error) {
 	lock, err := t.lock(ctx)
 	if err != nil {
 		return nil, Classify(err)
@@ -131,78 +134,78 @@ func (t *layoutTarget) receive(ctx context.Context, items []*copyItem) (_ receiv
 	if err != nil {
 		return nil, err
 	}
-	noted, err := t.noted()
+	journaled, err := t.readJournal()
 	if err != nil {
 		return nil, err
 	}
 	var wanted []v1.Hash
 	for _, item := range items {
 		wanted = append(wanted, item.content.digests()...)
-		if at := indexOf(index, item.original.Tag); at >= 0 { // what is replaced may have to go
+		if at := tagIndex(index, item.original.Tag); at >= 0 { // what is replaced may have to go
 			wanted = append(wanted, t.reachable(index.Manifests[at])...)
 		}
 	}
-	if err := t.intend(append(noted, wanted...)); err != nil {
+	if err := t.writeJournal(append(journaled, wanted...)); err != nil {
 		return nil, err
 	}
-	if err := t.sweepBut(wanted); err != nil {
+	if err := t.gc(wanted); err != nil {
 		return nil, err
 	}
-	return &layoutReceiver{target: t, lock: lock}, nil
+	return &layoutWriter{target: t, lock: lock}, nil
 }
 
-// layoutReceiver receives copies in a layout whose lock it holds.
-type layoutReceiver struct {
+// layoutWriter writes copies into a layout whose lock it holds.
+type layoutWriter struct {
 	target *layoutTarget
 	lock   *filelock.Lock
 	mu     sync.Mutex // of index.json
 }
 
-// putBlob implements receiver. A blob that is there and whole is not read from its original.
-func (r *layoutReceiver) putBlob(ctx context.Context, b *blobCopy) error {
-	err := r.target.writeBlob(ctx, b.desc.Digest, func() (io.ReadCloser, error) { return b.open(ctx) })
-	if broken := b.failure(); broken != nil {
-		return fmt.Errorf("read %s: %w", b.from, broken)
+// putBlob implements copyWriter. A blob that is there and whole is not read from its original.
+func (w *layoutWriter) putBlob(ctx context.Context, b *blobCopy) error {
+	err := w.target.writeBlob(ctx, b.desc.Digest, func() (io.ReadCloser, error) { return b.open(ctx) })
+	if readErr := b.readError(); readErr != nil {
+		return fmt.Errorf("read %s: %w", b.from, readErr)
 	}
 	return Classify(err)
 }
 
-// putManifest implements receiver.
-func (r *layoutReceiver) putManifest(ctx context.Context, m manifest) error {
-	return Classify(r.target.writeBlob(ctx, m.digest, opener(m.RawManifest)))
+// putManifest implements copyWriter.
+func (w *layoutWriter) putManifest(ctx context.Context, m manifest) error {
+	return Classify(w.target.writeBlob(ctx, m.digest, opener(m.RawManifest)))
 }
 
-// putTag implements receiver.
-func (r *layoutReceiver) putTag(ctx context.Context, tag string, m manifest, overwrite bool) error {
-	if err := r.putManifest(ctx, m); err != nil {
+// putTag implements copyWriter.
+func (w *layoutWriter) putTag(ctx context.Context, tag string, m manifest, overwrite bool) error {
+	if err := w.putManifest(ctx, m); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	index, err := r.target.readIndex()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	index, err := w.target.readIndex()
 	if err != nil {
 		return Classify(err)
 	}
-	if at := indexOf(index, tag); at >= 0 && !overwrite && index.Manifests[at].Digest != m.digest {
+	if at := tagIndex(index, tag); at >= 0 && !overwrite && index.Manifests[at].Digest != m.digest {
 		return fmt.Errorf("%w: %s", ErrTagTaken, index.Manifests[at].Digest)
 	}
 	d := v1.Descriptor{MediaType: m.mediaType, Digest: m.digest, Size: int64(len(m.raw))}
-	if err := r.target.writeIndex(index, tag, d); err != nil {
+	if err := w.target.writeIndex(index, tag, d); err != nil {
 		return Classify(err)
 	}
-	have, _, err := r.target.Published(ctx, tag)
+	have, _, err := w.target.Stat(ctx, tag)
 	if err == nil && have.Digest != m.digest.String() {
 		err = &MismatchError{Tag: tag, Want: m.digest.String(), Got: have.Digest}
 	}
 	return err
 }
 
-// close implements receiver. What has arrived of copies that are not complete stays, noted in the lock file: the next run
-// that copies them goes on with it, and any other that writes to the layout removes it.
-func (r *layoutReceiver) close(complete bool) error {
+// close implements copyWriter. What has arrived of copies that are not complete stays, with its names in the lock file:
+// the next run that copies them continues with it, and any other that writes to the layout removes it.
+func (w *layoutWriter) close(complete bool) error {
 	var err error
 	if complete {
-		err = r.target.sweep()
+		err = w.target.gc(nil)
 	}
-	return errors.Join(err, r.target.unlock(r.lock))
+	return errors.Join(err, w.target.unlock(w.lock))
 }

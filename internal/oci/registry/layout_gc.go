@@ -7,16 +7,16 @@ import (
 	"path/filepath"
 	"strings"
 
-	"neuron-kmod/internal/platform/limit"
-
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
-// maxIntended bounds the lock file that is read back.
-const maxIntended = 1 << 20
+// maxJournal bounds the lock file that is read back: some 14,000 digests.
+const maxJournal = 1 << 20
 
-// intend notes in the lock file which blobs are about to be written or may have to go. The lock is held.
-func (t *layoutTarget) intend(blobs []v1.Hash) error {
+// writeJournal names in the lock file the blobs that are about to be written or may have to go. The lock is held.
+func (t *layoutTarget) writeJournal(blobs []v1.Hash) error {
 	var text strings.Builder
 	seen := map[v1.Hash]bool{}
 	for _, h := range blobs {
@@ -25,21 +25,38 @@ func (t *layoutTarget) intend(blobs []v1.Hash) error {
 			fmt.Fprintln(&text, h)
 		}
 	}
-	if text.Len() > maxIntended {
+	if text.Len() > maxJournal {
 		return fmt.Errorf("%d blobs are too many for one run", len(seen))
 	}
 	// Written in place: a lock belongs to the file, a renamed one would be another.
 	return os.WriteFile(filepath.Join(t.dir, lockFile), []byte(text.String()), 0o644)
 }
 
-// sweep removes those of the noted blobs that no tag leads to, and temporary files, then clears the note. It runs
-// after each write, and before the next one for a run that was killed. The lock is held.
-func (t *layoutTarget) sweep() error { return t.sweepBut(nil) }
+// readJournal returns the digests in the lock file. A line that is not one was cut off by a crash.
+func (t *layoutTarget) readJournal() ([]v1.Hash, error) {
+	data, err := limit.ReadFile(filepath.Join(t.dir, lockFile), maxJournal)
+	if err != nil {
+		return nil, err
+	}
+	var out []v1.Hash
+	for line := range strings.Lines(string(data)) {
+		if h, err := v1.NewHash(strings.TrimSpace(line)); err == nil {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
 
-// sweepBut is sweep, but the blobs of wanted stay, and stay noted.
-func (t *layoutTarget) sweepBut(wanted []v1.Hash) error {
-	noted, err := t.noted()
-	if err != nil || len(noted) == 0 {
+// gc removes those of the journaled blobs that no tag leads to, and temporary files, then clears the journal. It runs
+// after each write, and before the next one for a run that was killed. The blobs of keep stay, and stay journaled. The
+// lock is held.
+//
+// It is not layout.Path.GarbageCollect, which counts every blob as garbage that index.json does not lead to: also those
+// that another tool has written for an image of which it has not written the index yet. That one fails as well on a
+// temporary file, and on an entry of index.json whose manifest is not there or is of an unknown kind.
+func (t *layoutTarget) gc(keep []v1.Hash) error {
+	journaled, err := t.readJournal()
+	if err != nil || len(journaled) == 0 {
 		return err
 	}
 	index, err := t.readIndex()
@@ -47,7 +64,7 @@ func (t *layoutTarget) sweepBut(wanted []v1.Hash) error {
 		return err
 	}
 	used := map[v1.Hash]bool{}
-	for _, h := range wanted {
+	for _, h := range keep {
 		used[h] = true
 	}
 	for _, d := range index.Manifests {
@@ -55,7 +72,7 @@ func (t *layoutTarget) sweepBut(wanted []v1.Hash) error {
 			used[h] = true
 		}
 	}
-	for _, h := range noted {
+	for _, h := range journaled {
 		if err := t.removeTemporary(filepath.Dir(t.blobPath(h)), h.Hex); err != nil {
 			return err
 		}
@@ -71,22 +88,7 @@ func (t *layoutTarget) sweepBut(wanted []v1.Hash) error {
 			return err
 		}
 	}
-	return t.intend(wanted)
-}
-
-// noted returns the digests in the lock file. A line that is not one was cut off by a crash.
-func (t *layoutTarget) noted() ([]v1.Hash, error) {
-	data, err := limit.ReadFile(filepath.Join(t.dir, lockFile), maxIntended)
-	if err != nil {
-		return nil, err
-	}
-	var out []v1.Hash
-	for line := range strings.Lines(string(data)) {
-		if h, err := v1.NewHash(strings.TrimSpace(line)); err == nil {
-			out = append(out, h)
-		}
-	}
-	return out, nil
+	return t.writeJournal(keep)
 }
 
 // reachable returns the digests that d leads to, d's own included. What cannot be read leads nowhere further: it is
@@ -113,7 +115,7 @@ func (t *layoutTarget) reachable(d v1.Descriptor) []v1.Hash {
 	if err != nil {
 		return out
 	}
-	return append(out, digests(m)...)
+	return append(out, blobDigests(m)...)
 }
 
 // removeTemporary removes what newFile left in dir for a file called name.

@@ -13,87 +13,85 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/renameio/v2"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"neuron-kmod/internal/platform/filelock"
 )
 
-// lockFile is held by whoever writes to the layout, and is there only as long. While blobs are written or removed it
-// names their digests, so that the next writer can remove what one that was killed left: nothing else tells such blobs
-// from other tools'.
+// lockFile is locked by the process that writes to the layout, and exists only as long. While blobs are written or
+// removed it is their journal: it names their digests, so that the next writer can remove what one that was killed
+// left. Nothing else distinguishes such blobs from other tools'.
 const lockFile = ".neuron-kmod.lock"
 
-// Publish implements Target. Everything happens under the layout's lock: what is under the tag is looked at, blobs
-// are written, then the index that names them; then blobs that only the replaced image had are removed.
-func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error) {
+// Publish implements Target. Everything happens under the layout's lock: the tag is read, blobs are written, then the
+// index that names them; then blobs that only the replaced image had are removed.
+func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Descriptor, error) {
 	if err := checkTag(tag); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	img, err := ociForm(img)
 	if err != nil {
-		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), err)
+		return Descriptor{}, fmt.Errorf("write %s: %w", t.Reference(tag), err)
 	}
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	have, exists, err := t.Published(ctx, tag)
+	have, exists, err := t.Stat(ctx, tag)
 	if err != nil && !overwrite {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	if exists && !overwrite { // seen without the lock, so that not even a lock file is written
+	if exists && !overwrite { // found without the lock, so that not even a lock file is written
 		return have, ErrExists
 	}
 	have, err = t.publishLocked(ctx, tag, img, want, overwrite)
 	if err != nil && !errors.Is(err, ErrExists) {
-		return Published{}, fmt.Errorf("write %s: %w", t.Reference(tag), Classify(err))
+		return Descriptor{}, fmt.Errorf("write %s: %w", t.Reference(tag), Classify(err))
 	}
 	return have, err
 }
 
-func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Image, want Published, overwrite bool) (_ Published, err error) {
+func (t *layoutTarget) publishLocked(
+	ctx context.Context, tag string, img v1.Image, want Descriptor, overwrite bool,
+) (_ Descriptor, err error) {
 	lock, err := t.lock(ctx)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	defer func() { err = errors.Join(err, t.unlock(lock)) }()
-	if err := t.sweep(); err != nil { // what a killed run left
-		return Published{}, err
+	if err := t.gc(nil); err != nil { // what a killed run left
+		return Descriptor{}, err
 	}
 	index, err := t.readIndex()
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	at := indexOf(index, tag)
+	at := tagIndex(index, tag)
 	if at >= 0 && !overwrite {
-		have, _, err := t.Published(ctx, tag)
+		have, _, err := t.Stat(ctx, tag)
 		return have, errors.Join(err, ErrExists)
 	}
-	touched, err := t.blobsOf(img)
+	touched, err := partsOf(img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	if at >= 0 {
 		touched = append(touched, t.reachable(index.Manifests[at])...)
 	}
-	if err := t.intend(touched); err != nil {
-		return Published{}, err
+	if err := t.writeJournal(touched); err != nil {
+		return Descriptor{}, err
 	}
-	defer func() { err = errors.Join(err, t.sweep()) }()
-	if err := t.writeImage(ctx, img); err != nil {
-		return Published{}, err
-	}
-	entry, err := describeEntry(img)
+	defer func() { err = errors.Join(err, t.gc(nil)) }()
+	entry, err := t.writeImage(ctx, img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	if err := t.writeIndex(index, tag, entry); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	got, _, err := t.Published(ctx, tag)
+	got, _, err := t.Stat(ctx, tag)
 	if err == nil && got != want {
 		err = &MismatchError{Tag: tag, Want: want.Digest, Got: got.Digest}
 	}
@@ -102,7 +100,7 @@ func (t *layoutTarget) publishLocked(ctx context.Context, tag string, img v1.Ima
 
 // lock waits for the layout's lock, making the directory if it is not there.
 func (t *layoutTarget) lock(ctx context.Context) (*filelock.Lock, error) {
-	if err := t.checkFresh(); err != nil {
+	if err := t.checkEmpty(); err != nil {
 		if _, statErr := os.Stat(filepath.Join(t.dir, indexFile)); statErr != nil {
 			return nil, err
 		}
@@ -113,16 +111,16 @@ func (t *layoutTarget) lock(ctx context.Context) (*filelock.Lock, error) {
 	return filelock.Exclusive(ctx, filepath.Join(t.dir, lockFile))
 }
 
-// unlock gives up the lock, and removes its file unless it still names blobs that have to go.
+// unlock releases the lock, and removes its file unless that still names blobs that have to go.
 func (t *layoutTarget) unlock(lock *filelock.Lock) error {
-	if left, err := t.noted(); err != nil || len(left) > 0 {
+	if left, err := t.readJournal(); err != nil || len(left) > 0 {
 		return errors.Join(err, lock.Close())
 	}
 	return lock.Remove()
 }
 
-// blobsOf returns the digests of what img consists of.
-func (t *layoutTarget) blobsOf(img v1.Image) ([]v1.Hash, error) {
+// partsOf returns the digests of an image's configuration, layers and manifest.
+func partsOf(img v1.Image) ([]v1.Hash, error) {
 	m, err := img.Manifest()
 	if err != nil {
 		return nil, fmt.Errorf("manifest of the image: %w", err)
@@ -131,10 +129,11 @@ func (t *layoutTarget) blobsOf(img v1.Image) ([]v1.Hash, error) {
 	if err != nil {
 		return nil, fmt.Errorf("digest of the image: %w", err)
 	}
-	return append(digests(m), digest), nil
+	return append(blobDigests(m), digest), nil
 }
 
-func digests(m *v1.Manifest) []v1.Hash {
+// blobDigests returns the digests of the configuration and the layers.
+func blobDigests(m *v1.Manifest) []v1.Hash {
 	out := []v1.Hash{m.Config.Digest}
 	for _, l := range m.Layers {
 		out = append(out, l.Digest)
@@ -142,36 +141,49 @@ func digests(m *v1.Manifest) []v1.Hash {
 	return out
 }
 
-// writeImage writes layers, configuration and manifest, each complete under its name before the next.
-func (t *layoutTarget) writeImage(ctx context.Context, img v1.Image) error {
+// writeImage writes layers, configuration and manifest, each complete under its name before the next, and returns the
+// entry of index.json.
+//
+// It is not layout.Path.WriteImage: that one writes configuration and manifest in place, so that a killed run leaves a
+// part under the name of the whole; takes any file of that name for the blob, damaged or not (TestLayoutMendsBlobs);
+// gives layers the mode 0600 (TestLayoutModes); and checks no digest, syncs no file and cannot be cancelled.
+func (t *layoutTarget) writeImage(ctx context.Context, img v1.Image) (v1.Descriptor, error) {
 	layers, err := img.Layers()
 	if err != nil {
-		return fmt.Errorf("layers of the image: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("layers of the image: %w", err)
 	}
 	for _, l := range layers {
 		digest, err := l.Digest()
 		if err != nil {
-			return fmt.Errorf("digest of a layer: %w", err)
+			return v1.Descriptor{}, fmt.Errorf("digest of a layer: %w", err)
 		}
 		if err := t.writeBlob(ctx, digest, l.Compressed); err != nil {
-			return err
+			return v1.Descriptor{}, err
 		}
 	}
 	config, err := img.ConfigName()
 	if err != nil {
-		return fmt.Errorf("digest of the configuration: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("digest of the configuration: %w", err)
 	}
 	if err := t.writeBlob(ctx, config, opener(img.RawConfigFile)); err != nil {
-		return err
+		return v1.Descriptor{}, err
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		return fmt.Errorf("digest of the image: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("digest of the image: %w", err)
 	}
-	return t.writeBlob(ctx, digest, opener(img.RawManifest))
+	size, err := img.Size()
+	if err != nil {
+		return v1.Descriptor{}, fmt.Errorf("size of the manifest: %w", err)
+	}
+	if err := t.writeBlob(ctx, digest, opener(img.RawManifest)); err != nil {
+		return v1.Descriptor{}, err
+	}
+	platform := &v1.Platform{OS: "linux", Architecture: "amd64"}
+	return v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: digest, Size: size, Platform: platform}, nil
 }
 
-// opener makes a reader of a function that returns bytes.
+// opener returns a function that opens the bytes that get returns.
 func opener(get func() ([]byte, error)) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		data, err := get()
@@ -202,7 +214,7 @@ func (t *layoutTarget) writeBlob(ctx context.Context, h v1.Hash, open func() (io
 		return err
 	}
 	defer file.Cleanup()
-	got, err := digestOf(h.Algorithm, io.TeeReader(&cancelled{ctx, content}, file))
+	got, err := digestOf(h.Algorithm, io.TeeReader(&cancellable{ctx: ctx, r: content}, file))
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", h, err)
 	}
@@ -212,13 +224,13 @@ func (t *layoutTarget) writeBlob(ctx context.Context, h v1.Hash, open func() (io
 	return file.CloseAtomicallyReplace()
 }
 
-// cancelled is a reader that ends with its context.
-type cancelled struct {
+// cancellable is a reader that ends with its context.
+type cancellable struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (c *cancelled) Read(p []byte) (int, error) {
+func (c *cancellable) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -230,35 +242,19 @@ func newFile(path string) (*renameio.PendingFile, error) {
 	return renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
 }
 
-// isTemporary reports whether a name is one of newFile's for path that did not get to the rename.
+// isTemporary reports whether name is a temporary file of newFile's for path, left by a run that did not get to the
+// rename.
 func isTemporary(name, path string) bool {
 	rest, ok := strings.CutPrefix(name, "."+filepath.Base(path))
 	return ok && rest != "" && strings.Trim(rest, "0123456789") == ""
 }
 
-// describeEntry returns what index.json says of img.
-func describeEntry(img v1.Image) (v1.Descriptor, error) {
-	raw, err := img.RawManifest()
-	if err != nil {
-		return v1.Descriptor{}, fmt.Errorf("manifest of the image: %w", err)
-	}
-	digest, err := img.Digest()
-	if err != nil {
-		return v1.Descriptor{}, fmt.Errorf("digest of the image: %w", err)
-	}
-	mediaType, err := img.MediaType()
-	if err != nil {
-		return v1.Descriptor{}, fmt.Errorf("media type of the image: %w", err)
-	}
-	return v1.Descriptor{
-		MediaType: mediaType, Digest: digest, Size: int64(len(raw)), Platform: &v1.Platform{OS: "linux", Architecture: "amd64"},
-	}, nil
-}
-
 // writeIndex lets tag lead to what entry describes in index.json, and to nothing else.
 func (t *layoutTarget) writeIndex(index *v1.IndexManifest, tag string, entry v1.Descriptor) error {
 	entry.Annotations = map[string]string{refName: tag}
-	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool {
+		return d.Annotations[refName] == tag
+	})
 	index.Manifests = append(index.Manifests, entry)
 	if index.MediaType == "" {
 		index.MediaType = types.OCIImageIndex
@@ -285,7 +281,7 @@ func (t *layoutTarget) writeJSON(name string, v any) error {
 	return file.CloseAtomicallyReplace()
 }
 
-// removeIfThere removes a file; that it is gone already is no error.
+// removeIfThere removes a file. A file that is gone already is not an error.
 func removeIfThere(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -20,39 +20,33 @@ import (
 
 // Publish implements Target: blobs, then the manifest by its digest, then the tag. A run that is killed in between
 // leaves nothing that a tag leads to, and the next one finds the blobs that arrived.
-func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Published, error) {
+func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, overwrite bool) (Descriptor, error) {
 	if err := checkTag(tag); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	if !overwrite {
-		have, exists, err := t.Published(ctx, tag)
+		have, exists, err := t.Stat(ctx, tag)
 		if err != nil {
-			return Published{}, err
+			return Descriptor{}, err
 		}
 		if exists {
 			return have, ErrExists
 		}
 	}
 	if err := t.push(ctx, tag, img, want); err != nil {
-		return Published{}, fmt.Errorf("push %s: %w", t.Reference(tag), t.classify(ctx, err))
+		return Descriptor{}, fmt.Errorf("push %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
-	if have, err := t.putTag(ctx, tag, img, want, overwrite); err != nil {
-		return have, err
-	}
-	if err := t.verify(ctx, tag, want); err != nil {
-		return Published{}, fmt.Errorf("read back %s: %w", t.Reference(tag), t.classify(ctx, err))
-	}
-	return want, nil
+	return t.commitTag(ctx, tag, img, want, overwrite)
 }
 
-// push uploads everything but the tag: the blobs that are missing and the manifest by its digest. An upload that broke in
-// its middle cannot be repeated, because nobody knows how much of it arrived; it is started over. What arrived whole is
-// not sent again.
-func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want Published) error {
+// push uploads everything but the tag: the blobs that are missing and the manifest by its digest. An upload that broke
+// in its middle cannot be repeated, because it is not known how much of it arrived; it is started over. What arrived
+// whole is not sent again.
+func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want Descriptor) error {
 	scopes, err := t.pushScopes(img)
 	if err != nil {
 		return err
@@ -63,18 +57,18 @@ func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want 
 	}
 	for n := 0; ; n++ {
 		err := pusher.Push(ctx, t.repo.Digest(want.Digest), img)
-		if err == nil || n == len(t.client.restart) || !startOver(ctx, err) {
+		if err == nil || n == len(t.client.restart) || !canRestart(ctx, err) {
 			return err
 		}
 		t.client.log.Warn("starting a push over", "image", t.Reference(tag), "reason", Classify(err))
-		if err := pause(ctx, t.client.restart[n]); err != nil {
+		if err := sleep(ctx, t.client.restart[n]); err != nil {
 			return err
 		}
 	}
 }
 
-// pushScopes returns what has to be asked of a token server to push img: to write here, and to read the repositories of
-// the same registry whose layers it can mount instead of having them sent.
+// pushScopes returns the scopes of a token that can push img: to write here, and to read the repositories of the same
+// registry whose layers can be mounted instead of being sent.
 func (t *remoteTarget) pushScopes(img v1.Image) ([]string, error) {
 	scopes := []string{t.repo.Scope(transport.PushScope)}
 	layers, err := img.Layers()
@@ -94,17 +88,19 @@ func (t *remoteTarget) pusher(ctx context.Context, scopes ...string) (*remote.Pu
 	if err != nil {
 		return nil, err
 	}
-	return remote.NewPusher(append(once(), remote.WithTransport(s.rt))...)
+	return remote.NewPusher(append(noRetries(), remote.WithTransport(s.rt))...)
 }
 
-// putTag lets the tag lead to the image. Without overwrite it looks once more, now that the blobs are there, because
-// uploading them may have given another run time to finish. A registry whose tags are immutable refuses to replace
-// one, whatever overwrite says.
-func (t *remoteTarget) putTag(ctx context.Context, tag string, img remote.Taggable, want Published, overwrite bool) (Published, error) {
+// commitTag lets the tag lead to the image and reads it back. Without overwrite it checks the tag once more, now that
+// the blobs are there, because another run may have finished while they were uploaded. A registry whose tags are
+// immutable refuses to replace one, whatever overwrite says.
+func (t *remoteTarget) commitTag(
+	ctx context.Context, tag string, img remote.Taggable, want Descriptor, overwrite bool,
+) (Descriptor, error) {
 	if !overwrite {
-		have, exists, err := t.Published(ctx, tag)
+		have, exists, err := t.Stat(ctx, tag)
 		if err != nil {
-			return Published{}, err
+			return Descriptor{}, err
 		}
 		if exists {
 			return have, ErrExists
@@ -114,28 +110,29 @@ func (t *remoteTarget) putTag(ctx context.Context, tag string, img remote.Taggab
 	if err == nil {
 		err = pusher.Put(ctx, t.repo.Tag(tag), img)
 	}
-	if err == nil {
-		return Published{}, nil
-	}
-	if have, exists, lookErr := t.Published(ctx, tag); lookErr == nil && exists {
-		if have == want {
-			return Published{}, nil
+	if err != nil {
+		have, exists, readErr := t.Stat(ctx, tag)
+		if readErr != nil || !exists || have != want && overwrite {
+			return Descriptor{}, fmt.Errorf("tag %s: %w", t.Reference(tag), t.classify(ctx, err))
 		}
-		if !overwrite {
+		if have != want {
 			return have, ErrExists
 		}
 	}
-	return Published{}, fmt.Errorf("tag %s: %w", t.Reference(tag), t.classify(ctx, err))
+	if err := t.verifyTag(ctx, tag, want); err != nil {
+		return Descriptor{}, fmt.Errorf("read back %s: %w", t.Reference(tag), t.classify(ctx, err))
+	}
+	return want, nil
 }
 
-// verify reads the tag until it leads to what was published, a few times.
-func (t *remoteTarget) verify(ctx context.Context, tag string, want Published) error {
+// verifyTag reads the tag a few times, until it leads to what was published.
+func (t *remoteTarget) verifyTag(ctx context.Context, tag string, want Descriptor) error {
 	got := ""
 	for _, wait := range t.client.readBack {
-		if err := pause(ctx, wait); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
-		digest, err := t.head(ctx, t.repo.Tag(tag))
+		digest, err := t.headDigest(ctx, t.repo.Tag(tag))
 		if err != nil && !Is404(err) {
 			return err
 		}
@@ -148,10 +145,10 @@ func (t *remoteTarget) verify(ctx context.Context, tag string, want Published) e
 		"if another run published this tag just now, run again to see what counts; otherwise do not trust this registry")
 }
 
-// head returns the digest that ref leads to, by a HEAD request, or where the answer to that lacks the digest by reading
-// the manifest.
-func (t *remoteTarget) head(ctx context.Context, ref name.Tag) (string, error) {
-	s, err := t.client.pull(ctx, t.repo)
+// headDigest returns the digest that ref leads to, by a HEAD request, or where the answer to that lacks the digest by
+// reading the manifest.
+func (t *remoteTarget) headDigest(ctx context.Context, ref name.Tag) (string, error) {
+	s, err := t.client.pullSession(ctx, t.repo)
 	if err != nil {
 		return "", err
 	}
@@ -169,9 +166,9 @@ func (t *remoteTarget) head(ctx context.Context, ref name.Tag) (string, error) {
 	return full.Digest.String(), nil
 }
 
-// startOver reports whether a push that ended with err may succeed if started over: after trouble with the network or in
-// the registry, not if the registry has said a plain no, nor if we were told to stop.
-func startOver(ctx context.Context, err error) bool {
+// canRestart reports whether a push that ended with err may succeed if it is started over: after a failure of the
+// network or inside the registry, but not after a refusal or when ctx has ended.
+func canRestart(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -183,15 +180,16 @@ func startOver(ctx context.Context, err error) bool {
 	}
 	for _, d := range e.Errors {
 		switch d.Code {
-		case transport.BlobUploadInvalidErrorCode, transport.BlobUploadUnknownErrorCode, transport.DigestInvalidErrorCode, transport.SizeInvalidErrorCode:
+		case transport.BlobUploadInvalidErrorCode, transport.BlobUploadUnknownErrorCode,
+			transport.DigestInvalidErrorCode, transport.SizeInvalidErrorCode:
 			return true
 		}
 	}
 	return e.StatusCode >= 500 && e.StatusCode != http.StatusNotImplemented
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
