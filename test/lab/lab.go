@@ -71,6 +71,20 @@ func (l *Lab) prepare(ctx context.Context) error {
 	return g.Wait()
 }
 
+// PrepareTests makes what only the tests need. Who needs it makes it otherwise.
+func (l *Lab) PrepareTests(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		_, err := l.dockerBin(ctx)
+		return err
+	})
+	g.Go(func() error {
+		_, err := l.Residents(ctx)
+		return err
+	})
+	return g.Wait()
+}
+
 func (l *Lab) prepareKernels(ctx context.Context) (err error) {
 	if l.debian, err = chooseKernels(ctx, l.store); err != nil {
 		return err

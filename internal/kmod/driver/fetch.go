@@ -27,7 +27,7 @@ const defaultMaxBytes = 64 << 20
 type Fetcher struct {
 	// HTTP makes the requests; a directory as Source needs none. It is expected to retry what fails before a
 	// response's body, to honour Retry-After, to give up on a connection that goes silent, and to refuse
-	// plain http. A body that breaks off is resumed here.
+	// plain http. A body that breaks off is asked for again here.
 	HTTP *http.Client
 	// Source is the URL of a directory of packages, or the path of one.
 	Source string
@@ -37,9 +37,6 @@ type Fetcher struct {
 	MaxBytes int64
 	// Log gets what a person may want to know of a download that did not go smoothly; nil means nowhere.
 	Log *slog.Logger
-	// Progress, where not nil, is called as a download goes on, in one goroutine. total is -1 where the
-	// server does not tell. done can go back, when the server makes the download start again.
-	Progress func(done, total int64)
 
 	wait func(context.Context, time.Duration) error // nil: really waits
 }
@@ -149,8 +146,7 @@ func (f *Fetcher) download(ctx context.Context, u *url.URL, v version.Driver, pa
 			err = errors.Join(err, os.Remove(partial))
 		}
 	}()
-	t := transfer{fetcher: f, url: u, version: v, file: file, total: -1}
-	if err := errors.Join(t.run(ctx), file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(f.transfer(ctx, u, v, file), file.Sync(), file.Close()); err != nil {
 		return explainDisk(err, f.Cache)
 	}
 	if err := f.check(ctx, partial, v); err != nil {

@@ -127,6 +127,31 @@ func testAcquire(t *testing.T, program string) {
 	}
 }
 
+// R6.3, R8.2: a pull that is interrupted, at whatever moment, leaves no image and no marker of one. Podman 4 that is killed
+// within a few milliseconds leaves an image without a name (https://github.com/containers/storage/pull/1113).
+func TestE2EDockerAcquireInterrupted(t *testing.T) {
+	host := serve(t)
+	dtk := push(t, host, busyboxImage(t))
+	c, _ := real(t, "docker", t.TempDir())
+	c.opts.AuthFile = credentials(t, host, password)
+	for delay := range 15 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(delay)*20*time.Millisecond)
+		lease, err := c.Acquire(ctx, dtk, nil)
+		cancel()
+		if err == nil {
+			must(t, lease.Release(t.Context()))
+		} else if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
+			t.Errorf("after %d ms the image is there: %v, %v", 20*delay, there, err)
+		}
+		if left, err := os.ReadDir(filepath.Join(c.opts.StateDir, "images")); len(left) != 0 || err != nil {
+			t.Errorf("after %d ms there are markers: %v, %v", 20*delay, left, err)
+		}
+	}
+}
+
 // An image that has another name as well is not ours alone: only our name goes.
 func TestE2EReleaseKeepsOtherNames(t *testing.T) { eachEngine(t, testReleaseKeepsOtherNames) }
 
