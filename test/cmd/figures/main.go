@@ -99,7 +99,7 @@ func measure(ctx context.Context, root string) (*figures, error) {
 
 // list asks the go command for the packages of a module and all that they import.
 func list(ctx context.Context, root string) ([]listed, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-export", "-json=ImportPath,Dir,Export,GoFiles,Module", "./...")
+	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-export", "-json", "./...")
 	cmd.Dir, cmd.Stderr = root, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
