@@ -95,7 +95,7 @@ func (t *layoutTarget) CheckPush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := t.readIndex()
+	_, err := t.layout.readIndex()
 	if err == nil {
 		err = t.tryFile()
 	}
@@ -108,7 +108,7 @@ func (t *layoutTarget) CheckPush(ctx context.Context) error {
 // tryFile creates a file in the directory, or in the nearest parent that exists, and removes it. The permissions alone
 // do not decide: a file system may be read-only or full, or have rules of its own. The file has a name that gc removes.
 func (t *layoutTarget) tryFile() error {
-	dir, err := filepath.Abs(t.dir)
+	dir, err := filepath.Abs(t.layout.path)
 	if err != nil {
 		return err
 	}

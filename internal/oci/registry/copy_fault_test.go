@@ -298,7 +298,7 @@ func TestCopyHostile(t *testing.T) {
 		if !strings.Contains(got[0].Err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", tag, got[0].Err, want)
 		}
-		if _, err := os.Stat(to.(*layoutTarget).dir); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(to.(*layoutTarget).layout.path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: the directory is there", tag)
 		}
 	}

@@ -65,9 +65,9 @@ func store(t testing.TB, target Target, tag string, what remote.Taggable) {
 			t.Fatal(err)
 		}
 	case *layoutTarget:
-		path, err := layout.FromPath(target.dir)
+		path, err := layout.FromPath(target.layout.path)
 		if err != nil {
-			path, err = layout.Write(target.dir, empty.Index)
+			path, err = layout.Write(target.layout.path, empty.Index)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -24,9 +24,12 @@ import (
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 //
 // index.json and blobs appear by rename, so a reader needs no lock; writers hold the lock file. See layout_publish.go.
-type layoutTarget struct {
-	dir string
-	log *slog.Logger
+type layoutTarget struct{ layout *layoutDir }
+
+// layoutDir is the directory of a layout: what is read and written in it, under its lock.
+type layoutDir struct {
+	path string
+	log  *slog.Logger
 }
 
 const (
@@ -35,12 +38,12 @@ const (
 	maxIndex  = 16 << 20
 )
 
-func (t *layoutTarget) String() string              { return "oci:" + t.dir }
+func (t *layoutTarget) String() string              { return "oci:" + t.layout.path }
 func (t *layoutTarget) Reference(tag string) string { return t.String() + ":" + tag }
 
 // Tags implements Target.
 func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
-	index, err := t.readIndex()
+	index, err := t.layout.readIndex()
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", t, Classify(err))
 	}
@@ -55,7 +58,7 @@ func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
 
 // Stat implements Target.
 func (t *layoutTarget) Stat(_ context.Context, tag string) (Descriptor, bool, error) {
-	d, raw, err := t.findTag(tag)
+	d, raw, err := t.layout.findTag(tag)
 	if Is404(err) {
 		return Descriptor{}, false, nil
 	}
@@ -79,7 +82,7 @@ func (t *layoutTarget) Image(_ context.Context, tag string) (v1.Image, error) {
 }
 
 func (t *layoutTarget) openImage(tag string) (v1.Image, error) {
-	d, raw, err := t.findTag(tag)
+	d, raw, err := t.layout.findTag(tag)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +98,7 @@ func (t *layoutTarget) openImage(tag string) (v1.Image, error) {
 			return nil, fmt.Errorf("index %s has no image for linux/amd64", d.Digest)
 		}
 		d = children.Manifests[at]
-		if raw, err = t.readManifest(d.Digest); err != nil {
+		if raw, err = t.layout.readManifest(d.Digest); err != nil {
 			return nil, err
 		}
 	}
@@ -106,18 +109,18 @@ func (t *layoutTarget) openImage(tag string) (v1.Image, error) {
 	if err := checkManifest(m); err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
-	return layout.Path(t.dir).Image(d.Digest)
+	return layout.Path(t.layout.path).Image(d.Digest)
 }
 
 // findTag returns the entry of index.json and the manifest of tag. A writer may replace the tag and remove its manifest
 // between the two reads, hence the further attempts.
-func (t *layoutTarget) findTag(tag string) (v1.Descriptor, []byte, error) {
+func (l *layoutDir) findTag(tag string) (v1.Descriptor, []byte, error) {
 	if err := checkTag(tag); err != nil {
 		return v1.Descriptor{}, nil, err
 	}
 	var missing error
 	for range 3 {
-		index, err := t.readIndex()
+		index, err := l.readIndex()
 		if err != nil {
 			return v1.Descriptor{}, nil, err
 		}
@@ -125,7 +128,7 @@ func (t *layoutTarget) findTag(tag string) (v1.Descriptor, []byte, error) {
 		if at < 0 {
 			return v1.Descriptor{}, nil, errNotFound
 		}
-		raw, err := t.readManifest(index.Manifests[at].Digest)
+		raw, err := l.readManifest(index.Manifests[at].Digest)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return index.Manifests[at], raw, err
 		}
@@ -141,10 +144,10 @@ func tagIndex(index *v1.IndexManifest, tag string) int {
 
 // readIndex returns index.json, or an empty index if the directory does not exist or is empty. A directory with other
 // content is refused: images must not be mixed into it.
-func (t *layoutTarget) readIndex() (*v1.IndexManifest, error) {
-	data, err := limit.ReadFile(filepath.Join(t.dir, indexFile), maxIndex)
+func (l *layoutDir) readIndex() (*v1.IndexManifest, error) {
+	data, err := limit.ReadFile(filepath.Join(l.path, indexFile), maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := t.checkEmpty(); err != nil {
+		if err := l.checkEmpty(); err != nil {
 			return nil, err
 		}
 		return &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}, nil
@@ -154,14 +157,14 @@ func (t *layoutTarget) readIndex() (*v1.IndexManifest, error) {
 	}
 	var index v1.IndexManifest
 	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, fmt.Errorf("parse %s: %w", filepath.Join(t.dir, indexFile), err)
+		return nil, fmt.Errorf("parse %s: %w", filepath.Join(l.path, indexFile), err)
 	}
 	return &index, nil
 }
 
 // checkEmpty returns an error unless the directory is absent, or holds nothing but the beginnings of a layout.
-func (t *layoutTarget) checkEmpty() error {
-	entries, err := os.ReadDir(t.dir)
+func (l *layoutDir) checkEmpty() error {
+	entries, err := os.ReadDir(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -173,19 +176,19 @@ func (t *layoutTarget) checkEmpty() error {
 		case e.Name() == "blobs", e.Name() == "oci-layout", e.Name() == lockFile:
 		case isTemporary(e.Name(), indexFile), isTemporary(e.Name(), "oci-layout"):
 		default:
-			return fmt.Errorf("%s is not an OCI layout: it has no %s, but %s", t.dir, indexFile, e.Name())
+			return fmt.Errorf("%s is not an OCI layout: it has no %s, but %s", l.path, indexFile, e.Name())
 		}
 	}
 	return nil
 }
 
-func (t *layoutTarget) blobPath(h v1.Hash) string {
-	return filepath.Join(t.dir, "blobs", h.Algorithm, h.Hex)
+func (l *layoutDir) blobPath(h v1.Hash) string {
+	return filepath.Join(l.path, "blobs", h.Algorithm, h.Hex)
 }
 
 // readManifest returns the bytes of a manifest whose digest is h.
-func (t *layoutTarget) readManifest(h v1.Hash) ([]byte, error) {
-	data, err := limit.ReadFile(t.blobPath(h), answerLimit)
+func (l *layoutDir) readManifest(h v1.Hash) ([]byte, error) {
+	data, err := limit.ReadFile(l.blobPath(h), answerLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +197,7 @@ func (t *layoutTarget) readManifest(h v1.Hash) ([]byte, error) {
 		return nil, err
 	}
 	if got != h {
-		return nil, fmt.Errorf("%s is damaged: its digest is %s", t.blobPath(h), got)
+		return nil, fmt.Errorf("%s is damaged: its digest is %s", l.blobPath(h), got)
 	}
 	return data, nil
 }

@@ -30,7 +30,7 @@ func (t *layoutTarget) fetchManifest(_ context.Context, ref string) (manifest, e
 
 func (t *layoutTarget) getManifest(ref string) (manifest, error) {
 	if !isDigest(ref) {
-		d, raw, err := t.findTag(ref)
+		d, raw, err := t.layout.findTag(ref)
 		if err != nil {
 			return manifest{}, err
 		}
@@ -40,7 +40,7 @@ func (t *layoutTarget) getManifest(ref string) (manifest, error) {
 	if err != nil {
 		return manifest{}, err
 	}
-	raw, err := t.readManifest(h)
+	raw, err := t.layout.readManifest(h)
 	if errors.Is(err, os.ErrNotExist) {
 		return manifest{}, errNotFound
 	}
@@ -67,7 +67,7 @@ func (t *layoutTarget) openBlob(_ context.Context, d v1.Descriptor) (io.ReadClos
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(t.blobPath(d.Digest))
+	f, err := os.Open(t.layout.blobPath(d.Digest))
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (t *layoutTarget) isComplete(ctx context.Context, tag string) bool {
 		return false
 	}
 	for _, b := range c.blobs {
-		if info, err := os.Stat(t.blobPath(b.Digest)); err != nil || info.Size() != b.Size {
+		if info, err := os.Stat(t.layout.blobPath(b.Digest)); err != nil || info.Size() != b.Size {
 			return false
 		}
 	}
@@ -121,20 +121,20 @@ func (t *layoutTarget) isComplete(ctx context.Context, tag string) bool {
 // openWriter implements contentStore. It holds the layout's lock until the writer is closed, and journals the blobs
 // that are going to be written. Of those that a stopped run has journaled, the ones that are wanted now stay.
 func (t *layoutTarget) openWriter(ctx context.Context, items []*copyItem) (_ copyWriter, err error) {
-	lock, err := t.lock(ctx)
+	lock, err := t.layout.lock(ctx)
 	if err != nil {
 		return nil, Classify(err)
 	}
 	defer func() {
 		if err != nil {
-			err = Classify(errors.Join(err, t.unlock(lock)))
+			err = Classify(errors.Join(err, t.layout.unlock(lock)))
 		}
 	}()
-	index, err := t.readIndex()
+	index, err := t.layout.readIndex()
 	if err != nil {
 		return nil, err
 	}
-	journaled, err := t.readJournal()
+	journaled, err := t.layout.readJournal()
 	if err != nil {
 		return nil, err
 	}
@@ -142,13 +142,13 @@ func (t *layoutTarget) openWriter(ctx context.Context, items []*copyItem) (_ cop
 	for _, item := range items {
 		wanted = append(wanted, item.content.digests()...)
 		if at := tagIndex(index, item.original.Tag); at >= 0 { // what is replaced may have to go
-			wanted = append(wanted, t.reachable(index.Manifests[at])...)
+			wanted = append(wanted, t.layout.reachable(index.Manifests[at])...)
 		}
 	}
-	if err := t.writeJournal(append(journaled, wanted...)); err != nil {
+	if err := t.layout.writeJournal(append(journaled, wanted...)); err != nil {
 		return nil, err
 	}
-	if err := t.gc(wanted); err != nil {
+	if err := t.layout.gc(wanted); err != nil {
 		return nil, err
 	}
 	return &layoutWriter{target: t, lock: lock}, nil
@@ -163,7 +163,7 @@ type layoutWriter struct {
 
 // putBlob implements copyWriter. A blob that is there and whole is not read from its original.
 func (w *layoutWriter) putBlob(ctx context.Context, b *blobCopy) error {
-	err := w.target.writeBlob(ctx, b.desc.Digest, func() (io.ReadCloser, error) { return b.open(ctx) })
+	err := w.target.layout.writeBlob(ctx, b.desc.Digest, func() (io.ReadCloser, error) { return b.open(ctx) })
 	if readErr := b.readError(); readErr != nil {
 		return fmt.Errorf("read %s: %w", b.from, readErr)
 	}
@@ -172,7 +172,7 @@ func (w *layoutWriter) putBlob(ctx context.Context, b *blobCopy) error {
 
 // putManifest implements copyWriter.
 func (w *layoutWriter) putManifest(ctx context.Context, m manifest) error {
-	return Classify(w.target.writeBlob(ctx, m.digest, opener(m.RawManifest)))
+	return Classify(w.target.layout.writeBlob(ctx, m.digest, opener(m.RawManifest)))
 }
 
 // putTag implements copyWriter.
@@ -182,7 +182,7 @@ func (w *layoutWriter) putTag(ctx context.Context, tag string, m manifest, overw
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	index, err := w.target.readIndex()
+	index, err := w.target.layout.readIndex()
 	if err != nil {
 		return Classify(err)
 	}
@@ -190,7 +190,7 @@ func (w *layoutWriter) putTag(ctx context.Context, tag string, m manifest, overw
 		return fmt.Errorf("%w: %s", ErrTagTaken, index.Manifests[at].Digest)
 	}
 	d := v1.Descriptor{MediaType: m.mediaType, Digest: m.digest, Size: int64(len(m.raw))}
-	if err := w.target.writeIndex(index, tag, d); err != nil {
+	if err := w.target.layout.writeIndex(index, tag, d); err != nil {
 		return Classify(err)
 	}
 	have, _, err := w.target.Stat(ctx, tag)
@@ -205,7 +205,7 @@ func (w *layoutWriter) putTag(ctx context.Context, tag string, m manifest, overw
 func (w *layoutWriter) close(complete bool) error {
 	var err error
 	if complete {
-		err = w.target.gc(nil)
+		err = w.target.layout.gc(nil)
 	}
-	return errors.Join(err, w.target.unlock(w.lock))
+	return errors.Join(err, w.target.layout.unlock(w.lock))
 }

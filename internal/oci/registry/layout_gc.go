@@ -16,7 +16,7 @@ import (
 const maxJournal = 1 << 20
 
 // writeJournal names in the lock file the blobs that are about to be written or may have to go. The lock is held.
-func (t *layoutTarget) writeJournal(blobs []v1.Hash) error {
+func (l *layoutDir) writeJournal(blobs []v1.Hash) error {
 	var text strings.Builder
 	seen := map[v1.Hash]bool{}
 	for _, h := range blobs {
@@ -29,12 +29,12 @@ func (t *layoutTarget) writeJournal(blobs []v1.Hash) error {
 		return fmt.Errorf("%d blobs are too many for one run", len(seen))
 	}
 	// Written in place: a lock belongs to the file, a renamed one would be another.
-	return os.WriteFile(filepath.Join(t.dir, lockFile), []byte(text.String()), 0o644)
+	return os.WriteFile(filepath.Join(l.path, lockFile), []byte(text.String()), 0o644)
 }
 
 // readJournal returns the digests in the lock file. A line that is not one was cut off by a crash.
-func (t *layoutTarget) readJournal() ([]v1.Hash, error) {
-	data, err := limit.ReadFile(filepath.Join(t.dir, lockFile), maxJournal)
+func (l *layoutDir) readJournal() ([]v1.Hash, error) {
+	data, err := limit.ReadFile(filepath.Join(l.path, lockFile), maxJournal)
 	if err != nil {
 		return nil, err
 	}
@@ -54,12 +54,12 @@ func (t *layoutTarget) readJournal() ([]v1.Hash, error) {
 // It is not layout.Path.GarbageCollect, which counts every blob as garbage that index.json does not lead to: also those
 // that another tool has written for an image of which it has not written the index yet. That one fails as well on a
 // temporary file, and on an entry of index.json whose manifest is not there or is of an unknown kind.
-func (t *layoutTarget) gc(keep []v1.Hash) error {
-	journaled, err := t.readJournal()
+func (l *layoutDir) gc(keep []v1.Hash) error {
+	journaled, err := l.readJournal()
 	if err != nil || len(journaled) == 0 {
 		return err
 	}
-	index, err := t.readIndex()
+	index, err := l.readIndex()
 	if err != nil {
 		return err
 	}
@@ -68,34 +68,34 @@ func (t *layoutTarget) gc(keep []v1.Hash) error {
 		used[h] = true
 	}
 	for _, d := range index.Manifests {
-		for _, h := range t.reachable(d) {
+		for _, h := range l.reachable(d) {
 			used[h] = true
 		}
 	}
 	for _, h := range journaled {
-		if err := t.removeTemporary(filepath.Dir(t.blobPath(h)), h.Hex); err != nil {
+		if err := l.removeTemporary(filepath.Dir(l.blobPath(h)), h.Hex); err != nil {
 			return err
 		}
 		if used[h] {
 			continue
 		}
-		if err := removeIfThere(t.blobPath(h)); err != nil {
+		if err := removeIfThere(l.blobPath(h)); err != nil {
 			return err
 		}
 	}
 	for _, name := range []string{indexFile, "oci-layout"} {
-		if err := t.removeTemporary(t.dir, name); err != nil {
+		if err := l.removeTemporary(l.path, name); err != nil {
 			return err
 		}
 	}
-	return t.writeJournal(keep)
+	return l.writeJournal(keep)
 }
 
 // reachable returns the digests that d leads to, d's own included. What cannot be read leads nowhere further: it is
 // damaged already, and an image that shares blobs with it keeps them by its own manifest.
-func (t *layoutTarget) reachable(d v1.Descriptor) []v1.Hash {
+func (l *layoutDir) reachable(d v1.Descriptor) []v1.Hash {
 	out := []v1.Hash{d.Digest}
-	raw, err := t.readManifest(d.Digest)
+	raw, err := l.readManifest(d.Digest)
 	if err != nil {
 		return out
 	}
@@ -106,7 +106,7 @@ func (t *layoutTarget) reachable(d v1.Descriptor) []v1.Hash {
 		}
 		for _, child := range index.Manifests {
 			if !child.MediaType.IsIndex() { // nothing nests them deeper
-				out = append(out, t.reachable(child)...)
+				out = append(out, l.reachable(child)...)
 			}
 		}
 		return out
@@ -119,7 +119,7 @@ func (t *layoutTarget) reachable(d v1.Descriptor) []v1.Hash {
 }
 
 // removeTemporary removes what newFile left in dir for a file called name.
-func (t *layoutTarget) removeTemporary(dir, name string) error {
+func (l *layoutDir) removeTemporary(dir, name string) error {
 	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
 		return nil

@@ -56,15 +56,15 @@ func (t *layoutTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 func (t *layoutTarget) publishLocked(
 	ctx context.Context, tag string, img v1.Image, want Descriptor, overwrite bool,
 ) (_ Descriptor, err error) {
-	lock, err := t.lock(ctx)
+	lock, err := t.layout.lock(ctx)
 	if err != nil {
 		return Descriptor{}, err
 	}
-	defer func() { err = errors.Join(err, t.unlock(lock)) }()
-	if err := t.gc(nil); err != nil { // what a killed run left
+	defer func() { err = errors.Join(err, t.layout.unlock(lock)) }()
+	if err := t.layout.gc(nil); err != nil { // what a killed run left
 		return Descriptor{}, err
 	}
-	index, err := t.readIndex()
+	index, err := t.layout.readIndex()
 	if err != nil {
 		return Descriptor{}, err
 	}
@@ -78,17 +78,17 @@ func (t *layoutTarget) publishLocked(
 		return Descriptor{}, err
 	}
 	if at >= 0 {
-		touched = append(touched, t.reachable(index.Manifests[at])...)
+		touched = append(touched, t.layout.reachable(index.Manifests[at])...)
 	}
-	if err := t.writeJournal(touched); err != nil {
+	if err := t.layout.writeJournal(touched); err != nil {
 		return Descriptor{}, err
 	}
-	defer func() { err = errors.Join(err, t.gc(nil)) }()
-	entry, err := t.writeImage(ctx, img)
+	defer func() { err = errors.Join(err, t.layout.gc(nil)) }()
+	entry, err := t.layout.writeImage(ctx, img)
 	if err != nil {
 		return Descriptor{}, err
 	}
-	if err := t.writeIndex(index, tag, entry); err != nil {
+	if err := t.layout.writeIndex(index, tag, entry); err != nil {
 		return Descriptor{}, err
 	}
 	got, _, err := t.Stat(ctx, tag)
@@ -99,21 +99,21 @@ func (t *layoutTarget) publishLocked(
 }
 
 // lock waits for the layout's lock, making the directory if it is not there.
-func (t *layoutTarget) lock(ctx context.Context) (*filelock.Lock, error) {
-	if err := t.checkEmpty(); err != nil {
-		if _, statErr := os.Stat(filepath.Join(t.dir, indexFile)); statErr != nil {
+func (l *layoutDir) lock(ctx context.Context) (*filelock.Lock, error) {
+	if err := l.checkEmpty(); err != nil {
+		if _, statErr := os.Stat(filepath.Join(l.path, indexFile)); statErr != nil {
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+	if err := os.MkdirAll(l.path, 0o755); err != nil {
 		return nil, err
 	}
-	return filelock.Exclusive(ctx, filepath.Join(t.dir, lockFile))
+	return filelock.Exclusive(ctx, filepath.Join(l.path, lockFile))
 }
 
 // unlock releases the lock, and removes its file unless that still names blobs that have to go.
-func (t *layoutTarget) unlock(lock *filelock.Lock) error {
-	if left, err := t.readJournal(); err != nil || len(left) > 0 {
+func (l *layoutDir) unlock(lock *filelock.Lock) error {
+	if left, err := l.readJournal(); err != nil || len(left) > 0 {
 		return errors.Join(err, lock.Close())
 	}
 	return lock.Remove()
@@ -147,17 +147,17 @@ func blobDigests(m *v1.Manifest) []v1.Hash {
 // It is not layout.Path.WriteImage: that one writes configuration and manifest in place, so that a killed run leaves a
 // part under the name of the whole; takes any file of that name for the blob, damaged or not (TestLayoutMendsBlobs);
 // gives layers the mode 0600 (TestLayoutModes); and checks no digest, syncs no file and cannot be cancelled.
-func (t *layoutTarget) writeImage(ctx context.Context, img v1.Image) (v1.Descriptor, error) {
+func (l *layoutDir) writeImage(ctx context.Context, img v1.Image) (v1.Descriptor, error) {
 	layers, err := img.Layers()
 	if err != nil {
 		return v1.Descriptor{}, fmt.Errorf("layers of the image: %w", err)
 	}
-	for _, l := range layers {
-		digest, err := l.Digest()
+	for _, layer := range layers {
+		digest, err := layer.Digest()
 		if err != nil {
 			return v1.Descriptor{}, fmt.Errorf("digest of a layer: %w", err)
 		}
-		if err := t.writeBlob(ctx, digest, l.Compressed); err != nil {
+		if err := l.writeBlob(ctx, digest, layer.Compressed); err != nil {
 			return v1.Descriptor{}, err
 		}
 	}
@@ -165,7 +165,7 @@ func (t *layoutTarget) writeImage(ctx context.Context, img v1.Image) (v1.Descrip
 	if err != nil {
 		return v1.Descriptor{}, fmt.Errorf("digest of the configuration: %w", err)
 	}
-	if err := t.writeBlob(ctx, config, opener(img.RawConfigFile)); err != nil {
+	if err := l.writeBlob(ctx, config, opener(img.RawConfigFile)); err != nil {
 		return v1.Descriptor{}, err
 	}
 	digest, err := img.Digest()
@@ -176,7 +176,7 @@ func (t *layoutTarget) writeImage(ctx context.Context, img v1.Image) (v1.Descrip
 	if err != nil {
 		return v1.Descriptor{}, fmt.Errorf("size of the manifest: %w", err)
 	}
-	if err := t.writeBlob(ctx, digest, opener(img.RawManifest)); err != nil {
+	if err := l.writeBlob(ctx, digest, opener(img.RawManifest)); err != nil {
 		return v1.Descriptor{}, err
 	}
 	platform := &v1.Platform{OS: "linux", Architecture: "amd64"}
@@ -192,8 +192,8 @@ func opener(get func() ([]byte, error)) func() (io.ReadCloser, error) {
 }
 
 // writeBlob writes what open returns under its digest, unless it is there and whole.
-func (t *layoutTarget) writeBlob(ctx context.Context, h v1.Hash, open func() (io.ReadCloser, error)) error {
-	path := t.blobPath(h)
+func (l *layoutDir) writeBlob(ctx context.Context, h v1.Hash, open func() (io.ReadCloser, error)) error {
+	path := l.blobPath(h)
 	if f, err := os.Open(path); err == nil {
 		got, err := digestOf(h.Algorithm, f)
 		f.Close()
@@ -250,7 +250,7 @@ func isTemporary(name, path string) bool {
 }
 
 // writeIndex lets tag lead to what entry describes in index.json, and to nothing else.
-func (t *layoutTarget) writeIndex(index *v1.IndexManifest, tag string, entry v1.Descriptor) error {
+func (l *layoutDir) writeIndex(index *v1.IndexManifest, tag string, entry v1.Descriptor) error {
 	entry.Annotations = map[string]string{refName: tag}
 	index.Manifests = slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool {
 		return d.Annotations[refName] == tag
@@ -259,18 +259,18 @@ func (t *layoutTarget) writeIndex(index *v1.IndexManifest, tag string, entry v1.
 	if index.MediaType == "" {
 		index.MediaType = types.OCIImageIndex
 	}
-	if err := t.writeJSON("oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"}); err != nil {
+	if err := l.writeJSON("oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"}); err != nil {
 		return err
 	}
-	return t.writeJSON(indexFile, index)
+	return l.writeJSON(indexFile, index)
 }
 
-func (t *layoutTarget) writeJSON(name string, v any) error {
+func (l *layoutDir) writeJSON(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	file, err := newFile(filepath.Join(t.dir, name))
+	file, err := newFile(filepath.Join(l.path, name))
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func TestLayoutOfOthers(t *testing.T) {
 		t.Errorf("%d blobs, want %d", after, before+4)
 	}
 	wantTags(t, target, "a", "multi")
-	got, err := target.(*layoutTarget).readIndex()
+	got, err := target.(*layoutTarget).layout.readIndex()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestLayoutKeepsOthersBlobs(t *testing.T) {
 	dir := t.TempDir()
 	target := newTestTarget(t, "oci:"+dir, nil).(*layoutTarget)
 	publish(t, target, "a", false)
-	index, err := target.readIndex()
+	index, err := target.layout.readIndex()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,10 +143,10 @@ func TestLayoutKeepsOthersBlobs(t *testing.T) {
 	index.Manifests = append(index.Manifests,
 		v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: v1.Hash{Algorithm: "sha256", Hex: sparse}, Size: 1},
 		v1.Descriptor{MediaType: "application/json", Digest: v1.Hash{Algorithm: "sha256", Hex: sparse}, Size: 1})
-	if err := target.writeJSON(indexFile, index); err != nil {
+	if err := target.layout.writeJSON(indexFile, index); err != nil {
 		t.Fatal(err)
 	}
-	file := target.blobPath(v1.Hash{Algorithm: "sha256", Hex: early})
+	file := target.layout.blobPath(v1.Hash{Algorithm: "sha256", Hex: early})
 	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestLayoutKeepsOthersBlobs(t *testing.T) {
 	if _, blobs := tree(t, dir); blobs != 4+1 {
 		t.Errorf("%d blobs, want 5", blobs)
 	}
-	if index, err = target.readIndex(); err != nil || len(index.Manifests) != 3 {
+	if index, err = target.layout.readIndex(); err != nil || len(index.Manifests) != 3 {
 		t.Errorf("index %v, %v; want 3 entries", index, err)
 	}
 }
@@ -216,10 +216,10 @@ func TestLayoutAfterKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := target.writeJournal(append(blobs, shared...)); err != nil {
+	if err := target.layout.writeJournal(append(blobs, shared...)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := target.writeImage(t.Context(), lost); err != nil {
+	if _, err := target.layout.writeImage(t.Context(), lost); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{".index.json123", "blobs/sha256/." + blobs[0].Hex + "99"} {
@@ -246,7 +246,7 @@ func TestLayoutMendsBlobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, h := range blobs {
-		if err := os.WriteFile(target.blobPath(h), []byte("damaged"), 0o600); err != nil {
+		if err := os.WriteFile(target.layout.blobPath(h), []byte("damaged"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -152,7 +152,7 @@ func NewTarget(s string, c *Client) (Target, error) {
 	case KindECR, KindECRPublic:
 		return nil, fault.Wrap(fmt.Errorf("%s does not name a repository by itself", kind), targetForms)
 	case KindLayout:
-		return &layoutTarget{dir: rest, log: c.log}, nil
+		return &layoutTarget{&layoutDir{path: rest, log: c.log}}, nil
 	}
 	repo, err := parseRepository(rest)
 	if err != nil {

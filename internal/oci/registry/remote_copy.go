@@ -60,7 +60,7 @@ func (t *remoteTarget) isComplete(context.Context, string) bool { return true }
 func (t *remoteTarget) openWriter(ctx context.Context, items []*copyItem) (copyWriter, error) {
 	scopes := []string{t.repo.Scope(transport.PushScope)}
 	for _, item := range items {
-		if from, ok := t.mountSource(item.original.From); ok {
+		if from, ok := mountSource(t, item.original.From); ok {
 			scopes = append(scopes, from.Scope(transport.PullScope))
 		}
 	}
@@ -71,11 +71,11 @@ func (t *remoteTarget) openWriter(ctx context.Context, items []*copyItem) (copyW
 	return &remoteWriter{target: t, pusher: pusher}, nil
 }
 
-// mountSource returns the repository of from, if blobs can be mounted from there instead of being sent: it is another
-// one of the same registry.
-func (t *remoteTarget) mountSource(from Target) (name.Repository, bool) {
+// mountSource returns the repository of from, if blobs can be mounted from there into to instead of being sent: it is
+// another one of the same registry.
+func mountSource(to *remoteTarget, from Target) (name.Repository, bool) {
 	source, ok := from.store().(*remoteTarget)
-	if !ok || source.repo.RegistryStr() != t.repo.RegistryStr() || source.repo.RepositoryStr() == t.repo.RepositoryStr() {
+	if !ok || source.repo.RegistryStr() != to.repo.RegistryStr() || source.repo.RepositoryStr() == to.repo.RepositoryStr() {
 		return name.Repository{}, false
 	}
 	return source.repo, true
@@ -91,7 +91,7 @@ type remoteWriter struct {
 // upload that broke in its middle is started over. Where reading the original breaks, Blob resumes it.
 func (w *remoteWriter) putBlob(ctx context.Context, b *blobCopy) error {
 	var layer v1.Layer = &streamedLayer{blob: b, ctx: ctx}
-	if from, ok := w.target.mountSource(b.from); ok {
+	if from, ok := mountSource(w.target, b.from); ok {
 		layer = &remote.MountableLayer{Layer: layer, Reference: from.Digest(b.desc.Digest.String())}
 	}
 	client := w.target.client

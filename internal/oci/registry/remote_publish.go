@@ -47,7 +47,7 @@ func (t *remoteTarget) Publish(ctx context.Context, tag string, img v1.Image, ov
 // in its middle cannot be repeated, because it is not known how much of it arrived; it is started over. What arrived
 // whole is not sent again.
 func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want Descriptor) error {
-	scopes, err := t.pushScopes(img)
+	scopes, err := pushScopes(t.repo, img)
 	if err != nil {
 		return err
 	}
@@ -69,14 +69,14 @@ func (t *remoteTarget) push(ctx context.Context, tag string, img v1.Image, want 
 
 // pushScopes returns the scopes of a token that can push img: to write here, and to read the repositories of the same
 // registry whose layers can be mounted instead of being sent.
-func (t *remoteTarget) pushScopes(img v1.Image) ([]string, error) {
-	scopes := []string{t.repo.Scope(transport.PushScope)}
+func pushScopes(repo name.Repository, img v1.Image) ([]string, error) {
+	scopes := []string{repo.Scope(transport.PushScope)}
 	layers, err := img.Layers()
 	if err != nil {
 		return nil, fmt.Errorf("layers of the image: %w", err)
 	}
 	for _, l := range layers {
-		if m, ok := l.(*remote.MountableLayer); ok && m.Reference.Context().RegistryStr() == t.repo.RegistryStr() {
+		if m, ok := l.(*remote.MountableLayer); ok && m.Reference.Context().RegistryStr() == repo.RegistryStr() {
 			scopes = append(scopes, m.Reference.Context().Scope(transport.PullScope))
 		}
 	}
