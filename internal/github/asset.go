@@ -9,9 +9,9 @@ import (
 	"net/http"
 )
 
-// OpenAsset returns the content of an asset of a published release, from its start; the caller closes it, and bounds what
-// it reads. Where an interrupted run has put the asset aside, that one is meant. If there is no such release or asset the
-// error satisfies errors.Is(err, fs.ErrNotExist).
+// OpenAsset returns the content of an asset of a published release, from its start; the caller closes it, and bounds
+// what it reads. Where an interrupted run has put the asset aside, that one is meant. If there is no such release or
+// asset the error satisfies errors.Is(err, fs.ErrNotExist).
 //
 // It blocks on the network, and on rate limits as Sync does.
 func (c *Client) OpenAsset(ctx context.Context, tag, name string) (io.ReadCloser, error) {

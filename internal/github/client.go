@@ -50,7 +50,8 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	owner, repo, ok := strings.Cut(o.Repository, "/")
 	if !ok || owner == "" || repo == "" || strings.ContainsAny(repo, "/ ") || strings.HasPrefix(repo, ".") {
-		return nil, fault.Wrap(fmt.Errorf("%q is not a repository on GitHub", o.Repository), "name it as OWNER/NAME in GITHUB_REPOSITORY")
+		return nil, fault.Wrap(fmt.Errorf("%q is not a repository on GitHub", o.Repository),
+			"name it as OWNER/NAME in GITHUB_REPOSITORY")
 	}
 	base, err := parseAPI(o.API)
 	if err != nil {
@@ -95,7 +96,8 @@ func parseAPI(address string) (*url.URL, error) {
 // repository was renamed.
 func stay(next *http.Request, earlier []*http.Request) error {
 	if from := earlier[0].URL.Host; next.URL.Host != from {
-		return fault.Wrap(fmt.Errorf("%s leads to another host, %s", from, next.URL.Host), "set GITHUB_API_URL to the address where the API is")
+		return fault.Wrap(fmt.Errorf("%s leads to another host, %s", from, next.URL.Host),
+			"set GITHUB_API_URL to the address where the API is")
 	}
 	if len(earlier) >= 10 {
 		return errors.New("redirected too often")

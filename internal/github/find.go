@@ -98,7 +98,8 @@ func (r *run) findAssets(ctx context.Context, rel *release) error {
 	return nil
 }
 
-// vanished marks as stale that what was listed is not there. Whatever else goes wrong with reading was repeated already.
+// vanished marks as stale that what was listed is not there. Whatever else goes wrong with reading was repeated
+// already.
 func vanished(err error) error {
 	if status(err) == http.StatusNotFound {
 		return stale{err}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// longestWait bounds for how long one Client waits in all because GitHub says so: the releases of several drivers share
-	// it. After that a person has to decide.
+	// longestWait bounds for how long one Client waits in all because GitHub says so: the releases of several drivers
+	// share it. After that a person has to decide.
 	longestWait = 15 * time.Minute
 	// mostWaits bounds how often one request is sent again for that.
 	mostWaits = 10

@@ -41,9 +41,9 @@ func (r *release) named(name string) asset {
 	return asset{}
 }
 
-// Names that an asset has for a moment, while it is being replaced. GitHub cannot exchange two assets, so the new one is
-// uploaded under a name of its own ("new"), the one that is there is put aside ("old"), and the new one gets its name.
-// Each name has something random in it, so that runs at the same time have names of their own.
+// Names that an asset has for a moment, while it is being replaced. GitHub cannot exchange two assets, so the new one
+// is uploaded under a name of its own ("new"), the one that is there is put aside ("old"), and the new one gets its
+// name. Each name has something random in it, so that runs at the same time have names of their own.
 const (
 	kindNew = "new"
 	kindOld = "old"
@@ -125,8 +125,8 @@ func changes(want Release, have *release) []step {
 	return list
 }
 
-// newest returns the id of the asset that was uploaded last of those that an interrupted run has left for a name and that
-// fit; 0 if there is none.
+// newest returns the id of the asset that was uploaded last of those that an interrupted run has left for a name and
+// that fit; 0 if there is none.
 func (r *release) newest(kind, name string, fits func(asset) bool) int64 {
 	var id int64
 	for _, a := range r.assets {

@@ -27,13 +27,13 @@ type run struct {
 // read.
 //
 // A new release is a draft until all its assets are there. An asset is replaced only when its successor has been
-// uploaded. Sync may be stopped at any point: nothing is lost, and the next Sync finishes, whatever was left. Several at
-// the same time do not disturb each other; if they want different things, what one of them wants is there in the end.
+// uploaded. Sync may be stopped at any point: nothing is lost, and the next Sync finishes, whatever was left. Several
+// at the same time do not disturb each other; if they want different things, what one of them wants is there in the
+// end.
 //
 // It blocks on the network, and for as long as GitHub's rate limits say, up to a quarter of an hour for all that one
-// Client does, until ctx ends.
-// With an error comes what was changed before it. Errors have advice; those of the token, its permissions and the
-// repository are *CredentialError. None holds the token.
+// Client does, until ctx ends. With an error comes what was changed before it. Errors have advice; those of the token,
+// its permissions and the repository are *CredentialError. None holds the token.
 func (c *Client) Sync(ctx context.Context, want Release) (Outcome, error) {
 	if err := want.check(); err != nil {
 		return Outcome{}, c.failure(want, err)
@@ -93,7 +93,8 @@ func (r *run) settle(ctx context.Context) error {
 		}
 		wait := time.Second << n
 		wait -= rand.N(wait/2 + 1)
-		r.client.log.Warn("looking at the release again", "tag", r.want.Tag, "reason", old.err, "wait", wait.Round(time.Millisecond))
+		r.client.log.Warn("looking at the release again", "tag", r.want.Tag, "reason", old.err, "wait",
+			wait.Round(time.Millisecond))
 		if err := r.client.pause(ctx, wait); err != nil {
 			return err
 		}

@@ -12,7 +12,8 @@ import (
 // has been faster.
 func (r *run) create(ctx context.Context) error {
 	var draft *api.RepositoryRelease
-	in := api.CreateReleaseRequest{TagName: r.want.Tag, Name: &r.want.Name, Body: api.Ptr(unfinished), Draft: api.Ptr(true)}
+	in := api.CreateReleaseRequest{TagName: r.want.Tag, Name: &r.want.Name, Body: new(unfinished),
+		Draft: new(true)}
 	err := r.call(ctx, func() (err error) {
 		draft, _, err = r.client.api.Repositories.CreateRelease(ctx, r.client.owner, r.client.repo, in)
 		return err
@@ -33,7 +34,7 @@ func (r *run) create(ctx context.Context) error {
 		latest = "true"
 	}
 	published, err := r.update(ctx, draft.ID, api.UpdateReleaseRequest{
-		Name: &r.want.Name, Body: &r.want.Body, Draft: api.Ptr(false), MakeLatest: &latest,
+		Name: &r.want.Name, Body: &r.want.Body, Draft: new(false), MakeLatest: &latest,
 	})
 	if err != nil {
 		return fmt.Errorf("publish the draft: %w", err)
@@ -42,8 +43,8 @@ func (r *run) create(ctx context.Context) error {
 	return nil
 }
 
-// place puts an asset in the place of its name. Until it has the name, what had it before is there: under that name, or,
-// between two requests, put aside.
+// place puts an asset in the place of its name. Until it has the name, what had it before is there: under that name,
+// or, between two requests, put aside.
 func (r *run) place(ctx context.Context, rel *release, s step) error {
 	uploaded, old := s.uploaded, s.old
 	if uploaded == 0 {
@@ -101,7 +102,8 @@ func (r *run) upload(ctx context.Context, url string, a Asset, name string) (int
 		stored.digest = a.Digest // not told; the next run reads it
 	}
 	if !a.is(stored) || stored.name != name {
-		return 0, stale{fmt.Errorf("upload %s: GitHub has stored %d bytes with %s as %s, not %d with %s", a.Name, stored.size, stored.digest, stored.name, a.Size, a.Digest)}
+		return 0, stale{fmt.Errorf("upload %s: GitHub has stored %d bytes with %s as %s, not %d with %s", a.Name,
+			stored.size, stored.digest, stored.name, a.Size, a.Digest)}
 	}
 	return stored.id, nil
 }
@@ -117,7 +119,8 @@ func (r *run) update(ctx context.Context, id int64, in api.UpdateReleaseRequest)
 
 func (r *run) rename(ctx context.Context, asset int64, name string) error {
 	return retry(r.call(ctx, func() error {
-		_, _, err := r.client.api.Repositories.UpdateReleaseAsset(ctx, r.client.owner, r.client.repo, asset, api.UpdateReleaseAssetRequest{Name: &name})
+		_, _, err := r.client.api.Repositories.UpdateReleaseAsset(ctx, r.client.owner, r.client.repo, asset,
+			api.UpdateReleaseAssetRequest{Name: &name})
 		return err
 	}))
 }

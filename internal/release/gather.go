@@ -26,8 +26,8 @@ type gatherer struct {
 	rule  error            // a rule that does not match for a module, which may have been compiled from another package
 }
 
-// gather returns the trees, in directories of temp, in the order of their lowest kernels. Trees that the release has stay in
-// it: images that were replaced, or are in another repository, were given away with them.
+// gather returns the trees, in directories of temp, in the order of their lowest kernels. Trees that the release has
+// stay in it: images that were replaced, or are in another repository, were given away with them.
 func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 	g := &gatherer{in: in, temp: temp, trees: map[string]*tree{}}
 	var older []Module
@@ -61,11 +61,13 @@ func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 // sorted returns the modules by kernel, each once.
 func (g *gatherer) sorted() []Module {
 	all := slices.Clone(g.in.Modules)
-	slices.SortFunc(all, func(a, b Module) int { return cmp.Or(a.Kernel.Compare(b.Kernel), cmp.Compare(a.Source, b.Source)) })
+	slices.SortFunc(all,
+		func(a, b Module) int { return cmp.Or(a.Kernel.Compare(b.Kernel), cmp.Compare(a.Source, b.Source)) })
 	return slices.Compact(all)
 }
 
-// prepare makes in dir the source as it would be compiled for a module now, and reports whether it was compiled from that.
+// prepare makes in dir the source as it would be compiled for a module now, and reports whether it was compiled from
+// that.
 func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
 	applied, err := g.in.Source.Prepare(m.Kernel, dir)
 	if _, rule := errors.AsType[*driver.RuleError](err); rule && m.Source != "" {
@@ -115,8 +117,10 @@ func (g *gatherer) recover(ctx context.Context, older []Module) error {
 		}
 	}
 	if len(gone.Kernels) > 0 {
-		return fault.Wrap(gone, fmt.Sprintf("`neuron-kmod build %s --force` compiles anew what the matrix has, and images for other kernels can be "+
-			"deleted; or use the --driver-source, the --container-dir and the version of neuron-kmod that they were made with", g.in.Source.Version))
+		return fault.Wrap(gone,
+			fmt.Sprintf("`neuron-kmod build %s --force` compiles anew what the matrix has, and images for other kernels can be "+
+				"deleted; or use the --driver-source, the --container-dir and the version of neuron-kmod that they were made with",
+				g.in.Source.Version))
 	}
 	return nil
 }
@@ -131,7 +135,8 @@ func (g *gatherer) earlier(ctx context.Context) (map[string]*tree, error) {
 		return nil, err
 	}
 	defer body.Close() // it is only read from
-	held, err := readTrees(ctx, body, modifiedSourceFolder(g.in.Source.Version), filepath.Join(g.temp, "earlier"), treeLimits)
+	held, err := readTrees(ctx, body, modifiedSourceFolder(g.in.Source.Version), filepath.Join(g.temp, "earlier"),
+		treeLimits)
 	if err != nil {
 		return nil, fmt.Errorf("read the archive that the release has: %w", err)
 	}

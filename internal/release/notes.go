@@ -17,16 +17,16 @@ const MaxNotes = 125_000
 
 // NotesInput is what the notes of a release are computed from.
 type NotesInput struct {
-	// Plan has one driver and every release that the matrix has for it: the plan of a filtered run would make the
-	// notes forget images. Builds that are published or built are listed as available, so their states have to come
-	// from the target. Digests and sizes are shown where they are known; a caller who wants the same notes after every
-	// run fills them in for all that is published. Errors of builds that are not published, and reasons of
-	// unresolved releases, are shown to everybody.
+	// Plan has one driver and every release that the matrix has for it: the plan of a filtered run would make the notes
+	// forget images. Builds that are published or built are listed as available, so their states have to come from the
+	// target. Digests and sizes are shown where they are known; a caller who wants the same notes after every run fills
+	// them in for all that is published. Errors of builds that are not published, and reasons of unresolved releases, are
+	// shown to everybody.
 	Plan *plan.Plan
 	// Repository is the images' name without a tag, as a cluster pulls them: "public.ecr.aws/me/neuron-kmod".
 	Repository string
-	// BusyBox are the versions in the available images, whose sources are attached: usually one, more where the base
-	// image has moved on between images.
+	// BusyBox are the versions in the available images, whose sources are attached: usually one, more where the base image
+	// has moved on between images.
 	BusyBox []string
 }
 
@@ -47,9 +47,9 @@ func sortByKernel(builds []plan.Build) {
 }
 
 // Notes returns the notes of a driver's release in GitHub's Markdown, at most MaxNotes long. They are a function of the
-// input alone, so that notes that differ tell that something has changed. Notes that would be too long leave out the table of
-// OpenShift releases, whose content the lists of images tell as well, and say so; 63 kernels with the table have 32 kB. It is
-// an error if they are too long even so, or if the plan is not that of one driver.
+// input alone, so that notes that differ tell that something has changed. Notes that would be too long leave out the
+// table of OpenShift releases, whose content the lists of images tell as well, and say so; 63 kernels with the table
+// have 32 kB. It is an error if they are too long even so, or if the plan is not that of one driver.
 func Notes(in NotesInput) (string, error) {
 	n, err := newNotes(in)
 	if err != nil {
@@ -96,7 +96,8 @@ func newNotes(in NotesInput) (*notes, error) {
 	}
 	repository := oneLine(n.repository)
 	var err error
-	if n.module, err = manifest.Module(manifest.ModuleInput{Place: manifest.DefaultPlace(), Repository: repository, Driver: n.driver}); err != nil {
+	if n.module, err = manifest.Module(manifest.ModuleInput{Place: manifest.DefaultPlace(), Repository: repository,
+		Driver: n.driver}); err != nil {
 		return nil, err
 	}
 	if n.deviceConfig, err = manifest.DeviceConfigPatch(repository, n.driver); err != nil {

@@ -14,20 +14,24 @@ import (
 
 func (n *notes) writeHead(b *strings.Builder, table bool) {
 	fmt.Fprintf(b, "# AWS Neuron driver %s for OpenShift\n\n", n.driver)
-	fmt.Fprintf(b, "Container images with the AWS Neuron kernel driver %s (Trainium, Inferentia), compiled for the kernels that "+
-		"OpenShift releases boot: one image for each kernel. The [Kernel Module Management operator](https://kmm.sigs.k8s.io/) "+
-		"(KMM) loads the one that fits each node.\n\n", n.driver)
+	fmt.Fprintf(b,
+		"Container images with the AWS Neuron kernel driver %s (Trainium, Inferentia), compiled for the kernels that "+
+			"OpenShift releases boot: one image for each kernel. The [Kernel Module Management operator](https://kmm.sigs.k8s.io/) "+
+			"(KMM) loads the one that fits each node.\n\n", n.driver)
 	if !table {
-		b.WriteString("> These notes are shortened, because GitHub takes no longer ones: the table of OpenShift releases is left out.\n\n")
+		b.WriteString("> These notes are shortened, because GitHub takes no longer ones: the table of OpenShift releases " +
+			"is left out.\n\n")
 	}
 }
 
 func (n *notes) writeUsage(b *strings.Builder) {
 	image := oneLine(n.repository) + ":" + n.driver.String()
-	fmt.Fprintf(b, "## Usage\nThe image for a node is %s, where KERNEL is what `uname -r` prints on the node, with `_` for every `+` and `~`. "+
+	fmt.Fprintf(b, "## Usage\nThe image for a node is %s, where KERNEL is what `uname -r` prints on the node, with `_` "+
+		"for every `+` and `~`. "+
 		"KMM puts the kernel in by itself.\n\n", code(image+"-KERNEL"))
 	fmt.Fprintf(b, "With KMM, as a Module:\n\n%s\n", fence("yaml", n.module))
-	fmt.Fprintf(b, "With the AWS Neuron operator, in its DeviceConfig; the operator appends the kernel to the image's name, and the other "+
+	fmt.Fprintf(b, "With the AWS Neuron operator, in its DeviceConfig; the operator appends the kernel to the image's "+
+		"name, and the other "+
 		"fields stay as they are:\n\n%s\n", fence("yaml", n.deviceConfig))
 }
 
@@ -130,7 +134,8 @@ func (n *notes) writeSources(b *strings.Builder) {
 	fmt.Fprintf(b, "- %s: the driver as it was compiled, with every change that was made to it. GPL-2.0. "+
 		"Copyright Amazon.com, Inc. or its affiliates. All Rights Reserved.\n", code(ModifiedSourceFile(n.driver)))
 	for _, v := range n.busyBox {
-		fmt.Fprintf(b, "- %s: BusyBox %s, the shell and the commands in the images. GPL-2.0. Copyright its many authors, whom its file AUTHORS names.\n",
+		fmt.Fprintf(b, "- %s: BusyBox %s, the shell and the commands in the images. GPL-2.0. Copyright its many authors, "+
+			"whom its file AUTHORS names.\n",
 			code(BusyBoxFile(v)), code(v))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -47,10 +48,10 @@ func (f File) Read(
 	ctx context.Context, client *registry.Client, repo name.Repository, layers []v1.Descriptor,
 ) ([]byte, error) {
 	left := f.Reach
-	for i := len(layers) - 1; i >= 0; i-- {
-		found, err := f.readLayer(ctx, client, repo, layers[i], &left)
+	for i, layer := range slices.Backward(layers) {
+		found, err := f.readLayer(ctx, client, repo, layer, &left)
 		if err != nil {
-			return nil, fmt.Errorf("layer %d of %d (%s): %w", i+1, len(layers), layers[i].Digest, err)
+			return nil, fmt.Errorf("layer %d of %d (%s): %w", i+1, len(layers), layer.Digest, err)
 		}
 		if found.data != nil {
 			return found.data, nil

@@ -44,7 +44,7 @@ func TestCheckPushRefused(t *testing.T) {
 			if tt.fault != (registrytest.Fault{}) {
 				s.Break(tt.fault)
 			}
-			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader", "secret"))
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader"))
 			err := target.CheckPush(t.Context())
 			if err == nil || status(err) != tt.status || !strings.Contains(fault.Of(err), tt.advice) ||
 				!strings.Contains(err.Error(), target.String()) {
@@ -78,7 +78,7 @@ func TestCheckPushRequests(t *testing.T) {
 			for _, fault := range tt.faults {
 				s.Break(fault)
 			}
-			if err := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")).CheckPush(t.Context()); err != nil {
+			if err := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")).CheckPush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -110,7 +110,7 @@ func TestCheckPushElsewhere(t *testing.T) {
 		}
 	}))
 	t.Cleanup(s.Close)
-	target := newTestTarget(t, strings.TrimPrefix(s.URL, "http://")+"/me/kmod", basicKeys("me", "secret"))
+	target := newTestTarget(t, strings.TrimPrefix(s.URL, "http://")+"/me/kmod", basicKeys("me"))
 	if err := target.CheckPush(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -43,9 +43,9 @@ func newTestClient(t testing.TB, kc *auth.Keychain) *Client {
 	return c
 }
 
-// basicKeys is a keychain with one account for every registry.
-func basicKeys(user, password string) *auth.Keychain {
-	return auth.NewKeychain(anywhere{&authn.Basic{Username: user, Password: password}})
+// basicKeys is a keychain with one account for every registry. Its password is "secret".
+func basicKeys(user string) *auth.Keychain {
+	return auth.NewKeychain(anywhere{&authn.Basic{Username: user, Password: "secret"}})
 }
 
 type anywhere struct{ auth authn.Authenticator }
@@ -94,19 +94,19 @@ var targets = map[string]func(t *testing.T) func() Target{
 	},
 	"registry with basic auth": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.BasicAuth("me", "secret"))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with tokens": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with short-lived tokens": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 5))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with short-lived tokens without a challenge": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 5), registrytest.NoChallenge())
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with pages": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.Paged(2))

@@ -123,13 +123,13 @@ func wantCopy(t testing.TB, target Target, tag string, img v1.Image) {
 	if err := validate.Image(got, validate.Fast); err != nil {
 		t.Errorf("%s is not whole: %v", target.Reference(tag), err)
 	}
-	for _, err := range eachBlob(t, target, got) {
+	for _, err := range eachBlob(t, got) {
 		t.Errorf("%s: %v", target.Reference(tag), err)
 	}
 }
 
 // eachBlob reads all blobs of an image.
-func eachBlob(t testing.TB, target Target, img v1.Image) (errs []error) {
+func eachBlob(t testing.TB, img v1.Image) (errs []error) {
 	t.Helper()
 	layers, err := img.Layers()
 	if err != nil {
@@ -286,8 +286,8 @@ func TestCopyThereAsksNothing(t *testing.T) {
 // Between two repositories of one registry mounts are asked for, with a token for both.
 func TestCopyMounts(t *testing.T) {
 	s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-	from := newTestTarget(t, s.Host+"/from/dtk", basicKeys("me", "secret"))
-	to := newTestTarget(t, s.Host+"/to/dtk", basicKeys("me", "secret"))
+	from := newTestTarget(t, s.Host+"/from/dtk", basicKeys("me"))
+	to := newTestTarget(t, s.Host+"/to/dtk", basicKeys("me"))
 	img := imageOf(t, randomLayer(t, 10<<10), randomLayer(t, 10<<10))
 	store(t, from, "x", img)
 	s.Forget()

@@ -213,7 +213,7 @@ func (l *layoutDir) writeBlob(ctx context.Context, h v1.Hash, open func() (io.Re
 	if err != nil {
 		return err
 	}
-	defer file.Cleanup()
+	defer func() { _ = file.Cleanup() }() // after an error; else there is nothing left to remove
 	got, err := digestOf(h.Algorithm, io.TeeReader(&cancellable{ctx: ctx, r: content}, file))
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", h, err)
@@ -274,7 +274,7 @@ func (l *layoutDir) writeJSON(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	defer file.Cleanup()
+	defer func() { _ = file.Cleanup() }() // after an error; else there is nothing left to remove
 	if _, err := file.Write(append(data, '\n')); err != nil {
 		return err
 	}

@@ -75,7 +75,8 @@ func (t *remoteTarget) openWriter(ctx context.Context, items []*copyItem) (copyW
 // another one of the same registry.
 func mountSource(to *remoteTarget, from Target) (name.Repository, bool) {
 	source, ok := from.store().(*remoteTarget)
-	if !ok || source.repo.RegistryStr() != to.repo.RegistryStr() || source.repo.RepositoryStr() == to.repo.RepositoryStr() {
+	if !ok || source.repo.RegistryStr() != to.repo.RegistryStr() ||
+		source.repo.RepositoryStr() == to.repo.RepositoryStr() {
 		return name.Repository{}, false
 	}
 	return source.repo, true

@@ -90,7 +90,7 @@ func TestPublishGivesUp(t *testing.T) {
 			if tt.fault != (registrytest.Fault{}) {
 				s.Break(tt.fault)
 			}
-			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader", "secret"))
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader"))
 			_, err := target.Publish(t.Context(), testTag, randomImage(t), false)
 			if err == nil || status(err) != tt.status || !strings.Contains(fault.Of(err), tt.advice) {
 				t.Errorf("error %v (status %d, advice %q), want status %d and %q",
@@ -216,7 +216,7 @@ func TestTagsRequests(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.New(t, tt.opts...)
-			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret"))
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me"))
 			if _, err := target.Tags(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -282,7 +282,7 @@ func TestTagsDenied(t *testing.T) {
 // Layers of a base image in the same registry are mounted, not sent.
 func TestPublishMounts(t *testing.T) {
 	s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-	keys := basicKeys("me", "secret")
+	keys := basicKeys("me")
 	client := newTestClient(t, keys)
 	base, err := NewTarget(s.Host+"/library/busybox", client)
 	if err != nil {

@@ -20,13 +20,14 @@ type File struct {
 	text    []byte // of the file when it was read; nil if there was none
 }
 
-// Open reads the catalogue at path to change it. A file that does not exist is an empty catalogue, its directory has to be
-// there. Errors are those of Load.
+// Open reads the catalogue at path to change it. A file that does not exist is an empty catalogue, its directory has to
+// be there. Errors are those of Load.
 func Open(path string) (*File, error) {
 	text, err := jsonfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := filepath.EvalSymlinks(filepath.Dir(path)); err != nil {
-			return nil, fault.Wrap(fmt.Errorf("the catalogue's folder: %w", err), "make the folder, or name another file with --catalog")
+			return nil, fault.Wrap(fmt.Errorf("the catalogue's folder: %w", err),
+				"make the folder, or name another file with --catalog")
 		}
 		return &File{Catalog: Catalog{Path: path}}, nil
 	}
@@ -62,8 +63,8 @@ func (f *File) Differs() (bool, error) {
 	return !bytes.Equal(text, f.text), err
 }
 
-// Save writes the catalogue to its file if the bytes differ, and reports whether it did. The file appears complete or not at
-// all and keeps its mode; behind a symbolic link it is the file that changes. It is an error if someone else has
+// Save writes the catalogue to its file if the bytes differ, and reports whether it did. The file appears complete or
+// not at all and keeps its mode; behind a symbolic link it is the file that changes. It is an error if someone else has
 // changed the file since Open.
 func (f *File) Save() (bool, error) {
 	if differs, err := f.Differs(); err != nil || !differs {
@@ -81,7 +82,8 @@ func (f *File) Save() (bool, error) {
 		return false, err
 	}
 	if !bytes.Equal(now, f.text) {
-		return false, fault.Wrap(fmt.Errorf("%s was changed by someone else meanwhile, and is left as it is", f.Catalog.Path), "run this again")
+		return false, fault.Wrap(fmt.Errorf("%s was changed by someone else meanwhile, and is left as it is",
+			f.Catalog.Path), "run this again")
 	}
 	path := f.Catalog.Path
 	if now != nil {

@@ -1,5 +1,5 @@
-// Package catalogsync keeps the catalogue: it brings in new OpenShift releases and compares what is recorded with what is
-// there. It changes entries in memory; reading and writing the file is its caller's.
+// Package catalogsync keeps the catalogue: it brings in new OpenShift releases and compares what is recorded with what
+// is there. It changes entries in memory; reading and writing the file is its caller's.
 //
 // It asks as few questions as it can, at most so many at once as it is told, and one release that cannot be read never
 // loses another.
@@ -73,8 +73,8 @@ func (s Scope) has(v version.OCP, arch string) bool {
 	return false
 }
 
-// each calls do for 0 to n-1, at most k.Parallel at once, and tells of the progress. It ends early, with the cause, only
-// when ctx ends.
+// each calls do for 0 to n-1, at most k.Parallel at once, and tells of the progress. It ends early, with the cause,
+// only when ctx ends.
 func (k *Syncer) each(ctx context.Context, step string, n int, do func(i int)) error {
 	if n == 0 {
 		return nil
@@ -110,8 +110,8 @@ func (k *Syncer) each(ctx context.Context, step string, n int, do func(i int)) e
 // outages is how many requests to a repository, each with its retries, may fail one after the other.
 const outages = 3
 
-// circuitBreaker remembers which repositories have refused these credentials or do not answer, so that they are not asked once for
-// each image.
+// circuitBreaker remembers which repositories have refused these credentials or do not answer, so that they are not
+// asked once for each image.
 type circuitBreaker struct {
 	mu     sync.Mutex
 	opened map[string]error // by repository

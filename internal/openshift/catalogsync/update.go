@@ -19,7 +19,7 @@ import (
 type Update struct {
 	Changes    []Change           // to the catalogue
 	Unreadable []Problem          // releases that were left out, and Driver Toolkits whose kernel is not recorded for now
-	Refused    []Problem          // Driver Toolkits whose kernel is not recorded because their registry wants other credentials
+	Refused    []Problem          // Driver Toolkits whose registry wants other credentials: no kernel is recorded
 	Vanished   []Problem          // what the catalogue has and the repository or the release has no more; it stays
 	Missing    []version.Selector // what selects, or skips, no release of the repository
 }
@@ -64,9 +64,9 @@ func problemOf(e catalog.Entry, reason string, err error) Problem {
 	return Problem{e.Version, e.Arch, e.Component, e.DTK, reason, err}
 }
 
-// Update brings c up to date with the repository: releases of the scope that c does not have are added; those it has are
-// not asked for again, unless refresh says so or one may lack its second Driver Toolkit. Where an entry has no kernel it is
-// filled in, from what is known of the same image, else out of the image. Nothing is ever taken out of c.
+// Update brings c up to date with the repository: releases of the scope that c does not have are added; those it has
+// are not asked for again, unless refresh says so or one may lack its second Driver Toolkit. Where an entry has no
+// kernel it is filled in, from what is known of the same image, else out of the image. Nothing is ever taken out of c.
 //
 // It blocks on the network until ctx ends. An error means that the repository could not be listed, or that ctx has
 // ended; then c is of no use. What could not be read otherwise is in the result.
@@ -92,7 +92,8 @@ func (k *Syncer) Update(ctx context.Context, c *catalog.Catalog, scope Scope, re
 }
 
 // ErrNoReleases says that a repository has no releases at all, so that it is not the right one.
-var ErrNoReleases = fault.Wrap(errors.New("there are no OpenShift releases here, or these credentials may not see them"),
+var ErrNoReleases = fault.Wrap(errors.New("there are no OpenShift releases here, or these credentials may "+
+	"not see them"),
 	"a repository of releases has tags such as 4.20.16-x86_64: check the name given with --from")
 
 // updater is an update under way.
@@ -108,7 +109,8 @@ type updater struct {
 func (u *updater) compare(listed []payload.Release) {
 	for _, e := range slices.SortedFunc(slices.Values(u.catalog.Entries), catalog.Entry.Compare) {
 		if u.scope.has(e.Version, e.Arch) && !slices.Contains(listed, payload.Release{Version: e.Version, Arch: e.Arch}) {
-			u.report.Vanished = append(u.report.Vanished, problemOf(e, "its release is no longer in "+u.syncer.Repository.String(), nil))
+			u.report.Vanished = append(u.report.Vanished,
+				problemOf(e, "its release is no longer in "+u.syncer.Repository.String(), nil))
 		}
 	}
 	for _, s := range u.scope.Selectors {
@@ -131,13 +133,15 @@ func (u *updater) releases(ctx context.Context, listed []payload.Release) error 
 		return !u.scope.has(r.Version, r.Arch) || known[r] && !u.refresh
 	})
 	payloads, errs := make([]*payload.Payload, len(due)), make([]error, len(due))
-	err := u.syncer.each(ctx, StepReleases, len(due), func(i int) { payloads[i], errs[i] = u.syncer.Repository.Read(ctx, due[i]) })
+	err := u.syncer.each(ctx, StepReleases, len(due),
+		func(i int) { payloads[i], errs[i] = u.syncer.Repository.Read(ctx, due[i]) })
 	if err != nil {
 		return err
 	}
 	for i, release := range due {
 		if errs[i] != nil {
-			u.report.Unreadable = append(u.report.Unreadable, problemOf(catalog.Entry{Version: release.Version, Arch: release.Arch}, "", errs[i]))
+			u.report.Unreadable = append(u.report.Unreadable,
+				problemOf(catalog.Entry{Version: release.Version, Arch: release.Arch}, "", errs[i]))
 			continue
 		}
 		u.merge(release, payloads[i])
@@ -148,10 +152,10 @@ func (u *updater) releases(ctx context.Context, listed []payload.Release) error 
 // twoToolkits is the first major version of OpenShift whose releases are expected to have two Driver Toolkits.
 const twoToolkits = 5
 
-// known tells which releases the catalogue has whole. Of a release that should have two Driver Toolkits and has one entry
-// that is not certain: whoever wrote the entry may have known of no second one. It is asked for once more, and if it has
-// no second one the entry says so from then on. It has to be the catalogue that remembers this: a nightly run in CI has
-// nothing else from the night before, and would ask for every such release again.
+// known tells which releases the catalogue has whole. Of a release that should have two Driver Toolkits and has one
+// entry that is not certain: whoever wrote the entry may have known of no second one. It is asked for once more, and if
+// it has no second one the entry says so from then on. It has to be the catalogue that remembers this: a nightly run in
+// CI has nothing else from the night before, and would ask for every such release again.
 func (u *updater) known() map[payload.Release]bool {
 	known, entries := map[payload.Release]bool{}, map[payload.Release]int{}
 	for _, e := range u.catalog.Entries {

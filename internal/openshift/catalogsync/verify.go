@@ -62,15 +62,15 @@ func (f *Finding) addError(what string, err error) {
 	f.add(state, "%s: %s", what, fault.Text(err))
 }
 
-// Verify compares the entries of the scope with what is there: each Driver Toolkit exists, is the release's and is for the
-// recorded kernel, which is the one that the release's nodes boot. There is one finding for each entry, in the order of the
-// catalogue.
+// Verify compares the entries of the scope with what is there: each Driver Toolkit exists, is the release's and is for
+// the recorded kernel, which is the one that the release's nodes boot. There is one finding for each entry, in the
+// order of the catalogue.
 //
-// What is found changes c, so that plans go by what is true. A kernel that the image is not for gives way to the image's
-// in all entries of that image; a Driver Toolkit that is not the release's gives way to the release's, with its kernel
-// if that can be read. An entry whose nodes boot another kernel than its Driver Toolkit is for is marked with that
-// kernel, and the mark is taken away where it is no longer true. A Driver Toolkit that is gone changes nothing: its kernel
-// is what it was.
+// What is found changes c, so that plans go by what is true. A kernel that the image is not for gives way to the
+// image's in all entries of that image; a Driver Toolkit that is not the release's gives way to the release's, with its
+// kernel if that can be read. An entry whose nodes boot another kernel than its Driver Toolkit is for is marked with
+// that kernel, and the mark is taken away where it is no longer true. A Driver Toolkit that is gone changes nothing:
+// its kernel is what it was.
 //
 // It blocks on the network until ctx ends, which is its only error; then c is of no use.
 func (k *Syncer) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([]Finding, error) {
@@ -137,7 +137,8 @@ type verifier struct {
 
 func (v *verifier) verify(ctx context.Context, e *catalog.Entry) Finding {
 	f := Finding{
-		Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, State: OK, Kernel: e.Kernel, Reasons: []string{},
+		Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, State: OK, Kernel: e.Kernel,
+		Reasons: []string{},
 	}
 	p := v.release(&f)
 	if f.ReleaseDTK != "" {
@@ -162,8 +163,8 @@ func (v *verifier) verify(ctx context.Context, e *catalog.Entry) Finding {
 	return f
 }
 
-// release reads what the release is made of, nil if that is not known, and finds out whether it has this Driver Toolkit. A
-// copy in another place is as good.
+// release reads what the release is made of, nil if that is not known, and finds out whether it has this Driver
+// Toolkit. A copy in another place is as good.
 func (v *verifier) release(f *Finding) *payload.Payload {
 	p, err := v.payloads[payload.Release{Version: f.Version, Arch: f.Arch}]()
 	switch {
@@ -185,8 +186,8 @@ func (v *verifier) release(f *Finding) *payload.Payload {
 	return p
 }
 
-// toolkit looks at the Driver Toolkit of the entry. What is remembered of a kernel stays true, but says nothing of whether
-// the image is still there.
+// toolkit looks at the Driver Toolkit of the entry. What is remembered of a kernel stays true, but says nothing of
+// whether the image is still there.
 func (v *verifier) toolkit(ctx context.Context, e *catalog.Entry, f *Finding) {
 	known, ok := v.syncer.Toolkits.Known(e.DTK)
 	err := v.breaker.ask(e.DTK, func() (err error) {

@@ -1,5 +1,5 @@
-// Package manifest writes the resources by which a cluster uses kmod images: Module and PreflightValidationOCP of Kernel
-// Module Management (KMM), and DeviceConfig of the AWS Neuron operator.
+// Package manifest writes the resources by which a cluster uses kmod images: Module and PreflightValidationOCP of
+// Kernel Module Management (KMM), and DeviceConfig of the AWS Neuron operator.
 //
 // It is pure. Fields and their meaning are those of https://kmm.sigs.k8s.io/documentation/deploy_kmod/,
 // https://github.com/rh-ecosystem-edge/kernel-module-management/blob/main/docs/mkdocs/documentation/preflight_validation.md
@@ -142,7 +142,8 @@ func Module(in ModuleInput) (string, error) {
 	}
 	c.Version = quoted(in.Driver.String())
 	text, err := document(m)
-	return fmt.Sprintf("# KMM loads this version on nodes with the label %s=%s only.\n%s", in.Place.OrderedLabel(), in.Driver, text), err
+	return fmt.Sprintf("# KMM loads this version on nodes with the label %s=%s only.\n%s", in.Place.OrderedLabel(),
+		in.Driver, text), err
 }
 
 // DeviceConfigInput is what a DeviceConfig is made from.
@@ -178,8 +179,9 @@ func DeviceConfig(in DeviceConfigInput) (string, error) {
 		APIVersion: deviceConfigAPI, Kind: "DeviceConfig", Metadata: in.Place.metadata(),
 		Spec: deviceConfigSpec{
 			DriversImage: quoted(in.Repository + ":" + in.Driver.String()), DriverVersion: quoted(in.Driver.String()),
-			DevicePluginImage: in.DevicePlugin, CustomSchedulerImage: in.Scheduler, SchedulerExtensionImage: in.SchedulerExtension,
-			NodeMetricsImage: in.NodeMetrics, ImageRepoSecret: in.Place.secret(), Selector: in.Place.Selector,
+			DevicePluginImage: in.DevicePlugin, CustomSchedulerImage: in.Scheduler,
+			SchedulerExtensionImage: in.SchedulerExtension,
+			NodeMetricsImage:        in.NodeMetrics, ImageRepoSecret: in.Place.secret(), Selector: in.Place.Selector,
 		},
 	})
 }
@@ -202,8 +204,8 @@ type preflight struct {
 	} `yaml:"spec"`
 }
 
-// Preflight returns a PreflightValidationOCP as YAML, which has KMM check all Modules of a cluster for a kernel before an
-// upgrade. It belongs to no namespace. toolkit is the Driver Toolkit of the OpenShift release.
+// Preflight returns a PreflightValidationOCP as YAML, which has KMM check all Modules of a cluster for a kernel before
+// an upgrade. It belongs to no namespace. toolkit is the Driver Toolkit of the OpenShift release.
 func Preflight(name string, k kernel.Version, toolkit string) (string, error) {
 	p := preflight{APIVersion: preflightAPI, Kind: "PreflightValidationOCP", Metadata: metadata{Name: name}}
 	p.Spec.KernelVersion, p.Spec.DTKImage = k.String(), toolkit

@@ -2,7 +2,8 @@ package limit
 
 import "io"
 
-// Body returns body cut off after most bytes, for a library that reads all of it: it then sees an answer that breaks off.
+// Body returns body cut off after most bytes, for a library that reads all of it: it then sees an answer that breaks
+// off.
 func Body(body io.ReadCloser, most int64) io.ReadCloser {
 	return &limitedBody{io.LimitReader(body, most), body}
 }
