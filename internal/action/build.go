@@ -135,7 +135,7 @@ func (in *planInput) build(
 		return p, err
 	}
 	if err := eng.Sweep(ctx); err != nil {
-		log.Warn("cannot remove all that an earlier run left", "error", err)
+		log.Warn("cannot remove everything that an earlier run left", "error", err)
 	}
 	if !slices.ContainsFunc(p.Builds, func(b plan.Build) bool { return b.NeedsBuild(r.Force) }) {
 		return p, nil
@@ -200,7 +200,7 @@ func created(epoch time.Time) time.Time {
 // closeWorkspace removes the run's directory.
 func closeWorkspace(env Env, ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
-		env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
+		env.Log.Warn("cannot remove the run's directory; the next run will try again", "error", err)
 	}
 }
 
@@ -264,7 +264,7 @@ func (m mirroredEngine) Acquire(ctx context.Context, dtk string, progress func(d
 	}
 	lease, err := m.CLI.Acquire(ctx, at, progress)
 	if pull, ok := errors.AsType[*engine.PullError](err); ok && at != dtk {
-		m.toolkits.session.env.Log.Warn("the mirror does not give a Driver Toolkit; taking it from where the catalogue has it",
+		m.toolkits.session.env.Log.Warn("cannot pull a Driver Toolkit from the mirror; pulling it from the repository in the catalogue",
 			"toolkit", at, "reason", pull)
 		lease, err = m.CLI.Acquire(ctx, dtk, progress)
 	}

@@ -119,14 +119,14 @@ func (r UpdateCatalogRequest) scope() (catalogsync.Scope, error) {
 func (r UpdateCatalogRequest) warn(env Env, u *catalogsync.Update) {
 	for _, m := range u.Missing {
 		if slices.Contains(r.Skip, m.String()) {
-			env.Log.Warn("--skip names a release that is not there", "release", m, "repository", r.Catalog.From)
+			env.Log.Warn("--skip names a release that does not exist", "release", m, "repository", r.Catalog.From)
 			continue
 		}
-		env.Log.Warn("there is no such release yet", "release", m, "repository", r.Catalog.From)
+		env.Log.Warn("this release does not exist yet", "release", m, "repository", r.Catalog.From)
 	}
 	if len(u.Refused) > 0 {
 		first := u.Refused[0]
-		env.Log.Warn("kernels are not recorded, because their Driver Toolkits cannot be read with these credentials",
+		env.Log.Warn("kernels are not recorded: these credentials cannot read their Driver Toolkits",
 			"toolkits", len(u.Refused), "reason", fault.Text(withQuayAdvice(cmp.Or(r.Catalog.Images, first.DTK), first.Err())))
 	}
 	for _, t := range u.Unreadable {
@@ -163,9 +163,9 @@ func (u *Updated) UnreadableCounts() []string {
 func (u *Updated) Verdict(check bool) error {
 	switch {
 	case len(u.Unreadable) > 0:
-		advice := "run it again later, when what the releases are made of can be read: at quay.io, or in the mirror that --images-from names"
+		advice := "run it again when quay.io, or the mirror that --images-from names, can be read"
 		if i := slices.IndexFunc(u.Unreadable, func(t catalogsync.Problem) bool { return t.DTK == "" }); i >= 0 {
-			advice = fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s", u.Unreadable[i].Version)
+			advice = fmt.Sprintf("run it again later; use --skip %s for a release that will never be readable", u.Unreadable[i].Version)
 		}
 		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%s could not be read", strings.Join(u.UnreadableCounts(), " and ")), advice))
 	case check && u.Drift:

@@ -107,7 +107,7 @@ func (v *Verified) Verdict() error {
 	wrong, failed := v.Count(catalogsync.Mismatch)+v.Count(catalogsync.Gone), v.Count(catalogsync.Failed)
 	switch {
 	case wrong > 0:
-		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%d of %d entries of %s were not as they should be", wrong, len(v.Entries), v.Catalog), v.advice()))
+		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%d of %d entries of %s were wrong", wrong, len(v.Entries), v.Catalog), v.advice()))
 	case failed > 0 && failed == len(v.Entries):
 		return fault.Wrap(fmt.Errorf("no entry of %s could be checked", v.Catalog), "the reasons are above; run it again later")
 	case failed > 0:
@@ -120,12 +120,12 @@ func (v *Verified) Verdict() error {
 
 // advice says what is left to do about entries that were wrong.
 func (v *Verified) advice() string {
-	const lasting = "where nodes boot another kernel, plan goes by that and warns; where a Driver Toolkit is missing, a build takes another one for the same kernel"
+	const lasting = "if nodes boot another kernel, plan uses that kernel and warns; if a Driver Toolkit is missing, build uses another one for the same kernel"
 	switch {
 	case v.Written:
-		return "what the file said wrongly is corrected in it; " + lasting
+		return "the file is corrected; " + lasting
 	case v.Corrections != (Corrections{}):
-		return "without --check the file is corrected and marked"
+		return "run without --check to correct the file"
 	}
 	return lasting
 }

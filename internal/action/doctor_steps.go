@@ -21,7 +21,7 @@ func (x *checkup) steps() []*step {
 		engine = &step{group: "tools", name: filepath.Base(x.request.Engine), run: x.checkEngine}
 		base   = &step{
 			group: "registries", name: "base image", run: x.checkBase,
-			unmet: x.needs("there is no folder to work in", func() bool { return x.workspace != nil }),
+			unmet: x.needs("there is no directory to work in", func() bool { return x.workspace != nil }),
 		}
 		mirror = &step{
 			group: "registries", name: "mirror of Driver Toolkits", run: x.checkMirror,

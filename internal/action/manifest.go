@@ -56,7 +56,7 @@ func (r ManifestRequest) open(env Env) (*session, version.Driver, error) {
 		return fail(fault.AsUsage(fault.Wrap(errors.New("a cluster has one driver"), "name its version")))
 	}
 	if strings.HasPrefix(r.Target, "oci:") {
-		return fail(fault.AsUsage(fault.Wrap(errors.New("clusters pull from a registry, not from a folder"), "name the registry with --target")))
+		return fail(fault.AsUsage(fault.Wrap(errors.New("clusters pull from a registry, not from a directory"), "name the registry with --target")))
 	}
 	m, err := matrix.Load(r.Selection.Matrix)
 	if err != nil {
@@ -145,7 +145,7 @@ func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.I
 			images = append(images, manifest.Image{Kernel: b.Kernel, Reference: in.target.String() + "@" + b.Digest})
 			continue
 		}
-		s.env.Log.Warn("there is no image for a kernel, so the Module has nothing for its nodes",
+		s.env.Log.Warn("no image for a kernel: the Module has nothing for its nodes",
 			"driver", b.Driver, "kernel", b.Kernel, "releases", b.Releases)
 	}
 	if len(images) == 0 {
@@ -189,7 +189,7 @@ func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error)
 			return "", fmt.Errorf("the kernel of OpenShift %s: %w", v, err)
 		}
 		if !e.NodeKernel.IsZero() && e.NodeKernel != e.Kernel {
-			env.Log.Warn("the nodes of the release boot another kernel than its Driver Toolkit is for, so KMM can check their images and build none",
+			env.Log.Warn("the nodes of the release boot another kernel than its Driver Toolkit is for: KMM can check their images but cannot build any",
 				"release", v, "nodes", e.NodeKernel, "toolkit", e.Kernel)
 		}
 		name := cmp.Or(r.Name, "upgrade-"+v.String())

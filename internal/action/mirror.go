@@ -42,21 +42,21 @@ func (r MirrorRequest) check() error {
 	case err != nil:
 		return fmt.Errorf("destination: %w", err)
 	case kind == registry.KindECRPublic:
-		return fault.Wrap(errors.New("ecr-public is no destination for copies"), "use ecr, REGISTRY/REPOSITORY or oci:DIR")
+		return fault.Wrap(errors.New("ecr-public is not a valid destination"), "use ecr, REGISTRY/REPOSITORY or oci:DIR")
 	case r.Create && kind != registry.KindECR:
 		return errors.New("--create-repository is for destination ecr")
 	case r.Sets && kind == registry.KindLayout:
-		return errors.New("--mirror-set is for a destination that a cluster can pull from, which a folder is not")
+		return errors.New("--mirror-set requires a destination that a cluster can pull from, which a directory is not")
 	case r.Sets && r.DryRun:
 		return errors.New("--dry-run writes nothing, so --mirror-set does not go with it")
 	case r.Kmod && r.KernelsOnly:
 		return errors.New("--kernels-only is for Driver Toolkits: there is one kmod image for each kernel anyway")
 	case r.Kmod && len(r.Minors) > 0:
-		return fault.Wrap(errors.New("--minors is for Driver Toolkits"), "which releases have kmod images is said by the matrix")
+		return fault.Wrap(errors.New("--minors is for Driver Toolkits"), "the matrix decides which releases have kmod images")
 	case r.Jobs < 1 || r.Jobs > 16:
 		return fault.Wrap(fmt.Errorf("--jobs is %d", r.Jobs), "give a number of images from 1 to 16")
 	case r.From == registry.KindECRPublic && !r.Kmod:
-		return fault.Wrap(errors.New("--from ecr-public has no Driver Toolkits"), "with --kmod its kmod images are copied")
+		return fault.Wrap(errors.New("--from ecr-public has no Driver Toolkits"), "use --kmod to copy its kmod images")
 	case r.From == r.Destination:
 		return errors.New("--from is the destination")
 	}
@@ -224,7 +224,7 @@ func (m *mirrorPlan) verdict(report *MirrorReport, copies []registry.Copy) error
 			return fault.AsIncomplete(err)
 		}
 	}
-	return fault.AsPrerequisite(fault.Wrap(fmt.Errorf("nothing can be copied: %w", copies[0].Err), fault.Of(copies[0].Err)))
+	return fault.AsPrerequisite(fault.Wrap(fmt.Errorf("cannot copy any image: %w", copies[0].Err), fault.Of(copies[0].Err)))
 }
 
 // isLayout reports whether a target is a directory.

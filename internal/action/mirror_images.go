@@ -81,7 +81,7 @@ func (m *mirrorPlan) catalogEntries() ([]catalog.Entry, error) {
 			return nil, fault.AsUsage(fault.Wrap(err,
 				"add the release to "+c.Path+", or ask for one that is in it; only images for "+m.files.Arch+" are copied"))
 		case err != nil:
-			m.session.env.Log.Warn("the matrix asks for more than the catalogue has", "missing", err)
+			m.session.env.Log.Warn("the catalogue does not have all releases of the matrix", "missing", err)
 		}
 	}
 	m.otherArch = others
@@ -102,7 +102,7 @@ func (m *mirrorPlan) onePerKernel(ctx context.Context, all []toolkit.Copy) ([]to
 		}
 		present, err := presentCopies(ctx, t, all)
 		if err != nil {
-			return nil, classifyPlan(fmt.Errorf("look at what is there: %w", err), t.String())
+			return nil, classifyPlan(fmt.Errorf("list the copies: %w", err), t.String())
 		}
 		places = append(places, present)
 	}
@@ -166,7 +166,7 @@ func (m *mirrorPlan) withKernels(ctx context.Context, all []toolkit.Copy) ([]too
 			all[i].Kernel = results[n].Kernel
 		default:
 			m.fail(MirrorImage{Tag: t.Tag, Releases: []version.OCP{t.Release}, Source: t.DTK},
-				fmt.Errorf("which kernel it is for cannot be found out: %w", results[n].Err))
+				fmt.Errorf("cannot find its kernel: %w", results[n].Err))
 		}
 	}
 	return all, nil
@@ -181,7 +181,7 @@ func (m *mirrorPlan) kernelSource() (*toolkits, error) {
 	case isLayout(m.from):
 		source.locate = func(context.Context, string) (string, error) {
 			return "", fault.Wrap(errors.New("the catalogue does not record its kernel"),
-				"record kernels in the catalogue before carrying the folder, or leave --kernels-only out")
+				"record the kernels in the catalogue before you carry the directory, or omit --kernels-only")
 		}
 	default:
 		mirror, err := toolkit.NewMirror(m.session.client, m.from.String(), mirrorTags(m.files.Catalog), m.session.env.Log)
@@ -218,7 +218,7 @@ func (m *mirrorPlan) addKmodImages(ctx context.Context) error {
 	m.session.warnOf(p)
 	for _, u := range p.Unresolved {
 		m.fail(MirrorImage{Tag: u.Release.String(), Releases: []version.OCP{u.Release}, Source: u.Toolkit},
-			fmt.Errorf("which kernel the release has cannot be found out: %s", u.Reason))
+			fmt.Errorf("cannot find the kernel of the release: %s", u.Reason))
 	}
 	for _, b := range p.Builds {
 		image := MirrorImage{Tag: b.Tag, Driver: b.Driver.String(), Kernel: b.Kernel, Releases: b.Releases, Source: b.Image}

@@ -52,7 +52,7 @@ func (q *resolver) withNearest(err error, k kernel.Version, all *plan.Plan) erro
 		return fault.Wrap(err, "the nearest are: "+strings.Join(near, ", "))
 	}
 	if have := all.Kernels(); len(have) > 0 {
-		return fault.Wrap(err, fmt.Sprintf("no kernel has a name like that; the newest that the releases of the matrix boot is %s", have[len(have)-1]))
+		return fault.Wrap(err, fmt.Sprintf("no kernel has a similar name; the newest kernel of the matrix is %s", have[len(have)-1]))
 	}
 	return err
 }

@@ -130,7 +130,7 @@ func parseNodes(data []byte) ([]Node, error) {
 	}
 	if err := json.Unmarshal(data, &list); err != nil {
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fmt.Errorf("this JSON is no list of nodes: %w", err)
+			return nil, fmt.Errorf("this JSON is not a list of nodes: %w", err)
 		}
 		return nil, fmt.Errorf("they are not JSON: %w; they begin with %q", err, data[:min(len(data), 40)])
 	}

@@ -71,13 +71,13 @@ func (in *planInput) makePlan(ctx context.Context, preflight func(ctx context.Co
 	if len(p.Builds) == 0 {
 		for _, u := range p.Unresolved {
 			if registry.IsUnauthorized(u.Err) {
-				return nil, fault.AsPrerequisite(fmt.Errorf("no Driver Toolkit can be read: %w", u.Err))
+				return nil, fault.AsPrerequisite(fmt.Errorf("cannot read any Driver Toolkit: %w", u.Err))
 			}
 		}
 	}
 	s.warnOf(p)
 	for _, u := range p.Unresolved {
-		s.env.Log.Warn("the kernel of a release cannot be found out", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
+		s.env.Log.Warn("cannot find the kernel of a release", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
 	}
 	return p, nil
 }
@@ -85,7 +85,7 @@ func (in *planInput) makePlan(ctx context.Context, preflight func(ctx context.Co
 // warnOf logs what a plan has to say to the user.
 func (s *session) warnOf(p *plan.Plan) {
 	for _, n := range p.Notes {
-		s.env.Log.Warn("not every node will find an image", "reason", n)
+		s.env.Log.Warn("some nodes will not find an image", "reason", n)
 	}
 }
 
@@ -97,7 +97,7 @@ func Complete(p *plan.Plan) error {
 	err := errors.New(p.Summary())
 	if p.Count(plan.Unbuildable) > 0 {
 		err = fault.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; to do without it, take the release that "+
-			"needs it out of the catalogue, and name it to `neuron-kmod catalog update` with --skip")
+			"needs it out of the catalogue, and give it to `neuron-kmod catalog update` with --skip")
 	}
 	return fault.AsIncomplete(err)
 }

@@ -143,7 +143,7 @@ func newReleaser(ctx context.Context, env Env, r ReleaseRequest) (*releaser, err
 // canRelease reports whether there is what a release needs, without asking GitHub.
 func (s *session) canRelease() error {
 	if strings.HasPrefix(s.access.target, "oci:") {
-		return fault.AsUsage(fault.Wrap(errors.New("a folder cannot be released: clusters pull from a registry"),
+		return fault.AsUsage(fault.Wrap(errors.New("cannot release a directory: clusters pull from a registry"),
 			"name a registry with --target, or give --no-release"))
 	}
 	if s.env.Settings.GitHub.Token.IsZero() {
@@ -164,7 +164,7 @@ func (s *session) github() (*github.Client, error) {
 // (nil) where nothing says which repository it is about; it then knows the notes and not what would change.
 func (s *session) releaseClient(dryRun bool) (*github.Client, error) {
 	if dryRun && (s.env.Settings.GitHub.Token.IsZero() || s.env.Settings.GitHub.Repository == "") {
-		s.env.Log.Warn("what would change on GitHub is not known without a repository and a token",
+		s.env.Log.Warn("without a repository and a token, the changes on GitHub are unknown",
 			"hint", "set GITHUB_REPOSITORY and GITHUB_TOKEN or GH_TOKEN")
 		return nil, nil
 	}

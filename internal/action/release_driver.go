@@ -49,7 +49,7 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 	}
 	for _, u := range p.Unresolved {
 		if mayPass(u) {
-			return result, fmt.Errorf("the kernels of some OpenShift releases cannot be found out now, and notes without them would be wrong: %w", u.Err)
+			return result, fmt.Errorf("cannot find the kernels of some OpenShift releases now, and notes without them would be wrong: %w", u.Err)
 		}
 	}
 	p, images, err := r.publishedImages(ctx, r.withFailures(p))
@@ -113,7 +113,7 @@ func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Pla
 		return nil, nil, err
 	}
 	if len(planned) != listed || len(others) != len(unplanned) {
-		return nil, nil, errors.New("images that the repository lists are not there: they are being deleted, or the registry is in trouble; run again")
+		return nil, nil, errors.New("listed images are missing: they are being deleted, or the registry is failing; run again")
 	}
 	var images []publishedImage
 	for _, b := range p.Builds {
@@ -124,7 +124,7 @@ func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Pla
 	for _, tag := range slices.Sorted(maps.Keys(others)) {
 		one := publishedImage{name: r.target.Reference(tag), info: others[tag]}
 		if one.kernel, err = kernel.Parse(one.info.labels[image.LabelKernel]); err != nil {
-			r.session.env.Log.Warn("an image does not say for which kernel it is, so it is taken for another program's", "image", one.name)
+			r.session.env.Log.Warn("an image does not name its kernel; ignoring it as another program's", "image", one.name)
 			continue
 		}
 		images = append(images, one)
@@ -153,7 +153,7 @@ func (r *releaser) sync(ctx context.Context, result DriverRelease, sources []rel
 	case r.request.DryRun:
 		log.Info("what would change on GitHub", "driver", result.Driver, "changes", result.Summary(), "url", result.URL)
 	default:
-		log.Info("the release is as it should be", "driver", result.Driver, "changes", len(result.Changes), "url", result.URL)
+		log.Info("the release is up to date", "driver", result.Driver, "changes", len(result.Changes), "url", result.URL)
 	}
 	return result, err
 }
@@ -209,8 +209,8 @@ func (r *releaser) modules(images []publishedImage) []release.Module {
 	for _, one := range images {
 		digest := one.info.labels[image.LabelSourceDigest]
 		if digest == "" {
-			r.session.env.Log.Warn("an image does not say from which source it was made; the release has the source that it would be made from now",
-				"image", one.name, "hint", "`neuron-kmod build --force` makes it anew")
+			r.session.env.Log.Warn("an image does not name its source; the release has the source that it would be built from now",
+				"image", one.name, "hint", "rebuild it with `neuron-kmod build --force`")
 		}
 		all = append(all, release.Module{Kernel: one.kernel, Source: digest})
 	}
@@ -226,7 +226,7 @@ func busyBoxVersions(ctx context.Context, images []publishedImage) ([]string, er
 		if v == "" {
 			info, err := image.CheckBase(ctx, image.Base{Name: one.name, Image: one.info.image})
 			if err != nil {
-				return nil, fmt.Errorf("find out which BusyBox is in %s: %w", one.name, registry.Classify(err))
+				return nil, fmt.Errorf("find the BusyBox version of %s: %w", one.name, registry.Classify(err))
 			}
 			v = info.BusyBox
 		}

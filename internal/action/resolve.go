@@ -244,7 +244,7 @@ func (q *resolver) withDigests(ctx context.Context, answers []Answer) ([]Answer,
 		}
 		info, found := seen[a.tag]
 		if !found {
-			a.State, a.Reason = Missing, "it is listed, and gone"
+			a.State, a.Reason = Missing, "it is listed but gone"
 			continue
 		}
 		a.Digest = info.digest
@@ -294,7 +294,7 @@ func explainAbsence(all *plan.Plan, a Answer) Answer {
 	}
 	a.State, a.Reason = NotWanted, "no OpenShift release that the matrix has for this driver boots this kernel"
 	if one := all.ForDriver(a.Driver); len(one.Unresolved) > 0 {
-		a.State, a.Reason = Unknown, fmt.Sprintf("the kernels of %s cannot be found out", format.Count(len(one.Unresolved), "release"))
+		a.State, a.Reason = Unknown, fmt.Sprintf("the kernels of %s are unknown", format.Count(len(one.Unresolved), "release"))
 	}
 	return a
 }

@@ -46,7 +46,7 @@ func open(env Env, a access) (*session, error) {
 		}
 		if _, err := os.Stat(file.Path); err != nil {
 			return nil, fault.AsPrerequisite(fault.Wrap(fmt.Errorf("registry credentials: %s: %w", file.Named, err),
-				file.Named+" has to name a file that is there"))
+				file.Named+" must name an existing file"))
 		}
 	}
 	rt, err := transport.New(transport.Options{CAFile: env.CAFile, UserAgent: "neuron-kmod/" + env.Version, Log: env.Log})

@@ -90,7 +90,7 @@ func (s *session) findMirror(ctx context.Context) (string, error) {
 
 func mirrorAdvice(err error) string {
 	if errors.Is(err, ecr.ErrNoRepository) {
-		return "DTK_ECR_REPOSITORY_NAME has to name a repository that is there; unset it to take Driver Toolkits from where the catalogue says"
+		return "DTK_ECR_REPOSITORY_NAME must name an existing repository; unset it to use the repositories in the catalogue"
 	}
 	return ""
 }
@@ -233,7 +233,7 @@ func (t *toolkits) checkPull(ctx context.Context, dtks []string) error {
 	if len(refused) == 0 || len(refused) < len(asked) {
 		return nil
 	}
-	return fault.AsPrerequisite(fmt.Errorf("see whether Driver Toolkits can be pulled: %w", refused[0]))
+	return fault.AsPrerequisite(fmt.Errorf("cannot pull Driver Toolkits: %w", refused[0]))
 }
 
 // writeLogin writes the credentials for Driver Toolkits, where they are taken from and where the catalogue has them, to a

@@ -76,7 +76,7 @@ func parseUpgrade(from, to string) (*Upgrade, error) {
 	}
 	if u.To.Compare(u.From) < 0 {
 		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--to %s is older than --from %s", u.To, u.From),
-			"OpenShift goes forward only: exchange the two"))
+			"OpenShift cannot be downgraded: swap the two"))
 	}
 	return u, nil
 }

@@ -37,7 +37,7 @@ func Verify(ctx context.Context, env Env, reference string) (*VerifyResult, erro
 	}
 	dir, err := os.MkdirTemp(env.Settings.TempDir, "neuron-kmod-verify-")
 	if err != nil {
-		return nil, fault.AsPrerequisite(fmt.Errorf("make a folder for the image: %w", err))
+		return nil, fault.AsPrerequisite(fmt.Errorf("make a directory for the image: %w", err))
 	}
 	defer os.RemoveAll(dir)
 	// Once it is here, what is wrong is the image's fault and not the registry's.

@@ -95,7 +95,7 @@ func updatedSummary(u *action.Updated) string {
 		parts = append(parts, what+" unreadable")
 	}
 	add(len(u.Vanished), "vanished")
-	add(len(u.Refused), "without a kernel for want of credentials")
+	add(len(u.Refused), "without a kernel (no credentials)")
 	text := u.Catalog + ": " + strings.Join(parts, ", ")
 	if u.Drift && !u.Written {
 		text += "; nothing was written"

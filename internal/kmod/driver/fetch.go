@@ -64,7 +64,7 @@ func (f *Fetcher) fetch(ctx context.Context, v version.Driver) (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(f.Cache, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache folder: %w", err)
+		return "", fmt.Errorf("make the cache directory: %w", err)
 	}
 	return f.cached(ctx, u, v)
 }
@@ -76,8 +76,8 @@ func packageURL(source string, v version.Driver) (*url.URL, error) {
 		return nil, errors.New("the driver source is not a URL") // err quotes it, with any password
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fault.Wrap(fmt.Errorf("the driver source %s is neither an https URL nor a folder", u.Redacted()),
-			"name a folder by its path, without file://")
+		return nil, fault.Wrap(fmt.Errorf("the driver source %s is neither an https URL nor a directory", u.Redacted()),
+			"name a directory by its path, without file://")
 	}
 	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, fmt.Errorf("the driver source at %s: a user, a query or a fragment is not supported", u.Host)

@@ -86,7 +86,7 @@ func copyTree(from, to *os.Root, lim limits) error {
 		case d.IsDir():
 			return makeDirs(to, name)
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s is not a file or a folder", name)
+			return fmt.Errorf("%s is not a file or a directory", name)
 		}
 		if left -= info.Size(); left < 0 {
 			return fmt.Errorf("there are more than %d bytes", lim.total)

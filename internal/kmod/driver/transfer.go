@@ -32,7 +32,7 @@ func (f *Fetcher) transfer(ctx context.Context, u *url.URL, v version.Driver, fi
 			return err
 		}
 		if n == maxRequests {
-			return fault.Wrap(fmt.Errorf("%w (%d times)", err, n), "try again later, or download the package by other means and name its folder as the driver source")
+			return fault.Wrap(fmt.Errorf("%w (%d times)", err, n), "try again later, or download the package by other means and name its directory as the driver source")
 		}
 		f.log().Warn("the download broke off and begins again", "url", u.String(), "reason", err)
 		if err := f.pause(ctx, wait); err != nil {

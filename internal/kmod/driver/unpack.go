@@ -102,7 +102,7 @@ func (t tree) add(e entry, body io.Reader) error {
 	case e.kind() == kindDir:
 		return makeDirs(t.root, name)
 	case e.kind() != kindFile:
-		return fmt.Errorf("RPM payload: %q is a link or a device (mode %#o), the driver's source has only files and folders",
+		return fmt.Errorf("RPM payload: %q is a link or a device (mode %#o), the driver's source has only files and directories",
 			e.name, e.mode)
 	case e.links > 1:
 		return fmt.Errorf("RPM payload: %q is a hard link, the driver's source has none", e.name)

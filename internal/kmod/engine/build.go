@@ -34,7 +34,7 @@ func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
 	}
 	temp, err := os.MkdirTemp(c.opts.TempDir, "build-")
 	if err != nil {
-		return fmt.Errorf("build image: make a folder: %w", err)
+		return fmt.Errorf("build image: make a directory: %w", err)
 	}
 	unmark, err := c.owner.markInUse()
 	if err != nil {

@@ -63,7 +63,7 @@ func (s *store) advise(err error, args string) error {
 	return fault.Wrap(err, fmt.Sprintf("make `%s %s` work first", s.program, args))
 }
 
-const notShared = "the engine does not see this machine's folder of temporary files: have podman machine or docker share it, or set TMPDIR to one that is shared"
+const notShared = "the engine does not see this machine's directory of temporary files: have podman machine or docker share it, or set TMPDIR to one that is shared"
 
 // troubles are what engines say where they are not set up well, lower case, most telling first.
 var troubles = []struct {
@@ -126,6 +126,6 @@ var troubles = []struct {
 	},
 	{
 		[]string{"read-only file system", "permission denied", "not writable"},
-		"the container engine has to be able to write where it keeps images and containers: mend the folder's owner and modes, or choose another in storage.conf (graphroot, runroot)",
+		"the container engine has to be able to write where it keeps images and containers: mend the directory's owner and modes, or choose another in storage.conf (graphroot, runroot)",
 	},
 }

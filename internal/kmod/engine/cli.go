@@ -85,7 +85,7 @@ func New(o Options) (*CLI, error) {
 		return nil, fmt.Errorf("container engine: run ID %q: want lower case letters and digits", o.RunID)
 	}
 	if o.StateDir == "" || o.TempDir == "" {
-		return nil, errors.New("container engine: it needs a folder for its state and the run's own folder")
+		return nil, errors.New("container engine: it needs a directory for its state and the run's own directory")
 	}
 	c := &CLI{opts: o, store: &store{program: o.Program, log: o.Log}, loginSlot: make(chan struct{}, 1)}
 	c.owner = &owner{dir: filepath.Join(o.StateDir, "engines"), run: o.RunID, engine: c.store.engineName()}

@@ -291,10 +291,10 @@ func testSweepAfterSIGKILL(t *testing.T, program string) {
 	must(t, c.Sweep(t.Context()))
 	wantNoneOf(t, program, killed)
 	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the killed run's folder: %v", err)
+		t.Errorf("the killed run's directory: %v", err)
 	}
 	if _, err := os.Stat(w.Path()); err != nil {
-		t.Errorf("the live run's folder: %v", err)
+		t.Errorf("the live run's directory: %v", err)
 	}
 	select {
 	case err := <-live:

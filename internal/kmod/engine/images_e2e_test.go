@@ -123,7 +123,7 @@ func testAcquire(t *testing.T, program string) {
 		t.Errorf("what was there before is there: %v, %v", there, err)
 	}
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -253,7 +253,7 @@ RUN echo more >> /file
 	}
 	wantNoneOf(t, "podman", c.opts.RunID)
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -296,7 +296,7 @@ func TestE2EBuildInterrupted(t *testing.T) {
 	}
 	wantNoneOf(t, "podman", c.opts.RunID)
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -368,7 +368,7 @@ func TestE2ESweepKilledBuild(t *testing.T) {
 	must(t, c.Sweep(t.Context()))
 	wantNoneOf(t, "podman", killed)
 	if _, err := os.Stat(filepath.Join(root, "temp", "neuron-kmod-"+killed)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the killed run's folder: %v", err)
+		t.Errorf("the killed run's directory: %v", err)
 	}
 }
 

@@ -149,7 +149,7 @@ func (s *store) engineName() string { return filepath.Base(s.program) }
 func (c *CLI) markers() (string, error) {
 	dir := filepath.Join(c.opts.StateDir, "images")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make the folder of image markers: %w", err)
+		return "", fmt.Errorf("make the directory of image markers: %w", err)
 	}
 	return dir, nil
 }

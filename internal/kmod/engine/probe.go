@@ -31,7 +31,7 @@ const (
 func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
 	temp, err := os.MkdirTemp(c.opts.TempDir, "probe-")
 	if err != nil {
-		return fmt.Errorf("try a container: make a folder: %w", err)
+		return fmt.Errorf("try a container: make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	unmark, err := c.owner.markInUse()
@@ -64,7 +64,7 @@ func (c *CLI) probe(ctx context.Context, temp, image string, base v1.Image) erro
 	}
 	output := filepath.Join(temp, "output")
 	if err := os.Mkdir(output, 0o700); err != nil {
-		return fmt.Errorf("make a folder: %w", err)
+		return fmt.Errorf("make a directory: %w", err)
 	}
 	err := c.Run(ctx, Job{Name: "probe", Image: image, Script: probeScript, Output: output})
 	if exit, ok := errors.AsType[*ExitError](err); ok {

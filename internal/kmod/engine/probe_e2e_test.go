@@ -31,7 +31,7 @@ func wantProbe(t *testing.T, program string, ctx context.Context, base v1.Image)
 	}
 	wantNoneOf(t, program, c.opts.RunID)
 	if left, err := os.ReadDir(w.Path()); len(left) != 0 || err != nil {
-		t.Errorf("left in the run's folder: %v, %v", left, err)
+		t.Errorf("left in the run's directory: %v, %v", left, err)
 	}
 	return err
 }

@@ -90,7 +90,7 @@ func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done,
 	defer cancel()
 	temp, err := os.MkdirTemp(c.opts.TempDir, "pull-")
 	if err != nil {
-		return fmt.Errorf("make a folder for layers: %w", err)
+		return fmt.Errorf("make a directory for layers: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	certs, err := c.certDir(temp)

@@ -158,7 +158,7 @@ func (c *CLI) runArgs(job Job, name, script string) []string {
 func (c *CLI) writeScript(text string) (dir string, err error) {
 	dir, err = os.MkdirTemp(c.opts.TempDir, "script-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder for the script: %w", err)
+		return "", fmt.Errorf("make a directory for the script: %w", err)
 	}
 	// Whoever the container runs as has to be able to read it, and only that.
 	err = errors.Join(
@@ -224,17 +224,17 @@ func (j Job) validate() error {
 // colon ends the path.
 func checkFolder(path string) error {
 	if !filepath.IsAbs(path) {
-		return fmt.Errorf("folder %q: not an absolute path", path)
+		return fmt.Errorf("directory %q: not an absolute path", path)
 	}
 	if strings.ContainsAny(path, ":\n") {
-		return fmt.Errorf("folder %q: container engines cannot mount a path with a colon or a line break", path)
+		return fmt.Errorf("directory %q: container engines cannot mount a path with a colon or a line break", path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s: not a folder", path)
+		return fmt.Errorf("%s: not a directory", path)
 	}
 	return nil
 }

@@ -78,10 +78,10 @@ func (c *contextDir) index(p string, d fs.DirEntry, left *int64) error {
 		}
 		if leaves(p, n.link) && !isHostLink(p, n.link) {
 			return fault.Wrap(fmt.Errorf("link %s leads out of it, to %s", p, n.link),
-				"make the link relative and let it end inside the folder, or put a copy in its place")
+				"make the link relative and let it end inside the directory, or put a copy in its place")
 		}
 	default:
-		return fmt.Errorf("%s is neither a file, a folder nor a link", p)
+		return fmt.Errorf("%s is neither a file, a directory nor a link", p)
 	}
 	return c.tree.put(p, n)
 }

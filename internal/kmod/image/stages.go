@@ -87,7 +87,7 @@ func declare(in instruction, given, global map[string]string) error {
 	for _, w := range words {
 		name, text, hasDefault := strings.Cut(w, "=")
 		if name == "" || strings.ContainsAny(name, "$\"'") {
-			return in.errorf("%q is no variable name", name)
+			return in.errorf("%q is not a variable name", name)
 		}
 		if v, ok := given[name]; ok {
 			if err := checkValue(v); err != nil {

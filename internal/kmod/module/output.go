@@ -76,7 +76,7 @@ func checkTree(root *os.Root, k kernel.Version) error {
 		case d.Type() == fs.ModeSymlink && path.Base(name) == hostLink:
 			return checkHostLink(root, name, k)
 		case !d.Type().IsRegular():
-			return fmt.Errorf("%q is no plain file", name)
+			return fmt.Errorf("%q is not a regular file", name)
 		}
 		info, err := d.Info()
 		if err != nil {

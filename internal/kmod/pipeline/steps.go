@@ -60,7 +60,7 @@ func (s *schedule) compileModule(ctx context.Context, b plan.Build, toolkit stri
 		return nil, err
 	}
 	if err := os.Mkdir(output, 0o755); err != nil {
-		return nil, fmt.Errorf("make the output folder: %w", err)
+		return nil, fmt.Errorf("make the output directory: %w", err)
 	}
 	log, logPath, err := s.openLog(b.Tag)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *schedule) compileModule(ctx context.Context, b plan.Build, toolkit stri
 // log of an earlier run.
 func (s *schedule) openLog(tag string) (*os.File, string, error) {
 	if err := os.MkdirAll(s.run.Options.LogDir, 0o755); err != nil {
-		return nil, "", fmt.Errorf("make the folder for compile logs: %w", err)
+		return nil, "", fmt.Errorf("make the directory for compile logs: %w", err)
 	}
 	path := filepath.Join(s.run.Options.LogDir, tag+".log")
 	f, err := os.Create(path)
