@@ -200,7 +200,7 @@ func TestFetchCancelled(t *testing.T) {
 	repo := newRepository(t, packRPM(t, "2.24.7.0", "gzip", sourceFiles()))
 	ctx, cancel := context.WithCancel(t.Context())
 	repo.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
-		io.WriteString(w, "the beginning") // the client hangs up
+		_, _ = io.WriteString(w, "the beginning") // the client hangs up
 		cancel()
 		<-r.Context().Done()
 		return true

@@ -24,10 +24,10 @@ const (
 	probeScript = "echo ran > /output/" + probeFile + "\n"
 )
 
-// Probe shows that jobs work here: it lends base, which has to have /bin/sh, to the engine, runs a script in it as
-// Run runs every job, and looks for the file that the script writes. Nothing of it is left when it returns, also
-// after an error or when ctx ends. It takes seconds, and three minutes at most. Its error says what the engine said,
-// and has advice.
+// Probe shows that jobs work here: it lends base, which has to have /bin/sh, to the engine, runs a script in it as Run
+// runs every job, and looks for the file that the script writes. Nothing of it is left when it returns, also after an
+// error or when ctx ends. It takes seconds, and three minutes at most. Its error says what the engine said, and has
+// advice.
 func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
 	temp, err := os.MkdirTemp(c.opts.TempDir, "probe-")
 	if err != nil {

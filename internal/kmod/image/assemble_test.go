@@ -135,9 +135,9 @@ func TestNeedsEngine(t *testing.T) {
 // R8.1: what cannot be known of a Containerfile is refused with its line, before anything is pulled.
 func TestBadContainerfile(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"no FROM":            {"ARG A", "Containerfile: has no FROM"},
-		"empty":              {"", "Containerfile: has no FROM"},
-		"comments only":      {"# x\n\n", "Containerfile: has no FROM"},
+		"no FROM":            {"ARG A", "the Containerfile has no FROM"},
+		"empty":              {"", "the Containerfile has no FROM"},
+		"comments only":      {"# x\n\n", "the Containerfile has no FROM"},
 		"LABEL before FROM":  {"LABEL a=b\nFROM a", "Containerfile:1: LABEL: only ARG may stand before FROM"},
 		"FROM of nothing":    {"ARG B\nFROM $B", "Containerfile:2: FROM: $B comes out empty"},
 		"FROM with too much": {"FROM a b", "Containerfile:1: FROM: wants IMAGE"},
