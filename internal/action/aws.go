@@ -23,8 +23,8 @@ type caller struct {
 	err error
 }
 
-// identity returns who the program is to AWS. The first call blocks on the network; its answer is kept, also where that is
-// an error.
+// identity returns who the program is to AWS. The first call blocks on the network; its answer is kept, also where
+// that is an error.
 func (c *caller) identity(ctx context.Context) (*identity.Identity, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,8 +46,8 @@ func (c *caller) known() (*identity.Identity, error) {
 	return c.id, c.err
 }
 
-// optionalLookup bounds the search for AWS credentials that a run can do without, such as those for the base image: the
-// last place that the SDK looks at is the metadata of an EC2 machine, whose address leads nowhere on others.
+// optionalLookup bounds the search for AWS credentials that a run can do without, such as those for the base image:
+// the last place that the SDK looks at is the metadata of an EC2 machine, whose address leads nowhere on others.
 const optionalLookup = 5 * time.Second
 
 // needsAWS reports whether a run asks AWS for something that it cannot do without.

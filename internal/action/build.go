@@ -40,7 +40,8 @@ type BuildRequest struct {
 	Create        bool // create the repository in ECR if it is missing
 	Mutable       bool // let the tags of a new repository be overwritten
 	Release       bool // the caller releases what was built
-	// MustBeReleasable: what was built will be released, now or by a job that comes after this one, so it has to be possible.
+	// MustBeReleasable: what was built will be released, now or by a job that comes after this one, so it has to be
+	// possible.
 	MustBeReleasable bool
 	// KernelDone, if set, is told when the last build on a kernel has come to its end, from several goroutines.
 	KernelDone func(KernelResult)
@@ -78,8 +79,8 @@ type BuildResult struct {
 	input *planInput // for a release after it
 }
 
-// Build builds and publishes what is missing. That something failed is in the result's plan, not in the error. A result
-// beside an error is as far as the run came. It blocks for minutes.
+// Build builds and publishes what is missing. That something failed is in the result's plan, not in the error. A
+// result beside an error is as far as the run came. It blocks for minutes.
 func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err := r.check(); err != nil {
 		return nil, fault.AsUsage(err)
@@ -119,8 +120,8 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	return &BuildResult{Plan: p, input: in}, err
 }
 
-// build removes what a killed run has left and carries the plan out. Where nothing needs a build and nothing was left it
-// starts nothing.
+// build removes what a killed run has left and carries the plan out. Where nothing needs a build and nothing was left
+// it starts nothing.
 func (in *planInput) build(
 	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func(ctx context.Context) error,
 ) (*plan.Plan, error) {

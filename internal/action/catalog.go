@@ -47,8 +47,8 @@ func (r CatalogRequest) minors() ([]version.Selector, error) {
 	return minors, nil
 }
 
-// matrixSelectors returns the minors of the matrix, and pre-releases that it names. The file may be missing where it is
-// optional.
+// matrixSelectors returns the minors of the matrix, and pre-releases that it names. The file may be missing where it
+// is optional.
 func (r CatalogRequest) matrixSelectors(optional bool) ([]version.Selector, error) {
 	m, err := matrix.Load(r.Matrix)
 	if errors.Is(err, fs.ErrNotExist) && optional {
@@ -91,8 +91,8 @@ func saveCatalog(c *catalog.File) (bool, error) {
 	return wrote, err
 }
 
-// syncer makes the way to the releases. Kernels are remembered as those of plans are. The caller closes the steps, which
-// show how far the syncer is, when it has done its work.
+// syncer makes the way to the releases. Kernels are remembered as those of plans are. The caller closes the steps,
+// which show how far the syncer is, when it has done its work.
 func (r CatalogRequest) syncer(s *session) (*catalogsync.Syncer, *steps, error) {
 	repository, err := payload.NewRepository(s.client, r.From)
 	if err != nil {

@@ -158,8 +158,8 @@ func (u *Updated) UnreadableCounts() []string {
 	return parts
 }
 
-// Verdict returns the error that says what is wrong, of the kind fault.Incomplete; with check, that the file is not up to
-// date is wrong.
+// Verdict returns the error that says what is wrong, of the kind fault.Incomplete; with check, that the file is not
+// up to date is wrong.
 func (u *Updated) Verdict(check bool) error {
 	switch {
 	case len(u.Unreadable) > 0:

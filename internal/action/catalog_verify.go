@@ -28,8 +28,8 @@ type Corrections struct {
 	Toolkits int // gave way to those of the releases
 }
 
-// VerifyCatalog compares the catalogue with the Driver Toolkits and the nodes' kernels, and corrects the file. What differs
-// is in the result, and in its Verdict. It blocks on the network.
+// VerifyCatalog compares the catalogue with the Driver Toolkits and the nodes' kernels, and corrects the file. What
+// differs is in the result, and in its Verdict. It blocks on the network.
 func VerifyCatalog(ctx context.Context, env Env, r CatalogRequest) (*Verified, error) {
 	selectors, err := r.minors()
 	if err != nil {

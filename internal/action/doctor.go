@@ -47,8 +47,8 @@ type DoctorRequest struct {
 	Environment   error // what is wrong with the environment, nil if nothing is
 }
 
-// Doctor makes the checks that a build makes before it downloads anything, all of them, and changes nothing. A check that
-// fails hides no other: what depends on it says so. It blocks on the network, a few minutes at most.
+// Doctor makes the checks that a build makes before it downloads anything, all of them, and changes nothing. A check
+// that fails hides no other: what depends on it says so. It blocks on the network, a few minutes at most.
 func Doctor(ctx context.Context, env Env, r DoctorRequest) (doctor.Report, error) {
 	x := &checkup{env: env, request: r}
 	info, _ := debug.ReadBuildInfo() // nil without
@@ -74,8 +74,8 @@ func Doctor(ctx context.Context, env Env, r DoctorRequest) (doctor.Report, error
 	return report, nil
 }
 
-// checkup is one run of Doctor: what some checks find for others. Each of its fields is written by one check, and read only
-// by checks that come after that one.
+// checkup is one run of Doctor: what some checks find for others. Each of its fields is written by one check, and
+// read only by checks that come after that one.
 type checkup struct {
 	env     Env
 	request DoctorRequest
@@ -141,7 +141,8 @@ func (x *checkup) checkFiles(ctx context.Context) []doctor.Check {
 	return checks
 }
 
-// checkReleases makes the plan as far as the two files decide it. Where they have no release in common, a build ends there.
+// checkReleases makes the plan as far as the two files decide it. Where they have no release in common, a build ends
+// there.
 func checkReleases(ctx context.Context, in plan.Input) doctor.Check {
 	c := doctor.Check{Group: "files", Name: "releases", State: doctor.OK}
 	in.Target = vacantTarget{}
@@ -185,8 +186,8 @@ func newestToolkit(in plan.Input) string {
 	return last.DTK
 }
 
-// open makes what the checks work with. Nothing is asked of any registry where the environment is wrong: it may be the
-// proxy, or whose credentials to take.
+// open makes what the checks work with. Nothing is asked of any registry where the environment is wrong: it may be
+// the proxy, or whose credentials to take.
 func (x *checkup) open(ctx context.Context) []doctor.Check {
 	if x.request.Environment != nil {
 		x.closed = "the environment is wrong"
@@ -204,7 +205,8 @@ func (x *checkup) open(ctx context.Context) []doctor.Check {
 	return checks
 }
 
-// runAll makes the checks, each as soon as those before it are over, and returns what became of each in the order of steps.
+// runAll makes the checks, each as soon as those before it are over, and returns what became of each in the order of
+// steps.
 func (x *checkup) runAll(ctx context.Context, steps []*step) []outcome {
 	results := make([]outcome, len(steps))
 	over := map[*step]bool{}

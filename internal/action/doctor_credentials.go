@@ -26,8 +26,8 @@ func (x *checkup) lacksAWS(err error) bool {
 	return reason != nil && errors.Is(err, reason)
 }
 
-// checkAWS says who the program is to AWS. It asks for nothing: the other checks have asked, if a build would. That there is
-// no identity is a failure where one of them could not be made for it.
+// checkAWS says who the program is to AWS. It asks for nothing: the other checks have asked, if a build would. That
+// there is no identity is a failure where one of them could not be made for it.
 func (x *checkup) checkAWS(results []outcome) doctor.Check {
 	c := doctor.Check{Group: "credentials", Name: "AWS identity"}
 	if x.session == nil {

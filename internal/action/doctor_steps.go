@@ -203,8 +203,8 @@ func (x *checkup) checkToolkit(ctx context.Context, c doctor.Check) (doctor.Chec
 	return c, nil
 }
 
-// checkToolkitLogin looks for the login for a Driver Toolkit, where it is taken from. A build in GitHub Actions does not
-// begin without one for quay.io.
+// checkToolkitLogin looks for the login for a Driver Toolkit, where it is taken from. A build in GitHub Actions does
+// not begin without one for quay.io.
 func (x *checkup) checkToolkitLogin(ctx context.Context, c doctor.Check) (doctor.Check, error) {
 	if err := x.session.checkQuay(ctx, x.files); err != nil {
 		return c, err

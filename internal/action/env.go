@@ -1,6 +1,6 @@
-// Package action holds the use cases of the program: plan, build, release and the others, each a function of a request that
-// returns a result. It knows neither command lines nor output: package cli makes requests of flags, package report renders
-// results. Only action opens ways to the outside.
+// Package action holds the use cases of the program: plan, build, release and the others, each a function of a
+// request that returns a result. It knows neither command lines nor output: package cli makes requests of flags,
+// package report renders results. Only action opens ways to the outside.
 package action
 
 import (
@@ -16,8 +16,8 @@ const (
 	platform = "linux/amd64"
 )
 
-// parallelReads is how many Driver Toolkits or images are read at the same time: enough to hide the latency, few enough to
-// be a polite guest at quay.io.
+// parallelReads is how many Driver Toolkits or images are read at the same time: enough to hide the latency, few
+// enough to be a polite guest at quay.io.
 const parallelReads = 8
 
 // quayHost is where Driver Toolkits are from.

@@ -22,8 +22,8 @@ type ImagesRequest struct {
 	All           bool // also images that no release needs; not with a limited selection
 }
 
-// Images returns what is published for a selection, and what is missing, with reasons that may be shown to everybody. It
-// blocks on the network.
+// Images returns what is published for a selection, and what is missing, with reasons that may be shown to everybody.
+// It blocks on the network.
 func Images(ctx context.Context, env Env, r ImagesRequest) (*inventory.Inventory, error) {
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror, readOnly: true})
 	if err != nil {

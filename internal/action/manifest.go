@@ -126,7 +126,8 @@ func repositoryName(ctx context.Context, s *session) (string, error) {
 	return target.String(), nil
 }
 
-// literalImages are the images that are published. Kernels without one are told in the log: their nodes would get no module.
+// literalImages are the images that are published. Kernels without one are told in the log: their nodes would get no
+// module.
 func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.Image, error) {
 	in, err := s.planInput(ctx, sel, use{})
 	if err != nil {
@@ -162,8 +163,8 @@ type PreflightRequest struct {
 	Name    string // of the resource, "" for upgrade-RELEASE
 }
 
-// Preflight returns the YAML of a PreflightValidationOCP for each kernel that a release boots: OpenShift 5 has two. It may
-// block on the network.
+// Preflight returns the YAML of a PreflightValidationOCP for each kernel that a release boots: OpenShift 5 has two.
+// It may block on the network.
 func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error) {
 	v, err := version.ParseOCP(r.Release)
 	if err != nil {
@@ -205,7 +206,8 @@ func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error)
 	return strings.Join(documents, "---\n"), nil
 }
 
-// bootedKernel is the kernel that nodes boot: what an entry of the catalogue records, else what its Driver Toolkit says.
+// bootedKernel is the kernel that nodes boot: what an entry of the catalogue records, else what its Driver Toolkit
+// says.
 func bootedKernel(ctx context.Context, env Env, c *catalog.Catalog, e catalog.Entry) (kernel.Version, error) {
 	if k := cmp.Or(e.NodeKernel, e.Kernel); !k.IsZero() {
 		return k, nil

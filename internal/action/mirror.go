@@ -77,8 +77,9 @@ type mirrorPlan struct {
 	otherArch int           // entries of the catalogue that were left out
 }
 
-// Mirror brings a mirror up to date. A result beside an error says what became of the images all the same; the error is of
-// the kind fault.Prerequisite where nothing but credentials stands in the way of all of them. It blocks for minutes.
+// Mirror brings a mirror up to date. A result beside an error says what became of the images all the same; the error
+// is of the kind fault.Prerequisite where nothing but credentials stands in the way of all of them. It blocks for
+// minutes.
 func Mirror(ctx context.Context, env Env, r MirrorRequest) (*MirrorResult, error) {
 	if err := r.check(); err != nil {
 		return nil, fault.AsUsage(err)
@@ -174,8 +175,8 @@ func (m *mirrorPlan) run(ctx context.Context) (*MirrorResult, error) {
 	return result, err
 }
 
-// copyImages makes the copies, and returns how many bytes had to be sent. Copies beside an error are what has become of them
-// all the same; nil if it did not come to that.
+// copyImages makes the copies, and returns how many bytes had to be sent. Copies beside an error are what has become
+// of them all the same; nil if it did not come to that.
 func (m *mirrorPlan) copyImages(ctx context.Context) ([]registry.Copy, int64, error) {
 	log := m.session.env.Log
 	bars := m.session.env.Progress()

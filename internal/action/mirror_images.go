@@ -19,8 +19,8 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// addToolkits adds the Driver Toolkits of the wanted releases, each to be taken by the digest that the catalogue has from
-// m.from, or if that is nil from where the catalogue says.
+// addToolkits adds the Driver Toolkits of the wanted releases, each to be taken by the digest that the catalogue has
+// from m.from, or if that is nil from where the catalogue says.
 func (m *mirrorPlan) addToolkits(ctx context.Context) error {
 	entries, err := m.catalogEntries()
 	if err != nil {
@@ -88,8 +88,8 @@ func (m *mirrorPlan) catalogEntries() ([]catalog.Entry, error) {
 	return entries, nil
 }
 
-// onePerKernel leaves one Driver Toolkit for each kernel, rather one that the destination has, or the place that it is
-// filled from: a directory may have been filled when another release was the newest one of the kernel.
+// onePerKernel leaves one Driver Toolkit for each kernel, rather one that the destination has, or the place that it
+// is filled from: a directory may have been filled when another release was the newest one of the kernel.
 func (m *mirrorPlan) onePerKernel(ctx context.Context, all []toolkit.Copy) ([]toolkit.Copy, error) {
 	all, err := m.withKernels(ctx, all)
 	if err != nil {
@@ -134,8 +134,8 @@ func presentCopies(ctx context.Context, t registry.Target, all []toolkit.Copy) (
 	return present, group.Wait()
 }
 
-// withKernels fills in the kernels that the catalogue does not record: they are read from where the images are. One that
-// cannot be found out is a failure of its release.
+// withKernels fills in the kernels that the catalogue does not record: they are read from where the images are. One
+// that cannot be found out is a failure of its release.
 func (m *mirrorPlan) withKernels(ctx context.Context, all []toolkit.Copy) ([]toolkit.Copy, error) {
 	all = slices.Clone(all)
 	var unknown []string
@@ -172,8 +172,8 @@ func (m *mirrorPlan) withKernels(ctx context.Context, all []toolkit.Copy) ([]too
 	return all, nil
 }
 
-// kernelSource is where the kernels of Driver Toolkits are read: in m.from, or where the catalogue says. Out of a directory
-// they cannot be.
+// kernelSource is where the kernels of Driver Toolkits are read: in m.from, or where the catalogue says. Out of a
+// directory they cannot be.
 func (m *mirrorPlan) kernelSource() (*toolkits, error) {
 	source := &toolkits{session: m.session, locate: func(_ context.Context, dtk string) (string, error) { return dtk, nil }}
 	switch {

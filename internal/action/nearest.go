@@ -13,8 +13,8 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// unclearArgument is the error for an argument that is neither a release nor a kernel. What was meant may be in the catalogue: a
-// release of a minor, or a name that is nearly the same. Nothing is asked of the network.
+// unclearArgument is the error for an argument that is neither a release nor a kernel. What was meant may be in the
+// catalogue: a release of a minor, or a name that is nearly the same. Nothing is asked of the network.
 func unclearArgument(catalogPath, arg string) error {
 	c, err := catalog.Load(catalogPath)
 	if err != nil {
@@ -57,8 +57,8 @@ func (q *resolver) withNearest(err error, k kernel.Version, all *plan.Plan) erro
 	return err
 }
 
-// kernelNames are the kernels that the matrix's releases boot, and those of the drivers' images, under the names that tags give
-// them where no release has the kernel.
+// kernelNames are the kernels that the matrix's releases boot, and those of the drivers' images, under the names that
+// tags give them where no release has the kernel.
 func (q *resolver) kernelNames(all *plan.Plan) []string {
 	var names, tagged []string
 	for _, k := range all.Kernels() {
@@ -75,8 +75,8 @@ func (q *resolver) kernelNames(all *plan.Plan) []string {
 	return names
 }
 
-// nearest are the names that differ least from what was typed, at most three: a typo is what changes less than a quarter of
-// it, and a name that needs twice as many changes as the best is not what was meant.
+// nearest are the names that differ least from what was typed, at most three: a typo is what changes less than a
+// quarter of it, and a name that needs twice as many changes as the best is not what was meant.
 func nearest(typed string, names []string) []string {
 	const most = 100 // no kernel and no release is as long
 	if len(typed) > most {

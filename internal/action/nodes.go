@@ -31,9 +31,9 @@ type Node struct {
 // maxNodes bounds what is read: a node with all its images is some 50 kB.
 const maxNodes = 256 << 20
 
-// ResolveNodes answers for the nodes of a cluster, which it reads from in as `kubectl get nodes -o json` prints them. The
-// nodes come with the error that says how many lack an image, of the kind fault.Incomplete. It blocks on in and on the
-// network.
+// ResolveNodes answers for the nodes of a cluster, which it reads from in as `kubectl get nodes -o json` prints them.
+// The nodes come with the error that says how many lack an image, of the kind fault.Incomplete. It blocks on in and
+// on the network.
 func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) ([]Node, error) {
 	data, err := readAll(ctx, in, maxNodes+1)
 	if err != nil {
@@ -71,8 +71,8 @@ func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) 
 // NodesUsage is how nodes are given.
 const NodesUsage = "oc get nodes -o json | neuron-kmod resolve -"
 
-// readAll reads in to its end, at most so many bytes. Whoever writes there may be slow, or hang: a signal does not wait for
-// it. The goroutine then stays with its read until the process ends.
+// readAll reads in to its end, at most so many bytes. Whoever writes there may be slow, or hang: a signal does not
+// wait for it. The goroutine then stays with its read until the process ends.
 func readAll(ctx context.Context, in io.Reader, most int64) ([]byte, error) {
 	var data []byte
 	done := make(chan error, 1)
@@ -89,8 +89,9 @@ func readAll(ctx context.Context, in io.Reader, most int64) ([]byte, error) {
 	}
 }
 
-// nodeShortage is the error for nodes that lack an image of a driver which the matrix has for them, or of every driver. Which
-// driver a cluster has is told by --driver; without it each has to be there, as for a release and a kernel.
+// nodeShortage is the error for nodes that lack an image of a driver which the matrix has for them, or of every
+// driver. Which driver a cluster has is told by --driver; without it each has to be there, as for a release and a
+// kernel.
 func nodeShortage(nodes []Node, driver string) error {
 	n := 0
 	for _, one := range nodes {
@@ -108,8 +109,8 @@ func nodeShortage(nodes []Node, driver string) error {
 	return fault.AsIncomplete(fmt.Errorf("%s without an image", format.Count(n, "node")))
 }
 
-// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know it
-// leaves aside.
+// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know
+// it leaves aside.
 func parseNodes(data []byte) ([]Node, error) {
 	type object struct {
 		Kind     string

@@ -60,7 +60,8 @@ func (s *session) planInput(ctx context.Context, sel Selection, u use) (*planInp
 	return &planInput{session: s, files: files, target: target, toolkits: source}, nil
 }
 
-// makePlan makes the plan. preflight, if not nil, is made sure of before the first Driver Toolkit is read out of a registry.
+// makePlan makes the plan. preflight, if not nil, is made sure of before the first Driver Toolkit is read out of a
+// registry.
 func (in *planInput) makePlan(ctx context.Context, preflight func(ctx context.Context) error) (*plan.Plan, error) {
 	s, files := in.session, in.files
 	files.Target, files.Resolve = in.target, in.toolkits.resolver(preflight)

@@ -28,8 +28,8 @@ type imageReader interface {
 	Reference(tag string) string
 }
 
-// statImages reads what images of the target say of themselves, by tag. It costs two small requests for each. A tag that
-// has gone in the meantime is left out.
+// statImages reads what images of the target say of themselves, by tag. It costs two small requests for each. A tag
+// that has gone in the meantime is left out.
 func statImages(ctx context.Context, target imageReader, tags []string) (map[string]imageInfo, error) {
 	var mu sync.Mutex
 	all := map[string]imageInfo{}
@@ -84,8 +84,8 @@ func readInfo(img v1.Image) (imageInfo, error) {
 	return imageInfo{image: img, digest: sum.String(), size: size, created: cfg.Created.Time, labels: cfg.Config.Labels}, nil
 }
 
-// statPlan looks at the images of a plan that are published. It returns the plan with their digests, sizes and times, and
-// all that was seen, by tag. A build whose image has gone in the meantime becomes a missing one.
+// statPlan looks at the images of a plan that are published. It returns the plan with their digests, sizes and times,
+// and all that was seen, by tag. A build whose image has gone in the meantime becomes a missing one.
 func statPlan(ctx context.Context, target imageReader, p *plan.Plan) (*plan.Plan, map[string]imageInfo, error) {
 	var tags []string
 	for _, b := range p.Builds {

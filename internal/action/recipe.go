@@ -23,8 +23,8 @@ type imageFiles struct {
 	base          string // the image that the Containerfile's FROM names
 }
 
-// readImageFiles reads the files in dir, or the built-in ones for "". What is wrong with them is found before anything is
-// pulled.
+// readImageFiles reads the files in dir, or the built-in ones for "". What is wrong with them is found before
+// anything is pulled.
 func readImageFiles(dir, baseImage string) (imageFiles, error) {
 	var files fs.FS = container.Files
 	fail := func(err error) (imageFiles, error) {
@@ -75,8 +75,8 @@ func (s *session) recipe(ctx context.Context, ws *workspace.Workspace, files ima
 	}, nil
 }
 
-// baseImage gets the image that the Containerfile's FROM names into the run's directory, checks that it has what KMM runs
-// in it, and warns where its BusyBox is not the version that R5.2 names.
+// baseImage gets the image that the Containerfile's FROM names into the run's directory, checks that it has what KMM
+// runs in it, and warns where its BusyBox is not the version that R5.2 names.
 func (s *session) baseImage(ctx context.Context, ws *workspace.Workspace, reference string) (image.Base, image.BaseInfo, error) {
 	fail := func(err error) (image.Base, image.BaseInfo, error) {
 		return image.Base{}, image.BaseInfo{}, fmt.Errorf("get the base image: %w", err)

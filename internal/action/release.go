@@ -29,8 +29,8 @@ type ReleaseRequest struct {
 	ContainerDir  string // directory with build-module.sh; "" for the built-in one
 	DriverSource  string
 	DryRun        bool // change nothing; say what would change
-	// After is the build of the same run that has published to the target: its way to the outside is used, and its failures
-	// are told. nil if there was none.
+	// After is the build of the same run that has published to the target: its way to the outside is used, and its
+	// failures are told. nil if there was none.
 	After *BuildResult
 }
 
@@ -64,8 +64,8 @@ func (r DriverRelease) Summary() string {
 	return "unchanged"
 }
 
-// Verdict returns nil if all went well, the one reason why all have failed, or else the error that says that some did or that
-// images are missing. With onlyFailures what is missing is somebody else's to tell.
+// Verdict returns nil if all went well, the one reason why all have failed, or else the error that says that some did
+// or that images are missing. With onlyFailures what is missing is somebody else's to tell.
 func (r *ReleaseResult) Verdict(onlyFailures bool) error {
 	if len(r.Failed) > 0 && len(r.Failed) == len(r.Releases) {
 		return r.Failed[0]
@@ -83,8 +83,8 @@ func (r *ReleaseResult) Verdict(onlyFailures bool) error {
 	return nil
 }
 
-// Release makes the GitHub release of each driver say what is published and carry the sources. A driver that fails does not
-// stop the others. It blocks on the network.
+// Release makes the GitHub release of each driver say what is published and carry the sources. A driver that fails
+// does not stop the others. It blocks on the network.
 func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, error) {
 	rel, err := newReleaser(ctx, env, r)
 	if err != nil {
@@ -160,8 +160,8 @@ func (s *session) github() (*github.Client, error) {
 	return c, fault.AsUsage(err)
 }
 
-// releaseClient returns the client that all releases of a run share, with what they may wait in all. A dry run does without
-// (nil) where nothing says which repository it is about; it then knows the notes and not what would change.
+// releaseClient returns the client that all releases of a run share, with what they may wait in all. A dry run does
+// without (nil) where nothing says which repository it is about; it then knows the notes and not what would change.
 func (s *session) releaseClient(dryRun bool) (*github.Client, error) {
 	if dryRun && (s.env.Settings.GitHub.Token.IsZero() || s.env.Settings.GitHub.Repository == "") {
 		s.env.Log.Warn("what would change on GitHub is not known without a repository and a token",
@@ -171,8 +171,8 @@ func (s *session) releaseClient(dryRun bool) (*github.Client, error) {
 	return s.github()
 }
 
-// fullPlan makes the plan of the drivers that are released, for all their OpenShift releases, with reasons that may be
-// public. It finds the newest driver of the whole matrix.
+// fullPlan makes the plan of the drivers that are released, for all their OpenShift releases, with reasons that may
+// be public. It finds the newest driver of the whole matrix.
 func (r *releaser) fullPlan(ctx context.Context) (*plan.Plan, error) {
 	in, err := Selection{Matrix: r.request.Matrix, Catalog: r.request.Catalog, Driver: r.request.Driver}.input()
 	if err != nil {
@@ -197,11 +197,12 @@ func (r *releaser) fullPlan(ctx context.Context) (*plan.Plan, error) {
 	return p.WithReasons(publicReason), nil
 }
 
-// unreadable is the public reason for a Driver Toolkit that could be readable the next time. The log has the error, which
-// names hosts and files of this machine.
+// unreadable is the public reason for a Driver Toolkit that could be readable the next time. The log has the error,
+// which names hosts and files of this machine.
 const unreadable = "its Driver Toolkit could not be read"
 
-// publicReason is the reason for an unresolved release that may be public: errors name hosts and files of this machine.
+// publicReason is the reason for an unresolved release that may be public: errors name hosts and files of this
+// machine.
 func publicReason(u plan.Unresolved) string {
 	switch {
 	case mayPass(u):
@@ -214,8 +215,8 @@ func publicReason(u plan.Unresolved) string {
 	return u.Reason
 }
 
-// mayPass reports whether the kernel of an unresolved release could be read the next time: notes without such a release
-// would forget what is published.
+// mayPass reports whether the kernel of an unresolved release could be read the next time: notes without such a
+// release would forget what is published.
 func mayPass(u plan.Unresolved) bool {
 	return u.Err != nil && !errors.As(u.Err, new(*plan.ArchError)) && !registry.Is404(u.Err) && !errors.Is(u.Err, toolkit.ErrAbsent)
 }

@@ -100,8 +100,8 @@ func (r *releaser) withFailures(p *plan.Plan) *plan.Plan {
 }
 
 // publishedImages reads what the published images of a driver say of themselves: those of the plan, which it returns
-// completed, and those for kernels that are no longer asked for, whose sources are still owed. They are in the order of
-// their tags.
+// completed, and those for kernels that are no longer asked for, whose sources are still owed. They are in the order
+// of their tags.
 func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Plan, []publishedImage, error) {
 	listed, unplanned := p.Count(plan.Published)+p.Count(plan.Built), p.UnplannedTags(p.Drivers[0])
 	p, planned, err := statPlan(ctx, r.target, p)
@@ -158,8 +158,8 @@ func (r *releaser) sync(ctx context.Context, result DriverRelease, sources []rel
 	return result, err
 }
 
-// sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that of
-// their BusyBox.
+// sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that
+// of their BusyBox.
 func (r *releaser) sources(ctx context.Context, v version.Driver, images []publishedImage, busyBox []string) ([]release.Archive, error) {
 	modified, err := r.modifiedSource(ctx, v, images)
 	if err != nil {
@@ -217,8 +217,8 @@ func (r *releaser) modules(images []publishedImage) []release.Module {
 	return all
 }
 
-// busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an image of
-// other tools, the one that the binary says. The licence asks for the source whatever the labels are.
+// busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an
+// image of other tools, the one that the binary says. The licence asks for the source whatever the labels are.
 func busyBoxVersions(ctx context.Context, images []publishedImage) ([]string, error) {
 	versions := map[string]bool{}
 	for _, one := range images {

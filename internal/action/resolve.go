@@ -51,8 +51,8 @@ type Answer struct {
 // lacking reports whether the image is not there, or may not be.
 func (a Answer) lacking() bool { return a.State == Missing || a.State == Unknown }
 
-// ResolveArgument answers for an OpenShift release or for a kernel as uname -r prints it. The answers come with the error
-// that says what is missing, of the kind fault.Incomplete. It blocks on the network.
+// ResolveArgument answers for an OpenShift release or for a kernel as uname -r prints it. The answers come with the
+// error that says what is missing, of the kind fault.Incomplete. It blocks on the network.
 func ResolveArgument(ctx context.Context, env Env, r ResolveRequest, argument string) (*Resolution, error) {
 	// Tags of release images have the architecture behind the release.
 	if v, err := version.ParseOCP(strings.TrimSuffix(argument, "-"+arch)); err == nil {
@@ -134,8 +134,8 @@ type resolver struct {
 	tags   map[string]bool
 }
 
-// openResolver reads the files and lists what is published. Releases that the catalogue does not have are an error before
-// anything is asked of the network.
+// openResolver reads the files and lists what is published. Releases that the catalogue does not have are an error
+// before anything is asked of the network.
 func openResolver(ctx context.Context, env Env, r ResolveRequest, releases ...version.OCP) (*resolver, error) {
 	files, err := Selection{Matrix: r.Matrix, Catalog: r.Catalog, Driver: r.Driver}.input()
 	if err != nil {
@@ -255,9 +255,9 @@ func (q *resolver) withDigests(ctx context.Context, answers []Answer) ([]Answer,
 	return answers, nil
 }
 
-// kernels answers for each driver and each of the kernels. The tags of the target decide; only for what is not there the
-// plan of the whole matrix, all, tells why (nil if it was not needed). orphans are kernels that no release of the matrix
-// boots and that have no image.
+// kernels answers for each driver and each of the kernels. The tags of the target decide; only for what is not there
+// the plan of the whole matrix, all, tells why (nil if it was not needed). orphans are kernels that no release of the
+// matrix boots and that have no image.
 func (q *resolver) kernels(ctx context.Context, kernels []kernel.Version) (answers []Answer, orphans []kernel.Version, all *plan.Plan, err error) {
 	for _, k := range kernels {
 		found := false

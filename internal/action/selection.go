@@ -48,7 +48,8 @@ func (s Selection) input() (plan.Input, error) {
 	return in, nil
 }
 
-// classifyPlan marks the errors of a plan for a target that are the user's: a directory that cannot be a target is one, too.
+// classifyPlan marks the errors of a plan for a target that are the user's: a directory that cannot be a target is
+// one, too.
 func classifyPlan(err error, target string) error {
 	var nothing *catalog.NotFoundError
 	var noKernel *plan.KernelError

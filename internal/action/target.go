@@ -97,7 +97,8 @@ func (s *session) canLogIn(ctx context.Context, repository string) error {
 	return err
 }
 
-// checkPush reports whether images can be pushed, with the command that creates a repository where that is what is missing.
+// checkPush reports whether images can be pushed, with the command that creates a repository where that is what is
+// missing.
 func checkPush(ctx context.Context, t registry.Target) error {
 	err := t.CheckPush(ctx)
 	path, public := strings.CutPrefix(t.String(), ecr.PublicHost+"/")

@@ -29,8 +29,8 @@ type toolkits struct {
 	name    string          // of the mirror, "" for none
 }
 
-// toolkits finds the mirror: the one that a flag names, or else the one in ECR. A mirror that nobody has named is used if
-// it is there.
+// toolkits finds the mirror: the one that a flag names, or else the one in ECR. A mirror that nobody has named is
+// used if it is there.
 func (s *session) toolkits(ctx context.Context, c *catalog.Catalog) (*toolkits, error) {
 	t := &toolkits{session: s, locate: func(_ context.Context, dtk string) (string, error) { return dtk, nil }}
 	uri, err := s.findMirror(ctx)
@@ -113,8 +113,8 @@ func (s *session) reader(locate locator) *toolkit.Reader {
 	}
 }
 
-// resolver reads the kernels of Driver Toolkits out of their registry, or out of the cache of earlier runs. before, if not
-// nil, is called once, before the first one is read out of a registry; its error ends the plan.
+// resolver reads the kernels of Driver Toolkits out of their registry, or out of the cache of earlier runs. before,
+// if not nil, is called once, before the first one is read out of a registry; its error ends the plan.
 func (t *toolkits) resolver(before func(ctx context.Context) error) plan.Resolver {
 	reader := t.session.reader(t.locate)
 	return func(ctx context.Context, dtks []string) ([]plan.Resolved, error) {
@@ -162,8 +162,8 @@ func (s *session) checkQuay(ctx context.Context, in plan.Input) error {
 	return nil
 }
 
-// preferMirrored returns the plan with the Driver Toolkits that the mirror has before the others of the same kernel: it may
-// hold one for each kernel only.
+// preferMirrored returns the plan with the Driver Toolkits that the mirror has before the others of the same kernel:
+// it may hold one for each kernel only.
 func (t *toolkits) preferMirrored(ctx context.Context, p *plan.Plan, force bool) (*plan.Plan, error) {
 	if t.mirror == nil {
 		return p, nil
@@ -189,8 +189,8 @@ func (t *toolkits) preferMirrored(ctx context.Context, p *plan.Plan, force bool)
 	}), nil
 }
 
-// reachable lists the Driver Toolkits that the builds to make may be tried with: those behind one that the mirror has are
-// not.
+// reachable lists the Driver Toolkits that the builds to make may be tried with: those behind one that the mirror has
+// are not.
 func (t *toolkits) reachable(ctx context.Context, p *plan.Plan, force bool) ([]string, error) {
 	var dtks []string
 	for _, b := range p.Builds {
@@ -211,8 +211,8 @@ func (t *toolkits) reachable(ctx context.Context, p *plan.Plan, force bool) ([]s
 	return dtks, nil
 }
 
-// checkPull asks for one Driver Toolkit in each repository that some will be pulled from. It is an error only where none of
-// them lets these credentials in.
+// checkPull asks for one Driver Toolkit in each repository that some will be pulled from. It is an error only where
+// none of them lets these credentials in.
 func (t *toolkits) checkPull(ctx context.Context, dtks []string) error {
 	var refused []error
 	asked := map[string]bool{}
@@ -236,8 +236,8 @@ func (t *toolkits) checkPull(ctx context.Context, dtks []string) error {
 	return fault.AsPrerequisite(fmt.Errorf("see whether Driver Toolkits can be pulled: %w", refused[0]))
 }
 
-// writeLogin writes the credentials for Driver Toolkits, where they are taken from and where the catalogue has them, to a
-// file for the engine.
+// writeLogin writes the credentials for Driver Toolkits, where they are taken from and where the catalogue has them,
+// to a file for the engine.
 func (t *toolkits) writeLogin(ctx context.Context, path string, dtks []string) error {
 	refs := slices.Clone(dtks)
 	for _, dtk := range dtks {

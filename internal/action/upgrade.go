@@ -31,8 +31,8 @@ type Upgrade struct {
 	To      version.OCP     `json:"to"`
 }
 
-// ResolveUpgrade answers whether a cluster can be upgraded from one OpenShift release to another. The answer comes with the
-// error that says why not, of the kind fault.Incomplete. It blocks on the network.
+// ResolveUpgrade answers whether a cluster can be upgraded from one OpenShift release to another. The answer comes
+// with the error that says why not, of the kind fault.Incomplete. It blocks on the network.
 func ResolveUpgrade(ctx context.Context, env Env, r ResolveRequest, from, to string) (*Upgrade, error) {
 	u, err := parseUpgrade(from, to)
 	if err != nil {
@@ -81,8 +81,8 @@ func parseUpgrade(from, to string) (*Upgrade, error) {
 	return u, nil
 }
 
-// problem says why a cluster with the driver cannot be upgraded to a release. A driver that the matrix has for neither
-// release is no cluster's matter.
+// problem says why a cluster with the driver cannot be upgraded to a release. A driver that the matrix has for
+// neither release is no cluster's matter.
 func (d DriverUpgrade) problem(to version.OCP) string {
 	lacking := 0
 	for _, a := range d.To {

@@ -24,8 +24,8 @@ func KernelSummary(states []plan.State) string {
 	return strings.Join(parts, ", ")
 }
 
-// BuildOutputs returns the tags that were built, and those that failed or were not come to, for later steps of a workflow.
-// Neither is nil.
+// BuildOutputs returns the tags that were built, and those that failed or were not come to, for later steps of a
+// workflow. Neither is nil.
 func BuildOutputs(p *plan.Plan) (built, failed []string) {
 	built, failed = []string{}, []string{}
 	for _, b := range p.Builds {

@@ -35,8 +35,8 @@ func Images(w io.Writer, format string, v *inventory.Inventory, made time.Time) 
 	return ImagesTable(w, v)
 }
 
-// ImagesTable writes the inventory for people: where the images are, a line for each, then the reason of each gap, then
-// one line that sums it up.
+// ImagesTable writes the inventory for people: where the images are, a line for each, then the reason of each gap,
+// then one line that sums it up.
 func ImagesTable(w io.Writer, v *inventory.Inventory) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", v.Repository)
@@ -91,8 +91,8 @@ func ImagesJSON(w io.Writer, v *inventory.Inventory) error {
 	return JSON(w, "the images", out)
 }
 
-// ImagesCSV writes a header and a line for each image, in the form of RFC 4180: releases are separated by spaces, sizes in
-// bytes, times in RFC 3339, what is not known is empty.
+// ImagesCSV writes a header and a line for each image, in the form of RFC 4180: releases are separated by spaces,
+// sizes in bytes, times in RFC 3339, what is not known is empty.
 func ImagesCSV(w io.Writer, v *inventory.Inventory) error {
 	c := csv.NewWriter(w)
 	c.UseCRLF = true
@@ -144,8 +144,8 @@ func inert(s string) string {
 	return s
 }
 
-// ImagesHTML writes the page. It is written at once, so that a page that cannot be made leaves nothing behind. made is when
-// it was made, which the page tells.
+// ImagesHTML writes the page. It is written at once, so that a page that cannot be made leaves nothing behind. made
+// is when it was made, which the page tells.
 func ImagesHTML(w io.Writer, v *inventory.Inventory, made time.Time) error {
 	in := page.Input{Inventory: v, Made: made.UTC()}
 	if !strings.HasPrefix(v.Repository, "oci:") { // from a directory no cluster can pull

@@ -22,8 +22,8 @@ type job struct {
 	Drivers string `json:"drivers"` // those that are due on them, separated by commas
 }
 
-// JobMatrix writes the builds that are due as one line of JSON, {"include":[...]}, for the matrix of a job in
-// GitHub Actions: an entry for each kernel, or for several where GitHub would not take as many. Nothing due is an empty
+// JobMatrix writes the builds that are due as one line of JSON, {"include":[...]}, for the matrix of a job in GitHub
+// Actions: an entry for each kernel, or for several where GitHub would not take as many. Nothing due is an empty
 // list, which GitHub refuses as a matrix: the job needs a condition. It returns how many entries there are.
 func JobMatrix(w io.Writer, p *plan.Plan, force bool) (int, error) {
 	jobs := jobsOf(p, force)

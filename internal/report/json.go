@@ -1,5 +1,5 @@
-// Package report renders what the use cases return: JSON, tables, CSV, Markdown, a job matrix and the page. It decides
-// nothing and asks nobody.
+// Package report renders what the use cases return: JSON, tables, CSV, Markdown, a job matrix and the page. It
+// decides nothing and asks nobody.
 package report
 
 import (

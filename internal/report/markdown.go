@@ -9,8 +9,8 @@ import (
 	"neuron-kmod/internal/platform/format"
 )
 
-// PlanMarkdown returns the plan as GitHub shows it in the summary of a step. link returns the address of an image for people,
-// "" if there is none.
+// PlanMarkdown returns the plan as GitHub shows it in the summary of a step. link returns the address of an image for
+// people, "" if there is none.
 func PlanMarkdown(p *plan.Plan, link func(image string) string) string {
 	var sb strings.Builder
 	fmt.Fprintf(&sb, "### neuron-kmod: %s\n", cell(p.Summary()))

@@ -11,9 +11,8 @@ import (
 	"neuron-kmod/internal/platform/format"
 )
 
-// PlanTable writes the plan for people: one line a build, then what could
-// not be resolved, then one line that sums it up. Times and sizes appear only
-// where a run has filled them in.
+// PlanTable writes the plan for people: one line a build, then what could not be resolved, then one line that sums it
+// up. Times and sizes appear only where a run has filled them in.
 func PlanTable(w io.Writer, p *plan.Plan) error {
 	if len(p.Builds) > 0 {
 		if err := writeBuilds(w, p); err != nil {

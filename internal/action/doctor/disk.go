@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Driver Toolkit is at most about 2 GB as it is sent, and takes up to three times that in the engine's store while it
-// arrives. Two of them are there at once: one in use, one arriving.
+// A Driver Toolkit is at most about 2 GB as it is sent, and takes up to three times that in the engine's store while
+// it arrives. Two of them are there at once: one in use, one arriving.
 const (
 	storedToolkit  = 6 << 30
 	arrivingLayers = 2 << 30

@@ -15,8 +15,8 @@ var replaced = []struct{ tool, library, module string }{
 	{"gh", "Go's net/http", ""},
 }
 
-// Replaced returns a check for each tool that need not be installed. info is the program's own; nil leaves versions out.
-// look is false where tools are not looked at: on a GitHub Actions runner they are installed (R1.2).
+// Replaced returns a check for each tool that need not be installed. info is the program's own; nil leaves versions
+// out. look is false where tools are not looked at: on a GitHub Actions runner they are installed (R1.2).
 func Replaced(info *debug.BuildInfo, look bool) []Check {
 	var checks []Check
 	for _, r := range replaced {

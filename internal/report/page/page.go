@@ -1,8 +1,8 @@
-// Package page shows an inventory of images as one HTML file: OpenShift releases by drivers, with a search and with what
-// a cluster needs to copy. The file loads nothing, so it works from a disk, a web server or GitHub Pages alike.
+// Package page shows an inventory of images as one HTML file: OpenShift releases by drivers, with a search and with
+// what a cluster needs to copy. The file loads nothing, so it works from a disk, a web server or GitHub Pages alike.
 //
-// It is a function of its input. What the input says is text to the page, never markup or script: html/template escapes
-// it, the script puts it into the document as text, and the page's own policy runs no other script.
+// It is a function of its input. What the input says is text to the page, never markup or script: html/template
+// escapes it, the script puts it into the document as text, and the page's own policy runs no other script.
 package page
 
 import (
@@ -22,7 +22,8 @@ import (
 type Input struct {
 	Inventory *inventory.Inventory
 	Made      time.Time // when it was made, which the page tells
-	// DeviceConfig and Module return the YAML with which a cluster uses the images of a driver. nil leaves the button out.
+	// DeviceConfig and Module return the YAML with which a cluster uses the images of a driver. nil leaves the button
+	// out.
 	DeviceConfig, Module func(version.Driver) (string, error)
 }
 
