@@ -67,7 +67,9 @@ func (a access) needsAWS(settings config.Settings) bool {
 
 func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) {
 	aws := s.env.Settings.AWS
-	o := identity.Options{Region: aws.Region, CAFile: s.env.CAFile, Profile: aws.Profile, Secret: s.env.Mask, Log: s.env.Log}
+	o := identity.Options{
+		Region: aws.Region, CAFile: s.env.CAFile, Profile: aws.Profile, Secret: s.env.Mask, Log: s.env.Log,
+	}
 	if s.access.target != registry.KindECR && s.access.origin != registry.KindECR && !aws.MirrorNamed {
 		o.Fallback = ecr.PublicRegion // nothing of ours is in a region
 	}
@@ -80,10 +82,10 @@ func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) 
 		defer cancel()
 	}
 	id, err := identity.Load(ctx, o)
-	if err != nil && errors.Is(context.Cause(ctx), identity.ErrNone) {
-		return nil, &identity.CredentialError{Err: identity.ErrNone}
-	}
 	if err != nil {
+		if errors.Is(context.Cause(ctx), identity.ErrNone) {
+			err = &identity.CredentialError{Err: identity.ErrNone}
+		}
 		return nil, err
 	}
 	s.env.Log.Debug("AWS identity", "arn", id.ARN, "region", id.Region, "from", id.Source, "until", id.Expires)

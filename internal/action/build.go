@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
@@ -55,9 +54,9 @@ type KernelResult struct {
 
 // check finds what does not go together before anything is read.
 func (r BuildRequest) check() error {
-	engine := filepath.Base(r.Engine)
+	engine, builders := filepath.Base(r.Engine), []pipeline.Builder{pipeline.Auto, pipeline.Native, pipeline.ByEngine}
 	switch {
-	case r.Builder != string(pipeline.Auto) && r.Builder != string(pipeline.Native) && r.Builder != string(pipeline.ByEngine):
+	case !slices.Contains(builders, pipeline.Builder(r.Builder)):
 		return fault.Wrap(fmt.Errorf("--builder is %q", r.Builder), "use auto, native or engine")
 	case r.Create && r.Target != registry.KindECR:
 		return errors.New("--create-repository is for target ecr")
@@ -90,8 +89,9 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 		return nil, err
 	}
 	if r.Builder == string(pipeline.Native) && !image.IsBuiltIn(files.containerfile) {
-		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one", r.ContainerDir),
-			"leave --builder out: the engine builds what is not built in"))
+		err := fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one",
+			r.ContainerDir)
+		return nil, fault.AsUsage(fault.Wrap(err, "leave --builder out: the engine builds what is not built in"))
 	}
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
 	if err != nil {
@@ -106,7 +106,7 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	preflight := once(func(ctx context.Context) error {
+	preflight := sync.OnceValue(func() error {
 		return errors.Join(checkPush(ctx, in.target), s.checkEngine(ctx, r.Engine))
 	})
 	p, err := in.makePlan(ctx, preflight)
@@ -123,7 +123,7 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 // build removes what a killed run has left and carries the plan out. Where nothing needs a build and nothing was left
 // it starts nothing.
 func (in *planInput) build(
-	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func(ctx context.Context) error,
+	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func() error,
 ) (*plan.Plan, error) {
 	s, settings, log := in.session, in.session.env.Settings, in.session.env.Log
 	ws, err := workspace.Open(ctx, settings.CacheDir, settings.TempDir, log)
@@ -141,7 +141,7 @@ func (in *planInput) build(
 	if !slices.ContainsFunc(p.Builds, func(b plan.Build) bool { return b.NeedsBuild(r.Force) }) {
 		return p, nil
 	}
-	if err := preflight(ctx); err != nil {
+	if err := preflight(); err != nil {
 		return p, err
 	}
 	reachable, err := in.toolkits.reachable(ctx, p, r.Force)
@@ -162,12 +162,16 @@ func (in *planInput) build(
 		}
 		log.Warn(fault.Text(err))
 	}
+	created := settings.Created // SOURCE_DATE_EPOCH
+	if created.IsZero() {
+		created = time.Now().UTC().Truncate(time.Second)
+	}
 	bars := s.env.Progress()
 	defer bars.Close()
 	run := &pipeline.Run{
 		Options: pipeline.Options{
 			Builder: pipeline.Builder(r.Builder), Jobs: r.Jobs, Timeout: r.Timeout, Force: r.Force, FailFast: r.FailFast,
-			Created: created(settings.Created), SourceURL: settings.SourceURL, LogDir: filepath.Join(settings.CacheDir, "logs"),
+			Created: created, SourceURL: settings.SourceURL, LogDir: filepath.Join(settings.CacheDir, "logs"),
 		},
 		Engine: mirroredEngine{CLI: eng, toolkits: in.toolkits}, Target: in.target, Workspace: ws, Recipe: recipe,
 		Fetcher: s.fetcher(r.DriverSource), Log: log, Progress: bars,
@@ -176,26 +180,6 @@ func (in *planInput) build(
 		run.KernelDone = func(k kernel.Version, states []plan.State) { r.KernelDone(KernelResult{Kernel: k, States: states}) }
 	}
 	return run.Do(ctx, p)
-}
-
-// once returns f for several callers: the first call decides for all.
-func once(f func(ctx context.Context) error) func(ctx context.Context) error {
-	var (
-		only sync.Once
-		err  error
-	)
-	return func(ctx context.Context) error {
-		only.Do(func() { err = f(ctx) })
-		return err
-	}
-}
-
-// created is the time of images: that of SOURCE_DATE_EPOCH, else now.
-func created(epoch time.Time) time.Time {
-	if epoch.IsZero() {
-		return time.Now().UTC().Truncate(time.Second)
-	}
-	return epoch
 }
 
 // closeWorkspace removes the run's directory.
@@ -229,7 +213,9 @@ func (s *session) checkEngine(ctx context.Context, program string) error {
 }
 
 // engine makes the engine, with the credentials for the plan's toolkits in a file of the run. It starts nothing.
-func (in *planInput) engine(ctx context.Context, r BuildRequest, p *plan.Plan, ws *workspace.Workspace) (*engine.CLI, error) {
+func (in *planInput) engine(
+	ctx context.Context, r BuildRequest, p *plan.Plan, ws *workspace.Workspace,
+) (*engine.CLI, error) {
 	dir, err := ws.Mkdir("engine")
 	if err != nil {
 		return nil, err
@@ -246,8 +232,8 @@ func (in *planInput) engine(ctx context.Context, r BuildRequest, p *plan.Plan, w
 		return nil, fault.AsPrerequisite(err)
 	}
 	return engine.New(engine.Options{
-		Program: r.Engine, StateDir: in.session.env.Settings.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile, Login: login,
-		CAFile: in.session.env.CAFile, Platform: platform, Log: in.session.env.Log,
+		Program: r.Engine, StateDir: in.session.env.Settings.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile,
+		Login: login, CAFile: in.session.env.CAFile, Platform: platform, Log: in.session.env.Log,
 	})
 }
 
@@ -258,27 +244,25 @@ type mirroredEngine struct {
 }
 
 // Acquire implements pipeline.Engine.
-func (m mirroredEngine) Acquire(ctx context.Context, dtk string, progress func(done, total int64)) (pipeline.Lease, error) {
+func (m mirroredEngine) Acquire(
+	ctx context.Context, dtk string, progress func(done, total int64),
+) (pipeline.Lease, error) {
 	at, err := m.toolkits.locate(ctx, dtk)
 	if err != nil {
 		return nil, err
 	}
 	lease, err := m.CLI.Acquire(ctx, at, progress)
 	if pull, ok := errors.AsType[*engine.PullError](err); ok && at != dtk {
-		m.toolkits.session.env.Log.Warn("the mirror does not give a Driver Toolkit; taking it from where the catalogue has it",
+		m.toolkits.session.env.Log.Warn(
+			"the mirror does not give a Driver Toolkit; taking it from where the catalogue has it",
 			"toolkit", at, "reason", pull)
 		lease, err = m.CLI.Acquire(ctx, dtk, progress)
 	}
-	if pull, ok := errors.AsType[*engine.PullError](err); ok && pull.Unauthorized && isAtQuay(pull.Image) {
+	if pull, ok := errors.AsType[*engine.PullError](err); ok && pull.Unauthorized && strings.HasPrefix(pull.Image, quayHost+"/") {
 		err = fault.Wrap(err, quayAdvice)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return lease, nil
-}
-
-func isAtQuay(image string) bool {
-	ref, err := name.ParseReference(image)
-	return err == nil && ref.Context().RegistryStr() == quayHost
 }

@@ -40,7 +40,8 @@ func (r CatalogRequest) minors() ([]version.Selector, error) {
 			err = fmt.Errorf("%q is one release", text)
 		}
 		if err != nil {
-			return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--minors: %w", err), "name minor releases, such as --minors 4.20,4.21"))
+			err = fault.Wrap(fmt.Errorf("--minors: %w", err), "name minor releases, such as --minors 4.20,4.21")
+			return nil, fault.AsUsage(err)
 		}
 		minors = append(minors, s)
 	}
@@ -51,11 +52,11 @@ func (r CatalogRequest) minors() ([]version.Selector, error) {
 // is optional.
 func (r CatalogRequest) matrixSelectors(optional bool) ([]version.Selector, error) {
 	m, err := matrix.Load(r.Matrix)
-	if errors.Is(err, fs.ErrNotExist) && optional {
-		return nil, nil
-	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.AsInvalid(fault.Wrap(err, "write it, name another file with --matrix, or name minor releases with --minors"))
+		if optional {
+			return nil, nil
+		}
+		err = fault.Wrap(err, "write it, name another file with --matrix, or name minor releases with --minors")
 	}
 	if err != nil {
 		return nil, fault.AsInvalid(err)
@@ -91,67 +92,153 @@ func saveCatalog(c *catalog.File) (bool, error) {
 	return wrote, err
 }
 
-// syncer makes the way to the releases. Kernels are remembered as those of plans are. The caller closes the steps,
-// which show how far the syncer is, when it has done its work.
-func (r CatalogRequest) syncer(s *session) (*catalogsync.Syncer, *steps, error) {
+// syncer makes the way to the releases. Kernels are remembered as those of plans are. The caller calls stop, which ends
+// the display of progress, when the syncer has done its work.
+func (r CatalogRequest) syncer(s *session) (syncer *catalogsync.Syncer, stop func(), err error) {
 	repository, err := payload.NewRepository(s.client, r.From)
 	if err != nil {
 		return nil, nil, fault.AsUsage(fmt.Errorf("--from: %w", err))
 	}
 	toolkits := s.reader(nil)
 	if r.Images != "" {
-		if err := checkRepository(r.Images); err != nil {
+		kind, _, err := registry.ParseTarget(r.Images)
+		if err == nil && kind != registry.KindRegistry {
+			err = fmt.Errorf("%q is not a repository of a registry", r.Images)
+		}
+		if err != nil {
+			err = fault.Wrap(err, "name it as REGISTRY/REPOSITORY, without a tag")
 			return nil, nil, fault.AsUsage(fmt.Errorf("--images-from: %w", err))
 		}
 		repository.Images = r.Images
 		toolkits.Locate = func(_ context.Context, dtk string) (string, error) { return repository.Place(dtk), nil }
 	}
-	shown := &steps{bars: s.env.Progress(), tasks: map[string]progress.Task{}}
+	var mu sync.Mutex
+	bars, tasks := s.env.Progress(), map[string]progress.Task{}
+	update := func(step string, done, total int) {
+		mu.Lock()
+		defer mu.Unlock()
+		task := tasks[step]
+		if task == nil {
+			task = bars.Start("read", fmt.Sprintf("%s (%d)", step, total), "")
+			tasks[step] = task
+		}
+		task.Update(int64(done), int64(total))
+		if done == total {
+			task.Done(nil)
+			delete(tasks, step)
+		}
+	}
+	stop = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, task := range tasks {
+			task.Done(context.Canceled)
+		}
+		bars.Close()
+	}
 	return &catalogsync.Syncer{
-		Repository: repository,
-		Toolkits:   toolkits,
-		Parallel:   parallelReads,
-		Progress:   shown.update,
-	}, shown, nil
+		Repository: repository, Toolkits: toolkits, Parallel: parallelReads, Progress: update,
+	}, stop, nil
 }
 
-// checkRepository returns an error for what is not a repository of a registry.
-func checkRepository(text string) error {
-	kind, _, err := registry.ParseTarget(text)
-	if err == nil && kind != registry.KindRegistry {
-		err = fmt.Errorf("%q is not a repository of a registry", text)
-	}
-	return fault.Wrap(err, "name it as REGISTRY/REPOSITORY, without a tag")
+// Verified is the result of VerifyCatalog.
+type Verified struct {
+	Catalog string                `json:"catalog"`
+	Written bool                  `json:"written"` // whether corrections and marks were written
+	Entries []catalogsync.Finding `json:"entries"`
+
+	Corrections Corrections `json:"-"` // what is not as it was, written or not
 }
 
-// steps shows how far a syncer is.
-type steps struct {
-	bars  *progress.Progress
-	mu    sync.Mutex
-	tasks map[string]progress.Task
+// Corrections counts what a verification has changed in a catalogue.
+type Corrections struct {
+	Marks    int // have come, changed or gone
+	Kernels  int // gave way to those of the Driver Toolkits
+	Toolkits int // gave way to those of the releases
 }
 
-func (s *steps) update(step string, done, total int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	task := s.tasks[step]
-	if task == nil {
-		task = s.bars.Start("read", fmt.Sprintf("%s (%d)", step, total), "")
-		s.tasks[step] = task
+// VerifyCatalog compares the catalogue with the Driver Toolkits and the nodes' kernels, and corrects the file. What
+// differs is in the result, and in its Verdict. It blocks on the network.
+func VerifyCatalog(ctx context.Context, env Env, r CatalogRequest) (*Verified, error) {
+	selectors, err := r.minors()
+	if err != nil {
+		return nil, err
 	}
-	task.Update(int64(done), int64(total))
-	if done == total {
-		task.Done(nil)
-		delete(s.tasks, step)
+	if len(selectors) == 0 {
+		if selectors, err = r.matrixSelectors(false); err != nil {
+			return nil, err
+		}
 	}
+	c, err := catalog.OpenExisting(r.Catalog)
+	if err != nil {
+		return nil, fault.AsInvalid(err)
+	}
+	s, err := open(env, access{target: env.Settings.Target})
+	if err != nil {
+		return nil, err
+	}
+	before := slices.SortedFunc(slices.Values(c.Catalog.Entries), catalog.Entry.Compare)
+	v := &Verified{Catalog: c.Catalog.Path}
+	syncer, stop, err := r.syncer(s)
+	if err != nil {
+		return nil, err
+	}
+	scope := catalogsync.Scope{Selectors: sortedSelectors(selectors), PreReleases: true}
+	findings, err := syncer.Verify(ctx, &c.Catalog, scope)
+	stop()
+	if err != nil {
+		return nil, registry.Classify(err)
+	}
+	v.Entries = append([]catalogsync.Finding{}, findings...)
+	for i, e := range c.Catalog.Entries { // the same ones, in order
+		old := before[i]
+		if e.NodeKernel != old.NodeKernel {
+			v.Corrections.Marks++
+		}
+		switch {
+		case e.DTK != old.DTK:
+			v.Corrections.Toolkits++
+		case e.Kernel != old.Kernel:
+			v.Corrections.Kernels++
+		}
+	}
+	if v.Corrections != (Corrections{}) && !r.Check {
+		if v.Written, err = saveCatalog(c); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
 }
 
-// close ends what is shown of steps that have not come to their end.
-func (s *steps) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, task := range s.tasks {
-		task.Done(context.Canceled)
+// Count returns how many entries are in a state.
+func (v *Verified) Count(s catalogsync.State) int {
+	return count(v.Entries, func(f catalogsync.Finding) bool { return f.State == s })
+}
+
+// Verdict returns the error that says what is wrong, of the kind fault.Incomplete. Where nothing could be checked the
+// service has failed.
+func (v *Verified) Verdict() error {
+	wrong, failed := v.Count(catalogsync.Mismatch)+v.Count(catalogsync.Gone), v.Count(catalogsync.Failed)
+	switch {
+	case wrong > 0:
+		advice := "where nodes boot another kernel, plan goes by that and warns; " +
+			"where a Driver Toolkit is missing, a build takes another one for the same kernel"
+		if v.Written {
+			advice = "what the file said wrongly is corrected in it; " + advice
+		} else if v.Corrections != (Corrections{}) {
+			advice = "without --check the file is corrected and marked"
+		}
+		err := fmt.Errorf("%d of %d entries of %s were not as they should be", wrong, len(v.Entries), v.Catalog)
+		return fault.AsIncomplete(fault.Wrap(err, advice))
+	case failed > 0 && failed == len(v.Entries):
+		err := fmt.Errorf("no entry of %s could be checked", v.Catalog)
+		return fault.Wrap(err, "the reasons are above; run it again later")
+	case failed > 0:
+		err := fmt.Errorf("%d of %d entries of %s could not be checked now", failed, len(v.Entries), v.Catalog)
+		return fault.AsIncomplete(err)
+	case len(v.Entries) == 0:
+		err := errors.New(v.Catalog + " has no entry of these releases")
+		return fault.AsIncomplete(fault.Wrap(err, "run `neuron-kmod catalog update`"))
 	}
-	s.bars.Close()
+	return nil
 }

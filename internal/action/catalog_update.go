@@ -56,14 +56,23 @@ func UpdateCatalog(ctx context.Context, env Env, r UpdateCatalogRequest) (*Updat
 	if err != nil {
 		return nil, err
 	}
-	u, err := r.update(ctx, s, c, scope)
+	syncer, stop, err := r.Catalog.syncer(s)
 	if err != nil {
 		return nil, err
 	}
+	u, err := syncer.Update(ctx, &c.Catalog, scope, r.Refresh)
+	stop()
+	if errors.Is(err, catalogsync.ErrNoReleases) {
+		return nil, fault.AsUsage(err)
+	}
+	if err != nil {
+		return nil, registry.Classify(err)
+	}
+	none := []catalogsync.Problem{} // lists of JSON are never null
 	out := &Updated{
-		Catalog: c.Catalog.Path, Changes: slices.Concat([]catalogsync.Change{}, u.Changes), Unreadable: slices.Concat([]catalogsync.Problem{}, u.Unreadable),
-		Vanished: slices.Concat([]catalogsync.Problem{}, u.Vanished), Refused: slices.Concat([]catalogsync.Problem{}, u.Refused),
-		Missing: slices.Concat([]version.Selector{}, u.Missing),
+		Catalog: c.Catalog.Path, Changes: slices.Concat([]catalogsync.Change{}, u.Changes),
+		Unreadable: slices.Concat(none, u.Unreadable), Vanished: slices.Concat(none, u.Vanished),
+		Refused: slices.Concat(none, u.Refused), Missing: slices.Concat([]version.Selector{}, u.Missing),
 	}
 	if out.Drift, err = c.Differs(); err != nil {
 		return nil, fault.AsInvalid(err)
@@ -75,20 +84,6 @@ func UpdateCatalog(ctx context.Context, env Env, r UpdateCatalogRequest) (*Updat
 	}
 	r.warn(env, u)
 	return out, nil
-}
-
-// update asks the releases, and shows how far it is.
-func (r UpdateCatalogRequest) update(ctx context.Context, s *session, c *catalog.File, scope catalogsync.Scope) (*catalogsync.Update, error) {
-	syncer, shown, err := r.Catalog.syncer(s)
-	if err != nil {
-		return nil, err
-	}
-	defer shown.close()
-	u, err := syncer.Update(ctx, &c.Catalog, scope, r.Refresh)
-	if errors.Is(err, catalogsync.ErrNoReleases) {
-		return nil, fault.AsUsage(err)
-	}
-	return u, registry.Classify(err)
 }
 
 func (r UpdateCatalogRequest) scope() (catalogsync.Scope, error) {
@@ -105,7 +100,8 @@ func (r UpdateCatalogRequest) scope() (catalogsync.Scope, error) {
 	for _, text := range r.Skip {
 		v, err := version.ParseOCP(text)
 		if err != nil {
-			return catalogsync.Scope{}, fault.AsUsage(fault.Wrap(fmt.Errorf("--skip: %w", err), "name releases in full, such as --skip 4.20.7"))
+			err = fault.Wrap(fmt.Errorf("--skip: %w", err), "name releases in full, such as --skip 4.20.7")
+			return catalogsync.Scope{}, fault.AsUsage(err)
 		}
 		skip = append(skip, v)
 	}
@@ -163,11 +159,14 @@ func (u *Updated) UnreadableCounts() []string {
 func (u *Updated) Verdict(check bool) error {
 	switch {
 	case len(u.Unreadable) > 0:
-		advice := "run it again later, when what the releases are made of can be read: at quay.io, or in the mirror that --images-from names"
+		advice := "run it again later, when what the releases are made of can be read: " +
+			"at quay.io, or in the mirror that --images-from names"
 		if i := slices.IndexFunc(u.Unreadable, func(t catalogsync.Problem) bool { return t.DTK == "" }); i >= 0 {
-			advice = fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s", u.Unreadable[i].Version)
+			advice = fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s",
+				u.Unreadable[i].Version)
 		}
-		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%s could not be read", strings.Join(u.UnreadableCounts(), " and ")), advice))
+		err := fmt.Errorf("%s could not be read", strings.Join(u.UnreadableCounts(), " and "))
+		return fault.AsIncomplete(fault.Wrap(err, advice))
 	case check && u.Drift:
 		return fault.AsIncomplete(fault.Wrap(errors.New(u.Catalog+" is not up to date"), "run `neuron-kmod catalog update`"))
 	}

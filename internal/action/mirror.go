@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"strings"
 
+	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/openshift/manifest"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/format"
+	"neuron-kmod/internal/version"
 )
 
 // MirrorRequest asks for copies of Driver Toolkits, or of kmod images, in one repository or directory.
@@ -52,7 +54,8 @@ func (r MirrorRequest) check() error {
 	case r.Kmod && r.KernelsOnly:
 		return errors.New("--kernels-only is for Driver Toolkits: there is one kmod image for each kernel anyway")
 	case r.Kmod && len(r.Minors) > 0:
-		return fault.Wrap(errors.New("--minors is for Driver Toolkits"), "which releases have kmod images is said by the matrix")
+		return fault.Wrap(errors.New("--minors is for Driver Toolkits"),
+			"which releases have kmod images is said by the matrix")
 	case r.Jobs < 1 || r.Jobs > 16:
 		return fault.Wrap(fmt.Errorf("--jobs is %d", r.Jobs), "give a number of images from 1 to 16")
 	case r.From == registry.KindECRPublic && !r.Kmod:
@@ -114,13 +117,16 @@ func Mirror(ctx context.Context, env Env, r MirrorRequest) (*MirrorResult, error
 // openEnds opens the destination, and the place to copy from if one is named.
 func (m *mirrorPlan) openEnds(ctx context.Context) (err error) {
 	s, r := m.session, m.request
-	repository := s.env.Settings.AWS.Mirror
+	repository, variable := s.env.Settings.AWS.Mirror, "DTK_ECR_REPOSITORY_NAME"
 	if r.Kmod {
-		repository = s.env.Settings.AWS.Repository
+		repository, variable = s.env.Settings.AWS.Repository, "KMOD_ECR_REPOSITORY_NAME"
 	}
 	m.to, err = s.openTarget(ctx, "destination", r.Destination, repository, use{push: true, create: r.Create})
+	if errors.Is(err, ecr.ErrNoRepository) {
+		err = fault.Wrap(err, "create it with --create-repository, or name another one in "+variable)
+	}
 	if err != nil {
-		return fault.Wrap(fmt.Errorf("destination: %w", err), destinationAdvice(err, r.Kmod))
+		return fmt.Errorf("destination: %w", err)
 	}
 	if r.From == "" {
 		return nil
@@ -136,17 +142,6 @@ func (m *mirrorPlan) openEnds(ctx context.Context) (err error) {
 		return fault.AsUsage(fault.Wrap(fmt.Errorf("--from: there are no images in %s", m.from), "check the name"))
 	}
 	return nil
-}
-
-func destinationAdvice(err error, kmod bool) string {
-	variable := "DTK_ECR_REPOSITORY_NAME"
-	if kmod {
-		variable = "KMOD_ECR_REPOSITORY_NAME"
-	}
-	if errors.Is(err, ecr.ErrNoRepository) {
-		return "create it with --create-repository, or name another one in " + variable
-	}
-	return ""
 }
 
 // run makes the copies, and says what became of them.
@@ -169,10 +164,17 @@ func (m *mirrorPlan) run(ctx context.Context) (*MirrorResult, error) {
 			result.Sets.Name, result.Sets.Tags = "neuron-kmod", true
 		}
 	}
-	if err == nil {
-		err = m.verdict(report, copies)
+	if err != nil || report.Complete() {
+		return result, err
 	}
-	return result, err
+	err = errors.New(report.Summary())
+	unauthorized := func(c registry.Copy) bool { return registry.IsUnauthorized(c.Err) }
+	if len(m.failed) > 0 || len(copies) == 0 || count(copies, unauthorized) < len(copies) {
+		return result, fault.AsIncomplete(err)
+	}
+	// Nothing but credentials stands in the way of all of it.
+	err = fmt.Errorf("nothing can be copied: %w", copies[0].Err)
+	return result, fault.AsPrerequisite(fault.Wrap(err, fault.Of(copies[0].Err)))
 }
 
 // copyImages makes the copies, and returns how many bytes had to be sent. Copies beside an error are what has become
@@ -210,23 +212,85 @@ func (m *mirrorPlan) copyImages(ctx context.Context) ([]registry.Copy, int64, er
 	return p.Copies, bytes, p.Run(ctx)
 }
 
-// verdict returns the error that says what is wrong with a mirror: of the kind fault.Prerequisite where nothing but
-// credentials stands in the way of all of it, else fault.Incomplete.
-func (m *mirrorPlan) verdict(report *MirrorReport, copies []registry.Copy) error {
-	if report.Complete() {
-		return nil
-	}
-	err := errors.New(report.Summary())
-	if len(m.failed) > 0 || len(copies) == 0 {
-		return fault.AsIncomplete(err)
-	}
-	for _, c := range copies {
-		if !registry.IsUnauthorized(c.Err) {
-			return fault.AsIncomplete(err)
-		}
-	}
-	return fault.AsPrerequisite(fault.Wrap(fmt.Errorf("nothing can be copied: %w", copies[0].Err), fault.Of(copies[0].Err)))
-}
-
 // isLayout reports whether a target is a directory.
 func isLayout(t registry.Target) bool { return strings.HasPrefix(t.String(), "oci:") }
+
+// MirrorImage is one image of a mirror and what has become of it.
+type MirrorImage struct {
+	Tag      string             `json:"tag"`
+	Driver   string             `json:"driver,omitempty"` // of a kmod image
+	Kernel   kernel.Version     `json:"kernel"`           // "" if it is not known
+	Releases []version.OCP      `json:"releases"`         // the OpenShift releases that it is for
+	Source   string             `json:"source"`           // where it is copied from
+	State    registry.CopyState `json:"state"`
+	Digest   string             `json:"digest"` // "" if the original could not be read
+	Size     int64              `json:"size"`   // bytes of manifest, configuration and layers
+	Sent     int64              `json:"sent"`   // bytes of those that this run has sent
+	Error    string             `json:"error"`  // why it failed or was skipped, else ""
+}
+
+// MirrorReport is what a run has done to a mirror.
+type MirrorReport struct {
+	Mirror string        `json:"mirror"` // the repository or directory
+	Images []MirrorImage `json:"images"`
+	Due    int64         `json:"due"` // bytes that had to be sent when the run began, what images share counted once
+
+	// OtherArch counts the catalogue entries of wanted releases that were left out because they are of another
+	// architecture.
+	OtherArch int `json:"other_arch"`
+}
+
+// Fill puts in what became of the images, in their order.
+func (r *MirrorReport) Fill(copies []registry.Copy) {
+	for i, c := range copies {
+		m := &r.Images[i]
+		m.State, m.Digest, m.Size, m.Sent, m.Error = c.State, c.Digest, c.Size, c.Sent, fault.Text(c.Err)
+	}
+}
+
+// Count returns how many images are in a state.
+func (r *MirrorReport) Count(s registry.CopyState) int {
+	return count(r.Images, func(m MirrorImage) bool { return m.State == s })
+}
+
+// Complete reports whether nothing has failed and nothing was skipped.
+func (r *MirrorReport) Complete() bool {
+	return r.Count(registry.CopyFailed)+r.Count(registry.CopySkipped) == 0
+}
+
+// Summary says in one line how many images are in which state, and what was sent.
+func (r *MirrorReport) Summary() string {
+	var parts []string
+	for _, s := range []registry.CopyState{
+		registry.CopyThere, registry.CopyMade, registry.CopyDue, registry.CopyFailed, registry.CopySkipped,
+	} {
+		if n := r.Count(s); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	text := format.Count(len(r.Images), "image")
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, ", ")
+	}
+	if r.Count(registry.CopyDue) > 0 {
+		text += fmt.Sprintf("; %s to send", SizeOrZero(r.Due))
+	} else {
+		var sent int64
+		for _, m := range r.Images {
+			sent += m.Sent
+		}
+		text += fmt.Sprintf("; %s sent", SizeOrZero(sent))
+	}
+	if r.OtherArch > 0 {
+		text += fmt.Sprintf("; %s of another architecture left out", format.Count(r.OtherArch, "catalogue entry"))
+	}
+	return text
+}
+
+// SizeOrZero is format.Bytes, which has a dash for nothing.
+func SizeOrZero(n int64) string {
+	if n == 0 {
+		return "0 B"
+	}
+	return format.Bytes(n)
+}

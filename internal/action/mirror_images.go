@@ -175,7 +175,7 @@ func (m *mirrorPlan) withKernels(ctx context.Context, all []toolkit.Copy) ([]too
 // kernelSource is where the kernels of Driver Toolkits are read: in m.from, or where the catalogue says. Out of a
 // directory they cannot be.
 func (m *mirrorPlan) kernelSource() (*toolkits, error) {
-	source := &toolkits{session: m.session, locate: func(_ context.Context, dtk string) (string, error) { return dtk, nil }}
+	source := &toolkits{session: m.session, locate: asNamed}
 	switch {
 	case m.from == nil:
 	case isLayout(m.from):

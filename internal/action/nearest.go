@@ -20,8 +20,14 @@ func unclearArgument(catalogPath, arg string) error {
 	if err != nil {
 		return fault.AsInvalid(err)
 	}
-	if s, err := version.ParseSelector(arg); err == nil {
-		return fault.AsUsage(minorOnly(c, s))
+	if s, err := version.ParseSelector(arg); err == nil { // a minor, whose releases boot different kernels
+		if err := c.Missing(s, arch); err != nil {
+			return fault.AsUsage(fault.Wrap(err,
+				"add it with `neuron-kmod catalog update`, or ask for a release that is in it"))
+		}
+		entries, _ := c.Select([]version.Selector{s}, arch)
+		return fault.AsUsage(fault.Wrap(fmt.Errorf("the releases of OpenShift %s boot different kernels", s),
+			fmt.Sprintf("name one of them; the newest in %s is %s", c.Path, entries[len(entries)-1].Version)))
 	}
 	var names []string
 	for _, e := range c.Entries {
@@ -36,34 +42,14 @@ func unclearArgument(catalogPath, arg string) error {
 	return fault.AsUsage(fault.Wrap(fmt.Errorf("%.100q is neither an OpenShift release nor a kernel", arg), advice))
 }
 
-// minorOnly is the error for a minor, whose releases boot different kernels.
-func minorOnly(c *catalog.Catalog, s version.Selector) error {
-	if err := c.Missing(s, arch); err != nil {
-		return fault.Wrap(err, "add it with `neuron-kmod catalog update`, or ask for a release that is in it")
-	}
-	entries, _ := c.Select([]version.Selector{s}, arch)
-	newest := entries[len(entries)-1].Version
-	return fault.Wrap(fmt.Errorf("the releases of OpenShift %s boot different kernels", s), fmt.Sprintf("name one of them; the newest in %s is %s", c.Path, newest))
-}
-
 // withNearest adds to an error which kernels may have been meant.
 func (q *resolver) withNearest(err error, k kernel.Version, all *plan.Plan) error {
-	if near := nearest(k.String(), q.kernelNames(all)); len(near) > 0 {
-		return fault.Wrap(err, "the nearest are: "+strings.Join(near, ", "))
-	}
-	if have := all.Kernels(); len(have) > 0 {
-		return fault.Wrap(err, fmt.Sprintf("no kernel has a name like that; the newest that the releases of the matrix boot is %s", have[len(have)-1]))
-	}
-	return err
-}
-
-// kernelNames are the kernels that the matrix's releases boot, and those of the drivers' images, under the names that
-// tags give them where no release has the kernel.
-func (q *resolver) kernelNames(all *plan.Plan) []string {
+	have := all.Kernels()
 	var names, tagged []string
-	for _, k := range all.Kernels() {
+	for _, k := range have {
 		names, tagged = append(names, k.String()), append(tagged, k.Tag())
 	}
+	// Drivers have images for other kernels, too, whose names are those that tags give them.
 	for tag := range q.tags {
 		for _, e := range q.files.Entries {
 			name, ok := strings.CutPrefix(tag, kernel.TagPrefix(e.Driver))
@@ -72,7 +58,14 @@ func (q *resolver) kernelNames(all *plan.Plan) []string {
 			}
 		}
 	}
-	return names
+	if near := nearest(k.String(), names); len(near) > 0 {
+		return fault.Wrap(err, "the nearest are: "+strings.Join(near, ", "))
+	}
+	if len(have) > 0 {
+		return fault.Wrap(err, fmt.Sprintf("no kernel has a name like that; "+
+			"the newest that the releases of the matrix boot is %s", have[len(have)-1]))
+	}
+	return err
 }
 
 // nearest are the names that differ least from what was typed, at most three: a typo is what changes less than a

@@ -65,7 +65,17 @@ func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) 
 			}
 		}
 	}
-	return nodes, nodeShortage(nodes, r.Driver)
+	lacking := count(nodes, func(n Node) bool { return n.Other == "" && shortage(n.Images) != nil })
+	switch {
+	case lacking == 0:
+		return nodes, nil
+	case r.Driver == matrix.All: // each has to be there, as for a release and a kernel
+		err = fault.Wrap(fmt.Errorf("%s without an image of each driver", format.Count(lacking, "node")),
+			"name the driver of the cluster with --driver")
+	default:
+		err = fmt.Errorf("%s without an image", format.Count(lacking, "node"))
+	}
+	return nodes, fault.AsIncomplete(err)
 }
 
 // NodesUsage is how nodes are given.
@@ -87,26 +97,6 @@ func readAll(ctx context.Context, in io.Reader, most int64) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-}
-
-// nodeShortage is the error for nodes that lack an image of a driver which the matrix has for them, or of every
-// driver. Which driver a cluster has is told by --driver; without it each has to be there, as for a release and a
-// kernel.
-func nodeShortage(nodes []Node, driver string) error {
-	n := 0
-	for _, one := range nodes {
-		if one.Other == "" && shortage(one.Images) != nil {
-			n++
-		}
-	}
-	switch {
-	case n == 0:
-		return nil
-	case driver == matrix.All:
-		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%s without an image of each driver", format.Count(n, "node")),
-			"name the driver of the cluster with --driver"))
-	}
-	return fault.AsIncomplete(fmt.Errorf("%s without an image", format.Count(n, "node")))
 }
 
 // parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know
@@ -155,7 +145,10 @@ func parseNodes(data []byte) ([]Node, error) {
 		if info.Architecture == "" {
 			return nil, fmt.Errorf("node %.100q: there is no status.nodeInfo.architecture", one.Metadata.Name)
 		}
-		n := Node{Name: printable(one.Metadata.Name), Kernel: k, Architecture: printable(info.Architecture), System: printable(info.OSImage)}
+		n := Node{
+			Name: printable(one.Metadata.Name), Kernel: k,
+			Architecture: printable(info.Architecture), System: printable(info.OSImage),
+		}
 		switch {
 		case n.Architecture != "amd64":
 			n.Other = "its architecture is " + n.Architecture + ", which has no Neuron devices"

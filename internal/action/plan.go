@@ -4,11 +4,61 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
 )
+
+// Selection says which builds are meant, in the command line's own words.
+type Selection struct {
+	Matrix  string   // path of build-matrix.json
+	Catalog string   // path of driver-toolkit.json
+	Driver  string   // a version, or "all"
+	OCP     string   // "" for all, "4.20" or "4.20.16"
+	Kernels []string // only these, as uname -r prints them; none for all
+}
+
+// Limited reports whether the selection has fewer than all releases of its drivers.
+func (s Selection) Limited() bool { return s.OCP != "" || len(s.Kernels) > 0 }
+
+// input reads the two files and the filters; it touches no network.
+func (s Selection) input() (plan.Input, error) {
+	in := plan.Input{Arch: arch}
+	for _, k := range s.Kernels {
+		v, err := kernel.Parse(k)
+		if err != nil {
+			return in, fault.AsUsage(fmt.Errorf("--kernel: %w", err))
+		}
+		in.Kernels = append(in.Kernels, v)
+	}
+	m, err := matrix.Load(s.Matrix)
+	if err != nil {
+		return in, fault.AsInvalid(err)
+	}
+	if in.Catalog, err = catalog.Load(s.Catalog); err != nil {
+		return in, fault.AsInvalid(err)
+	}
+	if in.Entries, err = m.Filter(s.Driver, s.OCP); err != nil {
+		return in, fault.AsUsage(err)
+	}
+	return in, nil
+}
+
+// classifyPlan marks the errors of a plan for a target that are the user's: a directory that cannot be a target is
+// one, too.
+func classifyPlan(err error, target string) error {
+	_, noRelease := errors.AsType[*catalog.NotFoundError](err)
+	_, noKernel := errors.AsType[*plan.KernelError](err)
+	if noRelease || noKernel || strings.HasPrefix(target, "oci:") {
+		return fault.AsUsage(err)
+	}
+	return registry.Classify(err)
+}
 
 // PlanRequest asks what a build would do.
 type PlanRequest struct {
@@ -62,7 +112,7 @@ func (s *session) planInput(ctx context.Context, sel Selection, u use) (*planInp
 
 // makePlan makes the plan. preflight, if not nil, is made sure of before the first Driver Toolkit is read out of a
 // registry.
-func (in *planInput) makePlan(ctx context.Context, preflight func(ctx context.Context) error) (*plan.Plan, error) {
+func (in *planInput) makePlan(ctx context.Context, preflight func() error) (*plan.Plan, error) {
 	s, files := in.session, in.files
 	files.Target, files.Resolve = in.target, in.toolkits.resolver(preflight)
 	p, err := plan.Make(ctx, files)
@@ -78,7 +128,8 @@ func (in *planInput) makePlan(ctx context.Context, preflight func(ctx context.Co
 	}
 	s.warnOf(p)
 	for _, u := range p.Unresolved {
-		s.env.Log.Warn("the kernel of a release cannot be found out", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
+		s.env.Log.Warn("the kernel of a release cannot be found out",
+			"release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
 	}
 	return p, nil
 }
@@ -97,8 +148,9 @@ func Complete(p *plan.Plan) error {
 	}
 	err := errors.New(p.Summary())
 	if p.Count(plan.Unbuildable) > 0 {
-		err = fault.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; to do without it, take the release that "+
-			"needs it out of the catalogue, and name it to `neuron-kmod catalog update` with --skip")
+		err = fault.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; "+
+			"to do without it, take the release that needs it out of the catalogue, "+
+			"and name it to `neuron-kmod catalog update` with --skip")
 	}
 	return fault.AsIncomplete(err)
 }

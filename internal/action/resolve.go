@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,8 +42,8 @@ type Answer struct {
 	Driver version.Driver `json:"driver"`
 	Kernel kernel.Version `json:"kernel"` // "" where it is not known
 	State  AnswerState    `json:"state"`
-	Image  string         `json:"image"`  // by digest, where there is one; else by the tag that it would have
-	Digest string         `json:"digest"` // of an image that is there: "sha256:...", else ""; a directory's images cannot be named by it
+	Image  string         `json:"image"`  // by digest, in a directory by tag; else by the tag that it would have
+	Digest string         `json:"digest"` // of an image that is there: "sha256:...", else ""
 	Reason string         `json:"reason"` // why it is not ready, else ""
 
 	tag string
@@ -51,20 +52,6 @@ type Answer struct {
 // lacking reports whether the image is not there, or may not be.
 func (a Answer) lacking() bool { return a.State == Missing || a.State == Unknown }
 
-// ResolveArgument answers for an OpenShift release or for a kernel as uname -r prints it. The answers come with the
-// error that says what is missing, of the kind fault.Incomplete. It blocks on the network.
-func ResolveArgument(ctx context.Context, env Env, r ResolveRequest, argument string) (*Resolution, error) {
-	// Tags of release images have the architecture behind the release.
-	if v, err := version.ParseOCP(strings.TrimSuffix(argument, "-"+arch)); err == nil {
-		return resolveRelease(ctx, env, r, v)
-	}
-	k, err := kernel.Parse(argument)
-	if err != nil || !strings.Contains(argument, "-") {
-		return nil, unclearArgument(r.Catalog, argument)
-	}
-	return resolveKernel(ctx, env, r, k)
-}
-
 // Resolution is what was asked for, a release or a kernel, and the answers.
 type Resolution struct {
 	Release *version.OCP    // nil where a kernel was asked for
@@ -72,19 +59,25 @@ type Resolution struct {
 	Answers []Answer
 }
 
-func resolveRelease(ctx context.Context, env Env, r ResolveRequest, v version.OCP) (*Resolution, error) {
-	q, err := openResolver(ctx, env, r, v)
-	if err != nil {
-		return nil, err
+// ResolveArgument answers for an OpenShift release or for a kernel as uname -r prints it. The answers come with the
+// error that says what is missing, of the kind fault.Incomplete. It blocks on the network.
+func ResolveArgument(ctx context.Context, env Env, r ResolveRequest, argument string) (*Resolution, error) {
+	// Tags of release images have the architecture behind the release.
+	if v, err := version.ParseOCP(strings.TrimSuffix(argument, "-"+arch)); err == nil {
+		q, err := openResolver(ctx, env, r, v)
+		if err != nil {
+			return nil, err
+		}
+		answers, err := q.release(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		return &Resolution{Release: &v, Answers: answers}, shortage(answers)
 	}
-	answers, err := q.release(ctx, v)
-	if err != nil {
-		return nil, err
+	k, err := kernel.Parse(argument)
+	if err != nil || !strings.Contains(argument, "-") {
+		return nil, unclearArgument(r.Catalog, argument)
 	}
-	return &Resolution{Release: &v, Answers: answers}, shortage(answers)
-}
-
-func resolveKernel(ctx context.Context, env Env, r ResolveRequest, k kernel.Version) (*Resolution, error) {
 	q, err := openResolver(ctx, env, r)
 	if err != nil {
 		return nil, err
@@ -106,19 +99,10 @@ func resolveKernel(ctx context.Context, env Env, r ResolveRequest, k kernel.Vers
 
 // shortage is the error for answers that lack an image, or may.
 func shortage(answers []Answer) error {
-	lacking, wanted := 0, 0
-	for _, a := range answers {
-		if a.lacking() {
-			lacking++
-		}
-		if a.State != NotWanted {
-			wanted++
-		}
-	}
-	switch {
-	case wanted == 0:
+	if !requested(answers) {
 		return fault.AsIncomplete(errors.New("the matrix has no driver for it"))
-	case lacking > 0:
+	}
+	if lacking := count(answers, Answer.lacking); lacking > 0 {
 		return fault.AsIncomplete(fmt.Errorf("%s missing or not known", format.Count(lacking, "image")))
 	}
 	return nil
@@ -217,10 +201,7 @@ func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error)
 func answerOf(b plan.Build) Answer {
 	a := Answer{Driver: b.Driver, Kernel: b.Kernel, State: Ready, Image: b.Image, tag: b.Tag}
 	if b.State != plan.Published {
-		a.State, a.Reason = Missing, b.Error
-		if a.Reason == "" {
-			a.Reason = plan.NotBuilt
-		}
+		a.State, a.Reason = Missing, cmp.Or(b.Error, plan.NotBuilt)
 	}
 	return a
 }
@@ -258,7 +239,9 @@ func (q *resolver) withDigests(ctx context.Context, answers []Answer) ([]Answer,
 // kernels answers for each driver and each of the kernels. The tags of the target decide; only for what is not there
 // the plan of the whole matrix, all, tells why (nil if it was not needed). orphans are kernels that no release of the
 // matrix boots and that have no image.
-func (q *resolver) kernels(ctx context.Context, kernels []kernel.Version) (answers []Answer, orphans []kernel.Version, all *plan.Plan, err error) {
+func (q *resolver) kernels(ctx context.Context, kernels []kernel.Version) (
+	answers []Answer, orphans []kernel.Version, all *plan.Plan, err error,
+) {
 	for _, k := range kernels {
 		found := false
 		for _, e := range q.files.Entries {
@@ -294,7 +277,129 @@ func explainAbsence(all *plan.Plan, a Answer) Answer {
 	}
 	a.State, a.Reason = NotWanted, "no OpenShift release that the matrix has for this driver boots this kernel"
 	if one := all.ForDriver(a.Driver); len(one.Unresolved) > 0 {
-		a.State, a.Reason = Unknown, fmt.Sprintf("the kernels of %s cannot be found out", format.Count(len(one.Unresolved), "release"))
+		a.State = Unknown
+		a.Reason = fmt.Sprintf("the kernels of %s cannot be found out", format.Count(len(one.Unresolved), "release"))
 	}
 	return a
+}
+
+// DriverUpgrade is what an upgrade means for one driver.
+type DriverUpgrade struct {
+	Driver version.Driver `json:"driver"`
+	From   []Answer       `json:"from"` // for each kernel of the release that the cluster has
+	To     []Answer       `json:"to"`   // for each kernel of the one that it gets
+	// SameKernel: the kernels stay, so that the upgrade changes nothing for the driver.
+	SameKernel bool `json:"same_kernel"`
+	// Problem is why a cluster with this driver cannot be upgraded, "" if it can.
+	Problem string `json:"trouble"`
+}
+
+// Upgrade is what an upgrade of OpenShift means for each driver.
+type Upgrade struct {
+	Drivers []DriverUpgrade `json:"drivers"`
+	From    version.OCP     `json:"from"`
+	Ready   bool            `json:"ready"` // a cluster can be upgraded whichever of the drivers it has
+	To      version.OCP     `json:"to"`
+}
+
+// ResolveUpgrade answers whether a cluster can be upgraded from one OpenShift release to another. The answer comes
+// with the error that says why not, of the kind fault.Incomplete. It blocks on the network.
+func ResolveUpgrade(ctx context.Context, env Env, r ResolveRequest, from, to string) (*Upgrade, error) {
+	u := &Upgrade{}
+	for _, flag := range []struct {
+		name, text string
+		release    *version.OCP
+	}{{"--from", from, &u.From}, {"--to", to, &u.To}} {
+		v, err := version.ParseOCP(flag.text)
+		if err != nil {
+			err = fault.Wrap(fmt.Errorf("%s: %w", flag.name, err), "name a release such as 4.21.3")
+			return nil, fault.AsUsage(err)
+		}
+		*flag.release = v
+	}
+	if u.To.Compare(u.From) < 0 {
+		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--to %s is older than --from %s", u.To, u.From),
+			"OpenShift goes forward only: exchange the two"))
+	}
+	q, err := openResolver(ctx, env, r, u.From, u.To)
+	if err != nil {
+		return nil, err
+	}
+	before, err := q.release(ctx, u.From)
+	if err != nil {
+		return nil, err
+	}
+	after, err := q.release(ctx, u.To)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range q.files.Entries {
+		d := DriverUpgrade{Driver: e.Driver, From: forDriver(before, e.Driver), To: forDriver(after, e.Driver)}
+		d.SameKernel = slices.Equal(KernelNames(d.From), KernelNames(d.To)) && KernelNames(d.To) != nil
+		if lacking := count(d.To, Answer.lacking); lacking > 0 {
+			d.Problem = format.Count(lacking, "image") + " missing or not known"
+		} else if requested(d.From) && !requested(d.To) { // for neither it is no cluster's matter
+			d.Problem = "the matrix does not have it for " + u.To.String()
+		}
+		u.Drivers = append(u.Drivers, d)
+	}
+	err = u.verdict()
+	u.Ready = err == nil
+	return u, err
+}
+
+// requested reports whether the matrix has the driver for the release that was answered for.
+func requested(answers []Answer) bool {
+	return slices.ContainsFunc(answers, func(a Answer) bool { return a.State != NotWanted })
+}
+
+// verdict is nil if a cluster can be upgraded whichever of the drivers it has. Which one it has is told by --driver.
+func (u *Upgrade) verdict() error {
+	var good, bad []string
+	for _, d := range u.Drivers {
+		switch {
+		case d.Problem != "":
+			bad = append(bad, fmt.Sprintf("%s: %s", d.Driver, d.Problem))
+		case requested(d.To):
+			good = append(good, d.Driver.String())
+		}
+	}
+	switch {
+	case len(bad) > 0 && len(good) > 0:
+		err := fmt.Errorf("not ready for OpenShift %s with every driver: %s", u.To, strings.Join(bad, "; "))
+		return fault.AsIncomplete(fault.Wrap(err,
+			fmt.Sprintf("it is ready with %s; name the driver of the cluster with --driver", strings.Join(good, ", "))))
+	case len(bad) > 0:
+		return fault.AsIncomplete(fmt.Errorf("not ready for OpenShift %s: %s", u.To, strings.Join(bad, "; ")))
+	case len(good) == 0:
+		return fault.AsIncomplete(fmt.Errorf("not ready for OpenShift %s: the matrix has no driver for it", u.To))
+	}
+	return nil
+}
+
+// forDriver returns the answers for a driver.
+func forDriver(answers []Answer, d version.Driver) []Answer {
+	found := []Answer{}
+	for _, a := range answers {
+		if a.Driver == d {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+// KernelNames are the names of the kernels that are known, in order.
+func KernelNames(answers []Answer) []string {
+	var ks []kernel.Version
+	for _, a := range answers {
+		if !a.Kernel.IsZero() {
+			ks = append(ks, a.Kernel)
+		}
+	}
+	slices.SortFunc(ks, kernel.Version.Compare)
+	var names []string
+	for _, k := range slices.Compact(ks) {
+		names = append(names, k.String())
+	}
+	return names
 }

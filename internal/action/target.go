@@ -75,10 +75,7 @@ func (s *session) publicRepository(ctx context.Context, u use) (string, error) {
 		return "", err
 	}
 	refused := s.login.Check(ctx, ecr.PublicHost)
-	if refused == nil {
-		return repository, nil
-	}
-	if s.canLogIn(ctx, repository) == nil { // with the login of another source
+	if refused == nil || s.canLogIn(ctx, repository) == nil { // or another source has a login
 		return repository, nil
 	}
 	return "", refused
@@ -103,8 +100,9 @@ func checkPush(ctx context.Context, t registry.Target) error {
 	err := t.CheckPush(ctx)
 	path, public := strings.CutPrefix(t.String(), ecr.PublicHost+"/")
 	if _, repository, ok := strings.Cut(path, "/"); ok && public && registry.Is404(err) {
-		return fault.AsPrerequisite(fault.Wrap(err, fmt.Sprintf("create it with `aws ecr-public create-repository --region %s --repository-name %s` "+
-			"in the account that has this alias, or name another one in KMOD_ECR_PUBLIC_REPOSITORY", ecr.PublicRegion, repository)))
+		advice := fmt.Sprintf("create it with `aws ecr-public create-repository --region %s --repository-name %s` "+
+			"in the account that has this alias, or name another one in KMOD_ECR_PUBLIC_REPOSITORY", ecr.PublicRegion, repository)
+		return fault.AsPrerequisite(fault.Wrap(err, advice))
 	}
 	return registry.Classify(err)
 }

@@ -21,6 +21,9 @@ import (
 // locator returns where a Driver Toolkit that the catalogue names is taken from.
 type locator func(ctx context.Context, dtk string) (string, error)
 
+// asNamed takes a Driver Toolkit from where the catalogue says.
+func asNamed(_ context.Context, dtk string) (string, error) { return dtk, nil }
+
 // toolkits is where Driver Toolkits are taken from: a mirror where that has them, else where the catalogue says.
 type toolkits struct {
 	session *session
@@ -32,7 +35,7 @@ type toolkits struct {
 // toolkits finds the mirror: the one that a flag names, or else the one in ECR. A mirror that nobody has named is
 // used if it is there.
 func (s *session) toolkits(ctx context.Context, c *catalog.Catalog) (*toolkits, error) {
-	t := &toolkits{session: s, locate: func(_ context.Context, dtk string) (string, error) { return dtk, nil }}
+	t := &toolkits{session: s, locate: asNamed}
 	uri, err := s.findMirror(ctx)
 	if err != nil || uri == "" {
 		return t, err
@@ -77,7 +80,11 @@ func (s *session) findMirror(ctx context.Context) (string, error) {
 	case err == nil:
 		return uri, nil
 	case aws.MirrorNamed:
-		return "", fmt.Errorf("mirror of Driver Toolkits: %w", fault.Wrap(err, mirrorAdvice(err)))
+		if errors.Is(err, ecr.ErrNoRepository) {
+			err = fault.Wrap(err, "DTK_ECR_REPOSITORY_NAME has to name a repository that is there; "+
+				"unset it to take Driver Toolkits from where the catalogue says")
+		}
+		return "", fmt.Errorf("mirror of Driver Toolkits: %w", err)
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case errors.Is(err, ecr.ErrNoRepository):
@@ -86,13 +93,6 @@ func (s *session) findMirror(ctx context.Context) (string, error) {
 		s.env.Log.Warn("the mirror of Driver Toolkits is not used", "repository", aws.Mirror, "reason", fault.Text(err))
 	}
 	return "", nil
-}
-
-func mirrorAdvice(err error) string {
-	if errors.Is(err, ecr.ErrNoRepository) {
-		return "DTK_ECR_REPOSITORY_NAME has to name a repository that is there; unset it to take Driver Toolkits from where the catalogue says"
-	}
-	return ""
 }
 
 // mirrorTags lists the tags that the copies of each Driver Toolkit may have.
@@ -109,18 +109,19 @@ func mirrorTags(c *catalog.Catalog) map[string][]string {
 // reader reads the kernels of Driver Toolkits, and remembers them by digest for all runs.
 func (s *session) reader(locate locator) *toolkit.Reader {
 	return &toolkit.Reader{
-		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.env.Settings.CacheDir, "kernels")), Locate: locate, Log: s.env.Log,
+		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.env.Settings.CacheDir, "kernels")),
+		Locate: locate, Log: s.env.Log,
 	}
 }
 
 // resolver reads the kernels of Driver Toolkits out of their registry, or out of the cache of earlier runs. before,
 // if not nil, is called once, before the first one is read out of a registry; its error ends the plan.
-func (t *toolkits) resolver(before func(ctx context.Context) error) plan.Resolver {
+func (t *toolkits) resolver(before func() error) plan.Resolver {
 	reader := t.session.reader(t.locate)
 	return func(ctx context.Context, dtks []string) ([]plan.Resolved, error) {
 		unknown := slices.ContainsFunc(dtks, func(dtk string) bool { _, known := reader.Known(dtk); return !known })
 		if before != nil && unknown {
-			if err := before(ctx); err != nil {
+			if err := before(); err != nil {
 				return nil, err
 			}
 		}
@@ -134,7 +135,8 @@ func (t *toolkits) resolver(before func(ctx context.Context) error) plan.Resolve
 }
 
 // quayAdvice is what a refusal of quay.io is mended with.
-const quayAdvice = "in GitHub Actions set QUAY_USERNAME and QUAY_PASSWORD from secrets; elsewhere those, or a file with a Red Hat pull secret " +
+const quayAdvice = "in GitHub Actions set QUAY_USERNAME and QUAY_PASSWORD from secrets; " +
+	"elsewhere those, or a file with a Red Hat pull secret " +
 	"(https://console.redhat.com/openshift/install/pull-secret) in REGISTRY_AUTH_FILE"
 
 // withQuayAdvice adds quayAdvice to a refusal of quay.io.

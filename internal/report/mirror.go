@@ -9,7 +9,6 @@ import (
 
 	"neuron-kmod/internal/action"
 	"neuron-kmod/internal/oci/registry"
-	"neuron-kmod/internal/platform/format"
 )
 
 // MirrorSets writes the YAML with which a cluster uses a mirror.
@@ -32,7 +31,8 @@ func MirrorTable(w io.Writer, r *action.MirrorReport) error {
 		tw := tabwriter.NewWriter(&sb, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(tw, "TAG\tKERNEL\tSTATE\tSENT\tDIGEST")
 		for _, m := range r.Images {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", m.Tag, cmp.Or(m.Kernel.String(), "-"), m.State, sent(m.Sent), cmp.Or(m.Digest, "-"))
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", m.Tag, cmp.Or(m.Kernel.String(), "-"), m.State,
+				action.SizeOrZero(m.Sent), cmp.Or(m.Digest, "-"))
 		}
 		if err := tw.Flush(); err != nil {
 			return fmt.Errorf("write the report: %w", err)
@@ -48,12 +48,4 @@ func MirrorTable(w io.Writer, r *action.MirrorReport) error {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
-}
-
-// sent is format.Bytes, which has a dash for nothing.
-func sent(n int64) string {
-	if n == 0 {
-		return "0 B"
-	}
-	return format.Bytes(n)
 }
