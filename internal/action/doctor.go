@@ -32,9 +32,6 @@ const (
 	parallelChecks = 4
 )
 
-// checkGroups are the groups of the report, in its order.
-var checkGroups = []string{"files", "tools", "engine", "credentials", "registries"}
-
 // DoctorRequest says what a build would work with.
 type DoctorRequest struct {
 	Matrix        string
@@ -61,8 +58,9 @@ func Doctor(ctx context.Context, env Env, r DoctorRequest) (doctor.Report, error
 	for _, r := range results {
 		checks = append(checks, r.check)
 	}
+	groups := []string{"files", "tools", "engine", "credentials", "registries"}
 	slices.SortStableFunc(checks, func(a, b doctor.Check) int {
-		return cmp.Compare(slices.Index(checkGroups, a.Group), slices.Index(checkGroups, b.Group))
+		return cmp.Compare(slices.Index(groups, a.Group), slices.Index(groups, b.Group))
 	})
 	settings := env.Settings
 	settings.Target, settings.ToolkitMirror, settings.Matrix, settings.Catalog, settings.BaseImage =
@@ -131,10 +129,19 @@ func (x *checkup) checkFiles(ctx context.Context) []doctor.Check {
 	m, err := matrix.Load(r.Matrix)
 	add("matrix", err, func() string { return fmt.Sprintf("%s: %s", r.Matrix, format.Count(len(m.Entries), "driver")) })
 	c, err := catalog.Load(r.Catalog)
-	add("catalogue", err, func() string { return fmt.Sprintf("%s: %s", r.Catalog, format.Count(len(c.Entries), "Driver Toolkit")) })
+	add("catalogue", err, func() string {
+		return fmt.Sprintf("%s: %s", r.Catalog, format.Count(len(c.Entries), "Driver Toolkit"))
+	})
 	if m != nil && c != nil {
 		x.files = plan.Input{Entries: m.Entries, Catalog: c, Arch: arch}
-		x.newest = newestToolkit(x.files)
+		var last catalog.Entry
+		for _, e := range m.Entries {
+			match, _ := c.Select(e.Selectors, arch)
+			if len(match) > 0 && match[len(match)-1].Compare(last) > 0 {
+				last = match[len(match)-1]
+			}
+		}
+		x.newest = last.DTK
 		checks = append(checks, checkReleases(ctx, x.files))
 	}
 	x.images, x.imageErr = readImageFiles(r.ContainerDir, r.BaseImage)
@@ -174,17 +181,6 @@ type vacantTarget struct{}
 
 func (vacantTarget) Tags(context.Context) (map[string]bool, error) { return nil, nil }
 func (vacantTarget) Reference(tag string) string                   { return tag }
-
-// newestToolkit returns the newest Driver Toolkit that the matrix asks for, "" if there is none.
-func newestToolkit(in plan.Input) string {
-	var last catalog.Entry
-	for _, e := range in.Entries {
-		if match, _ := in.Catalog.Select(e.Selectors, in.Arch); len(match) > 0 && match[len(match)-1].Compare(last) > 0 {
-			last = match[len(match)-1]
-		}
-	}
-	return last.DTK
-}
 
 // open makes what the checks work with. Nothing is asked of any registry where the environment is wrong: it may be
 // the proxy, or whose credentials to take.
@@ -249,7 +245,8 @@ func (x *checkup) run(ctx context.Context, s *step) outcome {
 	case x.lacksAWS(err):
 		return outcome{check: c.Skip("not tried: " + noAWS), noAWS: true}
 	case errors.Is(err, context.DeadlineExceeded) && fault.Of(err) == "":
-		err = fault.Wrap(err, fmt.Sprintf("there was no answer within %s: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY)", checkTime))
+		err = fault.Wrap(err, fmt.Sprintf("there was no answer within %s: "+
+			"check the network and the proxy settings (HTTPS_PROXY, NO_PROXY)", checkTime))
 	}
 	return outcome{check: c.Fail(err)}
 }

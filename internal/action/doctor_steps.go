@@ -7,10 +7,17 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/action/doctor"
 	"neuron-kmod/internal/kmod/engine"
+	"neuron-kmod/internal/oci/identity"
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/format"
 )
 
@@ -34,10 +41,21 @@ func (x *checkup) steps() []*step {
 	)
 	return []*step{
 		engine, base, mirror, target,
-		{group: "engine", name: "a container runs", after: []*step{engine, base}, unmet: x.needsBase, run: x.checkContainer},
+		{
+			group: "engine", name: "a container runs", after: []*step{engine, base}, run: x.checkContainer,
+			unmet: func() string {
+				if x.engine != nil && x.base.Image == nil {
+					return "there is no base image to run"
+				}
+				return x.needsEngine()
+			},
+		},
 		{group: "engine", name: "room for images", after: []*step{engine}, unmet: x.needsEngine, run: x.checkStore},
 		{group: "engine", name: "room for downloads", run: x.checkTemporary},
-		{group: "credentials", name: "Driver Toolkits", after: []*step{mirror}, unmet: needsToolkit, run: x.checkToolkitLogin},
+		{
+			group: "credentials", name: "Driver Toolkits", after: []*step{mirror}, unmet: needsToolkit,
+			run: x.checkToolkitLogin,
+		},
 		{group: "credentials", name: "target", after: []*step{target}, unmet: x.needsTarget, run: x.checkTargetLogin},
 		{
 			group: "credentials", name: "base image", run: x.checkBaseLogin,
@@ -45,7 +63,8 @@ func (x *checkup) steps() []*step {
 		},
 		{group: "registries", name: "target takes images", after: []*step{target}, unmet: x.needsTarget, run: x.checkPush},
 		{
-			group: "registries", name: "Driver Toolkits can be read", after: []*step{mirror}, unmet: needsToolkit, run: x.checkToolkit,
+			group: "registries", name: "Driver Toolkits can be read", after: []*step{mirror}, unmet: needsToolkit,
+			run: x.checkToolkit,
 		},
 	}
 }
@@ -81,19 +100,12 @@ func (x *checkup) needsEngine() string {
 	return ""
 }
 
-func (x *checkup) needsBase() string {
-	if x.engine != nil && x.base.Image == nil {
-		return "there is no base image to run"
-	}
-	return x.needsEngine()
-}
-
 // checkEngine asks the engine what it is. That needs no directory, but New wants the names of some.
 func (x *checkup) checkEngine(ctx context.Context, _ doctor.Check) (doctor.Check, error) {
 	settings := x.env.Settings
 	o := engine.Options{
-		Program: x.request.Engine, StateDir: cmp.Or(settings.CacheDir, settings.TempDir), TempDir: settings.TempDir, RunID: "doctor",
-		CAFile: x.env.CAFile, Platform: platform, Log: x.env.Log,
+		Program: x.request.Engine, StateDir: cmp.Or(settings.CacheDir, settings.TempDir), TempDir: settings.TempDir,
+		RunID: "doctor", CAFile: x.env.CAFile, Platform: platform, Log: x.env.Log,
 	}
 	if x.workspace != nil {
 		o.TempDir, o.RunID = x.workspace.Path(), x.workspace.ID()
@@ -105,7 +117,8 @@ func (x *checkup) checkEngine(ctx context.Context, _ doctor.Check) (doctor.Check
 	if err == nil {
 		x.engine = eng
 	}
-	return doctor.Engine(filepath.Base(x.request.Engine), x.info.Path, x.info.Version, errors.Is(err, exec.ErrNotFound), err), nil
+	absent := errors.Is(err, exec.ErrNotFound)
+	return doctor.Engine(filepath.Base(x.request.Engine), x.info.Path, x.info.Version, absent, err), nil
 }
 
 // checkBase gets the base image as a build does.
@@ -125,7 +138,6 @@ func (x *checkup) checkBase(ctx context.Context, c doctor.Check) (doctor.Check, 
 	return c, nil
 }
 
-// checkContainer runs a container of the base image.
 func (x *checkup) checkContainer(ctx context.Context, c doctor.Check) (doctor.Check, error) {
 	if err := x.engine.Probe(ctx, x.base.Image); err != nil {
 		return c, err
@@ -226,4 +238,81 @@ func (x *checkup) checkTargetLogin(ctx context.Context, c doctor.Check) (doctor.
 
 func (x *checkup) checkBaseLogin(ctx context.Context, c doctor.Check) (doctor.Check, error) {
 	return checkAccount(ctx, x.session, c, x.images.base)
+}
+
+const noAWS = "there is no AWS identity"
+
+// lacksAWS reports whether err is the reason why there is no AWS identity.
+func (x *checkup) lacksAWS(err error) bool {
+	if x.session == nil {
+		return false
+	}
+	_, reason := x.session.caller.known()
+	return reason != nil && errors.Is(err, reason)
+}
+
+// checkAWS says who the program is to AWS. It asks for nothing: the other checks have asked, if a build would. That
+// there is no identity is a failure where one of them could not be made for it.
+func (x *checkup) checkAWS(results []outcome) doctor.Check {
+	c := doctor.Check{Group: "credentials", Name: "AWS identity"}
+	if x.session == nil {
+		return c.Skip("not tried: " + x.closed)
+	}
+	id, err := x.session.caller.known()
+	switch {
+	case err != nil && slices.ContainsFunc(results, func(r outcome) bool { return r.noAWS }):
+		return c.Fail(err)
+	case id == nil && err == nil, errors.Is(err, identity.ErrNone):
+		return c.Skip("not needed for target " + x.request.Target)
+	case err != nil:
+		c.State, c.Detail, c.Hint = doctor.Warning, "not needed, and it does not work: "+err.Error(), fault.Of(err)
+		return c
+	}
+	c.State, c.Source, c.Identity = doctor.OK, id.Source, id.ARN
+	c.Detail = fmt.Sprintf("%s, account %s, region %s", id.ARN, id.Account, id.Region)
+	c.ValidUntil = validUntil(id.Expires)
+	return c
+}
+
+// validUntil is a time for the report, nil for none.
+func validUntil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// checkAccount says which credentials there are for a repository or an image.
+func checkAccount(ctx context.Context, s *session, c doctor.Check, reference string) (doctor.Check, error) {
+	if strings.HasPrefix(reference, "oci:") {
+		return c.Skip("not needed for a folder"), nil
+	}
+	ref, err := name.ParseReference(reference)
+	if err != nil {
+		return c, err
+	}
+	host := ref.Context().RegistryStr()
+	c.Name += " (" + host + ")"
+	credentials, source, err := s.keychain.Find(ctx, ref.Context())
+	if err != nil {
+		return c, err
+	}
+	if source == "" {
+		c.State, c.Detail = doctor.Warning, "no credentials: it is asked anonymously"
+		return c, nil
+	}
+	cfg, err := authn.Authorization(ctx, credentials)
+	if err != nil {
+		return c, err
+	}
+	c.State, c.Source, c.Identity = doctor.OK, source, cfg.Username
+	c.Detail = "user " + cfg.Username
+	if cfg.Username == "" {
+		c.Detail = "a token"
+	}
+	if t, ok := credentials.(interface{ Expires() time.Time }); ok {
+		c.ValidUntil = validUntil(t.Expires())
+	}
+	return c, nil
 }

@@ -57,7 +57,9 @@ func Images(ctx context.Context, env Env, r ImagesRequest) (*inventory.Inventory
 }
 
 // readInventory looks at each image of a plan that is published, and with all at those that no release needs.
-func readInventory(ctx context.Context, images *countedReads, p *plan.Plan, unplanned []string, all bool) (*inventory.Inventory, error) {
+func readInventory(
+	ctx context.Context, images *countedReads, p *plan.Plan, unplanned []string, all bool,
+) (*inventory.Inventory, error) {
 	p, _, err := statPlan(ctx, images, p)
 	if err != nil {
 		return nil, err
@@ -79,7 +81,9 @@ func readInventory(ctx context.Context, images *countedReads, p *plan.Plan, unpl
 			}
 			// Other programs' images say nothing of a kernel, or what is none.
 			k, _ := kernel.Parse(info.labels[image.LabelKernel])
-			v.AddUnplanned(inventory.Image{Driver: d, Kernel: k, Tag: tag, Digest: info.digest, Size: info.size, Created: info.created})
+			v.AddUnplanned(inventory.Image{
+				Driver: d, Kernel: k, Tag: tag, Digest: info.digest, Size: info.size, Created: info.created,
+			})
 		}
 	}
 	return v, nil

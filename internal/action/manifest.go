@@ -56,7 +56,8 @@ func (r ManifestRequest) open(env Env) (*session, version.Driver, error) {
 		return fail(fault.AsUsage(fault.Wrap(errors.New("a cluster has one driver"), "name its version")))
 	}
 	if strings.HasPrefix(r.Target, "oci:") {
-		return fail(fault.AsUsage(fault.Wrap(errors.New("clusters pull from a registry, not from a folder"), "name the registry with --target")))
+		err := errors.New("clusters pull from a registry, not from a folder")
+		return fail(fault.AsUsage(fault.Wrap(err, "name the registry with --target")))
 	}
 	m, err := matrix.Load(r.Selection.Matrix)
 	if err != nil {
@@ -85,12 +86,16 @@ func Module(ctx context.Context, env Env, r ModuleRequest) (string, error) {
 	in := manifest.ModuleInput{Place: r.Manifest.Place, Driver: driver, Ordered: r.Ordered, Remove: r.Remove}
 	if r.Literal {
 		in.Images, err = literalImages(ctx, s, r.Manifest.Selection)
-	} else {
-		in.Repository, err = repositoryName(ctx, s)
+		if err != nil {
+			return "", err
+		}
+		return manifest.Module(in)
 	}
+	target, err := s.target(ctx, use{})
 	if err != nil {
 		return "", err
 	}
+	in.Repository = target.String()
 	return manifest.Module(in)
 }
 
@@ -105,25 +110,16 @@ func DeviceConfig(ctx context.Context, env Env, r DeviceConfigRequest) (string, 
 	if err != nil {
 		return "", err
 	}
-	repository, err := repositoryName(ctx, s)
-	if err != nil {
-		return "", err
-	}
-	if r.Patch {
-		return manifest.DeviceConfigPatch(repository, driver)
-	}
-	in := r.Images
-	in.Place, in.Repository, in.Driver = r.Manifest.Place, repository, driver
-	return manifest.DeviceConfig(in)
-}
-
-// repositoryName is the session's target, as a cluster names it.
-func repositoryName(ctx context.Context, s *session) (string, error) {
 	target, err := s.target(ctx, use{})
 	if err != nil {
 		return "", err
 	}
-	return target.String(), nil
+	if r.Patch {
+		return manifest.DeviceConfigPatch(target.String(), driver)
+	}
+	in := r.Images
+	in.Place, in.Repository, in.Driver = r.Manifest.Place, target.String(), driver
+	return manifest.DeviceConfig(in)
 }
 
 // literalImages are the images that are published. Kernels without one are told in the log: their nodes would get no
@@ -150,8 +146,8 @@ func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.I
 			"driver", b.Driver, "kernel", b.Kernel, "releases", b.Releases)
 	}
 	if len(images) == 0 {
-		return nil, fault.AsIncomplete(fault.Wrap(fmt.Errorf("no image of driver %s is published in %s", sel.Driver, in.target),
-			fmt.Sprintf("`neuron-kmod build %s` publishes them", sel.Driver)))
+		err := fmt.Errorf("no image of driver %s is published in %s", sel.Driver, in.target)
+		return nil, fault.AsIncomplete(fault.Wrap(err, fmt.Sprintf("`neuron-kmod build %s` publishes them", sel.Driver)))
 	}
 	return images, nil
 }
@@ -190,7 +186,8 @@ func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error)
 			return "", fmt.Errorf("the kernel of OpenShift %s: %w", v, err)
 		}
 		if !e.NodeKernel.IsZero() && e.NodeKernel != e.Kernel {
-			env.Log.Warn("the nodes of the release boot another kernel than its Driver Toolkit is for, so KMM can check their images and build none",
+			env.Log.Warn("the nodes of the release boot another kernel than its Driver Toolkit is for, "+
+				"so KMM can check their images and build none",
 				"release", v, "nodes", e.NodeKernel, "toolkit", e.Kernel)
 		}
 		name := cmp.Or(r.Name, "upgrade-"+v.String())

@@ -81,7 +81,9 @@ func readInfo(img v1.Image) (imageInfo, error) {
 	if err != nil {
 		return imageInfo{}, err
 	}
-	return imageInfo{image: img, digest: sum.String(), size: size, created: cfg.Created.Time, labels: cfg.Config.Labels}, nil
+	return imageInfo{
+		image: img, digest: sum.String(), size: size, created: cfg.Created.Time, labels: cfg.Config.Labels,
+	}, nil
 }
 
 // statPlan looks at the images of a plan that are published. It returns the plan with their digests, sizes and times,
@@ -99,12 +101,11 @@ func statPlan(ctx context.Context, target imageReader, p *plan.Plan) (*plan.Plan
 	}
 	outcomes := map[int]plan.Outcome{}
 	for i, b := range p.Builds {
-		if !b.Present() {
-			continue
-		}
 		if info, ok := seen[b.Tag]; ok {
-			outcomes[i] = plan.Outcome{State: b.State, Digest: info.digest, Size: info.size, Created: info.created, Seconds: b.Seconds}
-		} else {
+			outcomes[i] = plan.Outcome{
+				State: b.State, Digest: info.digest, Size: info.size, Created: info.created, Seconds: b.Seconds,
+			}
+		} else if b.Present() {
 			outcomes[i] = plan.Outcome{State: plan.Missing}
 		}
 	}

@@ -100,7 +100,11 @@ func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, er
 	}
 	defer closeWorkspace(env, ws)
 	rel.workspace = ws
-	if rel.github, err = rel.session.releaseClient(r.DryRun); err != nil {
+	settings := env.Settings.GitHub
+	if r.DryRun && (settings.Token.IsZero() || settings.Repository == "") {
+		env.Log.Warn("what would change on GitHub is not known without a repository and a token",
+			"hint", "set GITHUB_REPOSITORY and GITHUB_TOKEN or GH_TOKEN")
+	} else if rel.github, err = rel.session.github(); err != nil { // one client, which bounds what all may wait
 		return nil, err
 	}
 	result := &ReleaseResult{}
@@ -122,7 +126,8 @@ func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, er
 // newReleaser opens what the releases work with: that of the build before, or its own.
 func newReleaser(ctx context.Context, env Env, r ReleaseRequest) (*releaser, error) {
 	if r.After != nil {
-		return &releaser{session: r.After.input.session, request: r, target: r.After.input.target, toolkits: r.After.input.toolkits}, nil
+		in := r.After.input
+		return &releaser{session: in.session, request: r, target: in.target, toolkits: in.toolkits}, nil
 	}
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
 	if err != nil {
@@ -148,7 +153,8 @@ func (s *session) canRelease() error {
 	}
 	if s.env.Settings.GitHub.Token.IsZero() {
 		return fault.AsPrerequisite(fault.Wrap(errors.New("there is no token for GitHub"),
-			"set GITHUB_TOKEN or GH_TOKEN; in a workflow GITHUB_TOKEN: ${{ github.token }} and `permissions: contents: write`; or give --no-release"))
+			"set GITHUB_TOKEN or GH_TOKEN; in a workflow GITHUB_TOKEN: ${{ github.token }} and "+
+				"`permissions: contents: write`; or give --no-release"))
 	}
 	_, err := s.github()
 	return err
@@ -158,17 +164,6 @@ func (s *session) github() (*github.Client, error) {
 	g := s.env.Settings.GitHub
 	c, err := github.New(github.Options{API: g.API, Repository: g.Repository, Token: g.Token.Reveal(), HTTP: s.http, Log: s.env.Log})
 	return c, fault.AsUsage(err)
-}
-
-// releaseClient returns the client that all releases of a run share, with what they may wait in all. A dry run does
-// without (nil) where nothing says which repository it is about; it then knows the notes and not what would change.
-func (s *session) releaseClient(dryRun bool) (*github.Client, error) {
-	if dryRun && (s.env.Settings.GitHub.Token.IsZero() || s.env.Settings.GitHub.Repository == "") {
-		s.env.Log.Warn("what would change on GitHub is not known without a repository and a token",
-			"hint", "set GITHUB_REPOSITORY and GITHUB_TOKEN or GH_TOKEN")
-		return nil, nil
-	}
-	return s.github()
 }
 
 // fullPlan makes the plan of the drivers that are released, for all their OpenShift releases, with reasons that may
@@ -197,16 +192,12 @@ func (r *releaser) fullPlan(ctx context.Context) (*plan.Plan, error) {
 	return p.WithReasons(publicReason), nil
 }
 
-// unreadable is the public reason for a Driver Toolkit that could be readable the next time. The log has the error,
-// which names hosts and files of this machine.
-const unreadable = "its Driver Toolkit could not be read"
-
 // publicReason is the reason for an unresolved release that may be public: errors name hosts and files of this
 // machine.
 func publicReason(u plan.Unresolved) string {
 	switch {
 	case mayPass(u):
-		return unreadable
+		return "its Driver Toolkit could not be read" // the log has the error
 	case registry.Is404(u.Err):
 		return "its Driver Toolkit is gone from the registry"
 	case errors.Is(u.Err, toolkit.ErrAbsent):
@@ -218,5 +209,6 @@ func publicReason(u plan.Unresolved) string {
 // mayPass reports whether the kernel of an unresolved release could be read the next time: notes without such a
 // release would forget what is published.
 func mayPass(u plan.Unresolved) bool {
-	return u.Err != nil && !errors.As(u.Err, new(*plan.ArchError)) && !registry.Is404(u.Err) && !errors.Is(u.Err, toolkit.ErrAbsent)
+	return u.Err != nil && !errors.As(u.Err, new(*plan.ArchError)) && !registry.Is404(u.Err) &&
+		!errors.Is(u.Err, toolkit.ErrAbsent)
 }

@@ -49,7 +49,8 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 	}
 	for _, u := range p.Unresolved {
 		if mayPass(u) {
-			return result, fmt.Errorf("the kernels of some OpenShift releases cannot be found out now, and notes without them would be wrong: %w", u.Err)
+			return result, fmt.Errorf("the kernels of some OpenShift releases cannot be found out now, "+
+				"and notes without them would be wrong: %w", u.Err)
 		}
 	}
 	p, images, err := r.publishedImages(ctx, r.withFailures(p))
@@ -65,7 +66,8 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 	if err != nil {
 		return result, err
 	}
-	if result.Notes, err = release.Notes(release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox}); err != nil {
+	notes := release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox}
+	if result.Notes, err = release.Notes(notes); err != nil {
 		return result, err
 	}
 	if r.github == nil {
@@ -113,7 +115,8 @@ func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Pla
 		return nil, nil, err
 	}
 	if len(planned) != listed || len(others) != len(unplanned) {
-		return nil, nil, errors.New("images that the repository lists are not there: they are being deleted, or the registry is in trouble; run again")
+		return nil, nil, errors.New("images that the repository lists are not there: " +
+			"they are being deleted, or the registry is in trouble; run again")
 	}
 	var images []publishedImage
 	for _, b := range p.Builds {
@@ -124,7 +127,8 @@ func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Pla
 	for _, tag := range slices.Sorted(maps.Keys(others)) {
 		one := publishedImage{name: r.target.Reference(tag), info: others[tag]}
 		if one.kernel, err = kernel.Parse(one.info.labels[image.LabelKernel]); err != nil {
-			r.session.env.Log.Warn("an image does not say for which kernel it is, so it is taken for another program's", "image", one.name)
+			r.session.env.Log.Warn("an image does not say for which kernel it is, so it is taken for another program's",
+				"image", one.name)
 			continue
 		}
 		images = append(images, one)
@@ -136,7 +140,9 @@ func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Pla
 func (r *releaser) sync(ctx context.Context, result DriverRelease, sources []release.Archive) (DriverRelease, error) {
 	want := github.Release{Tag: result.Tag, Name: result.Tag, Body: result.Notes, Latest: result.Driver == r.newest}
 	for _, a := range sources {
-		want.Assets = append(want.Assets, github.Asset{Name: a.Name, ContentType: release.ContentType, Size: a.Size, Digest: a.Digest, Open: a.Open})
+		want.Assets = append(want.Assets, github.Asset{
+			Name: a.Name, ContentType: release.ContentType, Size: a.Size, Digest: a.Digest, Open: a.Open,
+		})
 	}
 	act := r.github.Sync
 	if r.request.DryRun {
@@ -158,15 +164,46 @@ func (r *releaser) sync(ctx context.Context, result DriverRelease, sources []rel
 	return result, err
 }
 
-// sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that
-// of their BusyBox.
-func (r *releaser) sources(ctx context.Context, v version.Driver, images []publishedImage, busyBox []string) ([]release.Archive, error) {
-	modified, err := r.modifiedSource(ctx, v, images)
+// sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that of
+// their BusyBox.
+func (r *releaser) sources(
+	ctx context.Context, v version.Driver, images []publishedImage, busyBox []string,
+) ([]release.Archive, error) {
+	env := r.session.env
+	files, err := readImageFiles(r.request.ContainerDir, r.request.BaseImage)
+	if err != nil {
+		return nil, err
+	}
+	rpm, err := r.session.fetcher(r.request.DriverSource).Fetch(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	source, err := driver.Unpack(ctx, rpm, v, r.workspace.Path("source-"+v.String()))
+	if err != nil {
+		return nil, err
+	}
+	dir, err := r.workspace.Mkdir("release-" + v.String())
+	if err != nil {
+		return nil, err
+	}
+	in := release.SourceInput{Source: source, Script: files.script, Dir: dir}
+	for _, one := range images {
+		digest := one.info.labels[image.LabelSourceDigest]
+		if digest == "" {
+			env.Log.Warn("an image does not say from which source it was made; "+
+				"the release has the source that it would be made from now",
+				"image", one.name, "hint", "`neuron-kmod build --force` makes it anew")
+		}
+		in.Modules = append(in.Modules, release.Module{Kernel: one.kernel, Source: digest})
+	}
+	in.Earlier = func(ctx context.Context) (io.ReadCloser, error) {
+		return r.github.OpenAsset(ctx, release.Name(v), release.ModifiedSourceFile(v))
+	}
+	modified, err := release.ModifiedSource(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	archives := []release.Archive{modified}
-	env := r.session.env
 	getter := &release.BusyBox{HTTP: r.session.http, Cache: filepath.Join(env.Settings.CacheDir, "sources"), Log: env.Log}
 	for _, version := range busyBox {
 		a, err := getter.Source(ctx, version)
@@ -176,45 +213,6 @@ func (r *releaser) sources(ctx context.Context, v version.Driver, images []publi
 		archives = append(archives, a)
 	}
 	return archives, nil
-}
-
-func (r *releaser) modifiedSource(ctx context.Context, v version.Driver, images []publishedImage) (release.Archive, error) {
-	files, err := readImageFiles(r.request.ContainerDir, r.request.BaseImage)
-	if err != nil {
-		return release.Archive{}, err
-	}
-	rpm, err := r.session.fetcher(r.request.DriverSource).Fetch(ctx, v)
-	if err != nil {
-		return release.Archive{}, err
-	}
-	source, err := driver.Unpack(ctx, rpm, v, r.workspace.Path("source-"+v.String()))
-	if err != nil {
-		return release.Archive{}, err
-	}
-	dir, err := r.workspace.Mkdir("release-" + v.String())
-	if err != nil {
-		return release.Archive{}, err
-	}
-	return release.ModifiedSource(ctx, release.SourceInput{
-		Source: source, Script: files.script, Dir: dir, Modules: r.modules(images),
-		Earlier: func(ctx context.Context) (io.ReadCloser, error) {
-			return r.github.OpenAsset(ctx, release.Name(v), release.ModifiedSourceFile(v))
-		},
-	})
-}
-
-// modules are the modules in the images, whose source is owed.
-func (r *releaser) modules(images []publishedImage) []release.Module {
-	var all []release.Module
-	for _, one := range images {
-		digest := one.info.labels[image.LabelSourceDigest]
-		if digest == "" {
-			r.session.env.Log.Warn("an image does not say from which source it was made; the release has the source that it would be made from now",
-				"image", one.name, "hint", "`neuron-kmod build --force` makes it anew")
-		}
-		all = append(all, release.Module{Kernel: one.kernel, Source: digest})
-	}
-	return all
 }
 
 // busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an
