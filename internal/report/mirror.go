@@ -34,9 +34,7 @@ func MirrorTable(w io.Writer, r *action.MirrorReport) error {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", m.Tag, cmp.Or(m.Kernel.String(), "-"), m.State,
 				action.SizeOrZero(m.Sent), cmp.Or(m.Digest, "-"))
 		}
-		if err := tw.Flush(); err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
+		tw.Flush() // to a strings.Builder, which takes everything
 	}
 	for _, m := range r.Images {
 		if m.State == registry.CopyFailed { // why others were skipped is told once, at the end
@@ -44,8 +42,5 @@ func MirrorTable(w io.Writer, r *action.MirrorReport) error {
 		}
 	}
 	fmt.Fprintf(&sb, "\n%s\n", r.Summary())
-	if _, err := io.WriteString(w, sb.String()); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
+	return write(w, "the report", sb.String())
 }

@@ -56,8 +56,8 @@ func Write(w io.Writer, in Input) error {
 // policy lets the page run its own script and use its own style, and nothing else.
 // https://www.w3.org/TR/CSP3/
 func policy() string {
-	return fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
-		hash(script), hash(style))
+	return fmt.Sprintf("default-src 'none'; script-src '%s'; style-src '%s'; img-src data:; base-uri 'none'; "+
+		"form-action 'none'; require-trusted-types-for 'script'", hash(script), hash(style))
 }
 
 func hash(text string) string {

@@ -3,6 +3,7 @@ package page
 import (
 	"cmp"
 	"html/template"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,11 +147,7 @@ func newView(in Input) (*view, error) {
 
 // addRows adds the releases, the newest first.
 func (v *view) addRows(all *inventory.Inventory, places map[version.OCP]map[version.Driver][]int) {
-	var releases []version.OCP
-	for r := range places {
-		releases = append(releases, r)
-	}
-	slices.SortFunc(releases, func(a, b version.OCP) int { return b.Compare(a) })
+	releases := slices.SortedFunc(maps.Keys(places), func(a, b version.OCP) int { return b.Compare(a) })
 	v.Releases = len(releases)
 	for _, r := range releases {
 		if len(v.Groups) == 0 || v.Groups[len(v.Groups)-1].Minor != r.Minor() {
@@ -190,7 +187,9 @@ func kernels(all *inventory.Inventory, places map[version.Driver][]int) []string
 // badness orders states: a cell is as bad as the worst of its images.
 var badness = map[inventory.State]int{inventory.Ready: 1, inventory.Missing: 2, inventory.Unknown: 3}
 
-var labels = map[inventory.State]string{inventory.Ready: "Ready", inventory.Missing: "Missing", inventory.Unknown: "Unknown"}
+var labels = map[inventory.State]string{
+	inventory.Ready: "Ready", inventory.Missing: "Missing", inventory.Unknown: "Unknown",
+}
 
 func newCell(all *inventory.Inventory, at []int) cell {
 	var c cell
@@ -214,30 +213,27 @@ func (v *view) addGaps(list *inventory.Inventory) {
 		}
 	}
 	slices.SortStableFunc(missing, func(a, b inventory.Image) int {
-		return cmp.Or(b.Releases[len(b.Releases)-1].Compare(a.Releases[len(a.Releases)-1]), cmp.Compare(a.Kernel.String()+a.Reason, b.Kernel.String()+b.Reason))
+		return cmp.Or(b.Releases[len(b.Releases)-1].Compare(a.Releases[len(a.Releases)-1]),
+			cmp.Compare(a.Kernel.String()+a.Reason, b.Kernel.String()+b.Reason))
 	})
 	var all []gap
+	var last gap // without its drivers
 	for _, i := range missing {
-		g := gap{i.State, plan.ReleaseList(i.Releases), i.Kernel.String(), i.Driver.String(), i.Reason}
-		if n := len(all) - 1; n >= 0 && all[n].same(g) {
-			all[n].Drivers += ", " + g.Drivers
+		g := gap{State: i.State, Releases: plan.ReleaseList(i.Releases), Kernel: i.Kernel.String(), Reason: i.Reason}
+		if len(all) > 0 && g == last {
+			all[len(all)-1].Drivers += ", " + i.Driver.String()
 			continue
 		}
+		last, g.Drivers = g, i.Driver.String()
 		all = append(all, g)
 	}
 	v.Gaps = all[:min(len(all), mostGaps)]
 	v.MoreGaps = len(all) - len(v.Gaps)
 }
 
-// same reports whether two gaps differ in nothing but the driver.
-func (g gap) same(o gap) bool {
-	g.Drivers, o.Drivers = "", ""
-	return g == o
-}
-
 func (v *view) detail(in Input, i inventory.Image) (d detail, err error) {
 	d = detail{
-		State: i.State, Driver: i.Driver.String(), Kernel: i.Kernel.String(), Releases: join(i.Releases), Reason: i.Reason,
+		State: i.State, Driver: i.Driver.String(), Kernel: i.Kernel.String(), Releases: Join(i.Releases, ", "), Reason: i.Reason,
 		Tag: i.Tag, Digest: i.Digest, Pull: i.Pull, DeviceConfig: -1, Module: -1,
 	}
 	if i.Size > 0 {
@@ -271,10 +267,11 @@ func (v *view) text(write func(version.Driver) (string, error), d version.Driver
 	return len(v.Data.Texts) - 1, nil
 }
 
-func join(releases []version.OCP) string {
+// Join names all of some releases.
+func Join(releases []version.OCP, separator string) string {
 	names := make([]string, len(releases))
 	for n, r := range releases {
 		names[n] = r.String()
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, separator)
 }
