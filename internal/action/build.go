@@ -18,6 +18,7 @@ import (
 	"neuron-kmod/internal/kmod/engine"
 	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/kmod/pipeline"
+	"neuron-kmod/internal/oci/auth"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
@@ -230,7 +231,19 @@ func (in *planInput) engine(
 			dtks = append(dtks, b.Toolkits...)
 		}
 	}
-	login := func(ctx context.Context) error { return in.toolkits.writeLogin(ctx, authFile, dtks) }
+	login := func(ctx context.Context) error { // for where Driver Toolkits are taken from, and where the catalogue has them
+		refs := slices.Clone(dtks)
+		for _, dtk := range dtks {
+			at, err := in.toolkits.locate(ctx, dtk)
+			if err != nil {
+				return err
+			}
+			if at != dtk {
+				refs = append(refs, at)
+			}
+		}
+		return auth.WriteFile(ctx, authFile, in.session.keychain, refs)
+	}
 	if err := login(ctx); err != nil {
 		return nil, fault.AsPrerequisite(err)
 	}

@@ -133,7 +133,7 @@ func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.I
 	if err != nil {
 		return nil, err
 	}
-	if p, _, err = statPlan(ctx, in.target, p); err != nil {
+	if p, _, err = statPlan(ctx, in.target, p, nil); err != nil {
 		return nil, err
 	}
 	var images []manifest.Image

@@ -147,9 +147,21 @@ func (m *mirrorPlan) withKernels(ctx context.Context, all []toolkit.Copy) ([]too
 	if len(unknown) == 0 {
 		return all, nil
 	}
-	source, err := m.kernelSource()
-	if err != nil {
-		return nil, err
+	// They are read where they are copied from; out of a directory they cannot be.
+	source := &toolkits{session: m.session, locate: asNamed}
+	switch {
+	case m.from == nil:
+	case isLayout(m.from):
+		source.locate = func(context.Context, string) (string, error) {
+			return "", fault.Wrap(errors.New("the catalogue does not record its kernel"),
+				"record kernels in the catalogue before carrying the folder, or leave --kernels-only out")
+		}
+	default:
+		mirror, err := toolkit.NewMirror(m.session.client, m.from.String(), mirrorTags(m.files.Catalog), m.session.env.Log)
+		if err != nil {
+			return nil, fault.AsUsage(fmt.Errorf("--from: %w", err))
+		}
+		source.locate = mirror.Locate
 	}
 	results, err := source.resolver(nil)(ctx, unknown)
 	if err != nil {
@@ -170,27 +182,6 @@ func (m *mirrorPlan) withKernels(ctx context.Context, all []toolkit.Copy) ([]too
 		}
 	}
 	return all, nil
-}
-
-// kernelSource is where the kernels of Driver Toolkits are read: in m.from, or where the catalogue says. Out of a
-// directory they cannot be.
-func (m *mirrorPlan) kernelSource() (*toolkits, error) {
-	source := &toolkits{session: m.session, locate: asNamed}
-	switch {
-	case m.from == nil:
-	case isLayout(m.from):
-		source.locate = func(context.Context, string) (string, error) {
-			return "", fault.Wrap(errors.New("the catalogue does not record its kernel"),
-				"record kernels in the catalogue before carrying the folder, or leave --kernels-only out")
-		}
-	default:
-		mirror, err := toolkit.NewMirror(m.session.client, m.from.String(), mirrorTags(m.files.Catalog), m.session.env.Log)
-		if err != nil {
-			return nil, fault.AsUsage(fmt.Errorf("--from: %w", err))
-		}
-		source.locate = mirror.Locate
-	}
-	return source, nil
 }
 
 // fail adds an image that cannot even be asked for.

@@ -58,12 +58,9 @@ func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) 
 		return nil, err
 	}
 	for i := range nodes {
-		nodes[i].Images = []Answer{}
-		for _, a := range answers {
-			if a.Kernel == nodes[i].Kernel && nodes[i].Other == "" {
-				nodes[i].Images = append(nodes[i].Images, a)
-			}
-		}
+		nodes[i].Images = slices.DeleteFunc(append([]Answer{}, answers...), func(a Answer) bool {
+			return a.Kernel != nodes[i].Kernel || nodes[i].Other != ""
+		})
 	}
 	lacking := count(nodes, func(n Node) bool { return n.Other == "" && shortage(n.Images) != nil })
 	switch {

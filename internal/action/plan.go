@@ -69,15 +69,22 @@ type PlanRequest struct {
 
 // Plan returns what a build would do. It blocks on the network, and pulls nothing.
 func Plan(ctx context.Context, env Env, r PlanRequest) (*plan.Plan, error) {
-	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror, readOnly: true})
+	_, p, err := openPlan(ctx, env, r.Selection, access{target: r.Target, mirror: r.ToolkitMirror, readOnly: true})
+	return p, err
+}
+
+// openPlan opens a session and makes the plan of a selection, to read only.
+func openPlan(ctx context.Context, env Env, sel Selection, a access) (*planInput, *plan.Plan, error) {
+	s, err := open(env, a)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	in, err := s.planInput(ctx, r.Selection, use{})
+	in, err := s.planInput(ctx, sel, use{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return in.makePlan(ctx, nil)
+	p, err := in.makePlan(ctx, nil)
+	return in, p, err
 }
 
 // planInput is what a plan is made from, with the ways to what it asks.

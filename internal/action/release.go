@@ -4,10 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"neuron-kmod/internal/github"
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/openshift/toolkit"
@@ -15,6 +21,7 @@ import (
 	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/platform/workspace"
+	"neuron-kmod/internal/release"
 	"neuron-kmod/internal/version"
 )
 
@@ -86,9 +93,22 @@ func (r *ReleaseResult) Verdict(onlyFailures bool) error {
 // Release makes the GitHub release of each driver say what is published and carry the sources. A driver that fails
 // does not stop the others. It blocks on the network.
 func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, error) {
-	rel, err := newReleaser(ctx, env, r)
-	if err != nil {
-		return nil, err
+	rel := &releaser{request: r}
+	var err error
+	if r.After != nil {
+		rel.session, rel.target, rel.toolkits = r.After.input.session, r.After.input.target, r.After.input.toolkits
+	} else {
+		if rel.session, err = open(env, access{target: r.Target, mirror: r.ToolkitMirror}); err != nil {
+			return nil, err
+		}
+		if rel.target, err = rel.session.target(ctx, use{}); err != nil {
+			return nil, err
+		}
+		if !r.DryRun {
+			if err := rel.session.canRelease(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	p, err := rel.fullPlan(ctx)
 	if err != nil {
@@ -121,28 +141,6 @@ func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, er
 		result.Releases = append(result.Releases, one)
 	}
 	return result, nil
-}
-
-// newReleaser opens what the releases work with: that of the build before, or its own.
-func newReleaser(ctx context.Context, env Env, r ReleaseRequest) (*releaser, error) {
-	if r.After != nil {
-		in := r.After.input
-		return &releaser{session: in.session, request: r, target: in.target, toolkits: in.toolkits}, nil
-	}
-	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
-	if err != nil {
-		return nil, err
-	}
-	target, err := s.target(ctx, use{})
-	if err != nil {
-		return nil, err
-	}
-	if !r.DryRun {
-		if err := s.canRelease(); err != nil {
-			return nil, err
-		}
-	}
-	return &releaser{session: s, request: r, target: target}, nil
 }
 
 // canRelease reports whether there is what a release needs, without asking GitHub.
@@ -211,4 +209,219 @@ func publicReason(u plan.Unresolved) string {
 func mayPass(u plan.Unresolved) bool {
 	return u.Err != nil && !errors.As(u.Err, new(*plan.ArchError)) && !registry.Is404(u.Err) &&
 		!errors.Is(u.Err, toolkit.ErrAbsent)
+}
+
+// releaser is what the releases of several drivers share.
+type releaser struct {
+	session   *session
+	request   ReleaseRequest
+	target    registry.Target
+	toolkits  *toolkits
+	workspace *workspace.Workspace
+	github    *github.Client // nil for a dry run without a token
+	newest    version.Driver // of the matrix; its release is the latest
+}
+
+// publishedImage is a published image, for a kernel.
+type publishedImage struct {
+	name   string
+	kernel kernel.Version
+	info   imageInfo
+}
+
+// releaseDriver releases the one driver of a plan.
+func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelease, error) {
+	v := p.Drivers[0]
+	result := DriverRelease{Driver: v, Tag: release.Name(v), Changes: []string{}}
+	log := r.session.env.Log
+	if len(p.Releases(v)) == 0 {
+		log.Warn("the catalogue has no release for this driver, so there is nothing to release", "driver", v)
+		return result, nil
+	}
+	for _, u := range p.Unresolved {
+		if mayPass(u) {
+			return result, fmt.Errorf("the kernels of some OpenShift releases cannot be found out now, "+
+				"and notes without them would be wrong: %w", u.Err)
+		}
+	}
+	p, images, err := r.publishedImages(ctx, r.withFailures(p))
+	if err != nil {
+		return result, err
+	}
+	result.Missing = p.Count(plan.Missing) + p.Count(plan.Unbuildable) + p.Count(plan.Failed) + len(p.Unresolved)
+	if len(release.Available(p)) == 0 {
+		log.Warn("no image is published, so there is no release", "driver", v)
+		return result, nil
+	}
+	busyBox, err := busyBoxVersions(ctx, images)
+	if err != nil {
+		return result, err
+	}
+	notes := release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox}
+	if result.Notes, err = release.Notes(notes); err != nil {
+		return result, err
+	}
+	if r.github == nil {
+		result.Changes = nil // nobody knows
+		return result, nil
+	}
+	sources, err := r.sources(ctx, v, images, busyBox)
+	if err != nil {
+		return result, fmt.Errorf("%w; without its sources nothing is released, the images stay", err)
+	}
+	return r.sync(ctx, result, sources)
+}
+
+// withFailures returns the plan with the builds that have failed in this run.
+func (r *releaser) withFailures(p *plan.Plan) *plan.Plan {
+	if r.request.After == nil {
+		return p
+	}
+	why := map[string]string{} // by tag
+	for _, b := range r.request.After.Plan.Builds {
+		if b.State == plan.Failed {
+			why[b.Tag] = b.Error
+		}
+	}
+	failed := map[int]plan.Outcome{}
+	for i, b := range p.Builds {
+		if b.State == plan.Missing && why[b.Tag] != "" {
+			failed[i] = plan.Outcome{State: plan.Failed, Error: why[b.Tag]}
+		}
+	}
+	return p.With(failed)
+}
+
+// publishedImages reads what the published images of a driver say of themselves: those of the plan, which it returns
+// completed, and those for kernels that are no longer asked for, whose sources are still owed. They are in the order
+// of their tags.
+func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Plan, []publishedImage, error) {
+	listed, unplanned := p.Count(plan.Published)+p.Count(plan.Built), p.UnplannedTags(p.Drivers[0])
+	p, planned, err := statPlan(ctx, r.target, p, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	others, err := statImages(ctx, r.target, unplanned, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(planned) != listed || len(others) != len(unplanned) {
+		return nil, nil, errors.New("images that the repository lists are not there: " +
+			"they are being deleted, or the registry is in trouble; run again")
+	}
+	var images []publishedImage
+	for _, b := range p.Builds {
+		if info, ok := planned[b.Tag]; ok {
+			images = append(images, publishedImage{name: b.Image, kernel: b.Kernel, info: info})
+		}
+	}
+	for _, tag := range slices.Sorted(maps.Keys(others)) {
+		one := publishedImage{name: r.target.Reference(tag), info: others[tag]}
+		if one.kernel, err = kernel.Parse(one.info.labels[image.LabelKernel]); err != nil {
+			r.session.env.Log.Warn("an image does not say for which kernel it is, so it is taken for another program's",
+				"image", one.name)
+			continue
+		}
+		images = append(images, one)
+	}
+	return p, images, nil
+}
+
+// sync makes GitHub have the release, or finds out what it would change.
+func (r *releaser) sync(ctx context.Context, result DriverRelease, sources []release.Archive) (DriverRelease, error) {
+	want := github.Release{Tag: result.Tag, Name: result.Tag, Body: result.Notes, Latest: result.Driver == r.newest}
+	for _, a := range sources {
+		want.Assets = append(want.Assets, github.Asset{
+			Name: a.Name, ContentType: release.ContentType, Size: a.Size, Digest: a.Digest, Open: a.Open,
+		})
+	}
+	act := r.github.Sync
+	if r.request.DryRun {
+		act = r.github.Compare
+	}
+	done, err := act(ctx, want)
+	result.URL = done.URL
+	for _, c := range done.Changes {
+		result.Changes = append(result.Changes, c.String())
+	}
+	log := r.session.env.Log
+	switch {
+	case err != nil:
+	case r.request.DryRun:
+		log.Info("what would change on GitHub", "driver", result.Driver, "changes", result.Summary(), "url", result.URL)
+	default:
+		log.Info("the release is as it should be", "driver", result.Driver, "changes", len(result.Changes), "url", result.URL)
+	}
+	return result, err
+}
+
+// sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that
+// of their BusyBox.
+func (r *releaser) sources(
+	ctx context.Context, v version.Driver, images []publishedImage, busyBox []string,
+) ([]release.Archive, error) {
+	env := r.session.env
+	files, err := readImageFiles(r.request.ContainerDir, r.request.BaseImage)
+	if err != nil {
+		return nil, err
+	}
+	rpm, err := r.session.fetcher(r.request.DriverSource).Fetch(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	source, err := driver.Unpack(ctx, rpm, v, r.workspace.Path("source-"+v.String()))
+	if err != nil {
+		return nil, err
+	}
+	dir, err := r.workspace.Mkdir("release-" + v.String())
+	if err != nil {
+		return nil, err
+	}
+	in := release.SourceInput{Source: source, Script: files.script, Dir: dir}
+	for _, one := range images {
+		digest := one.info.labels[image.LabelSourceDigest]
+		if digest == "" {
+			env.Log.Warn("an image does not say from which source it was made; "+
+				"the release has the source that it would be made from now",
+				"image", one.name, "hint", "`neuron-kmod build --force` makes it anew")
+		}
+		in.Modules = append(in.Modules, release.Module{Kernel: one.kernel, Source: digest})
+	}
+	in.Earlier = func(ctx context.Context) (io.ReadCloser, error) {
+		return r.github.OpenAsset(ctx, release.Name(v), release.ModifiedSourceFile(v))
+	}
+	modified, err := release.ModifiedSource(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	archives := []release.Archive{modified}
+	getter := &release.BusyBox{HTTP: r.session.http, Cache: filepath.Join(env.Settings.CacheDir, "sources"), Log: env.Log}
+	for _, version := range busyBox {
+		a, err := getter.Source(ctx, version)
+		if err != nil {
+			return nil, err
+		}
+		archives = append(archives, a)
+	}
+	return archives, nil
+}
+
+// busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an
+// image of other tools, the one that the binary says. The licence asks for the source whatever the labels are.
+func busyBoxVersions(ctx context.Context, images []publishedImage) ([]string, error) {
+	versions := map[string]bool{}
+	for _, one := range images {
+		v := one.info.labels[image.LabelBusyBoxVersion]
+		if v == "" {
+			info, err := image.CheckBase(ctx, image.Base{Name: one.name, Image: one.info.image})
+			if err != nil {
+				return nil, fmt.Errorf("find out which BusyBox is in %s: %w", one.name, registry.Classify(err))
+			}
+			v = info.BusyBox
+		}
+		if v != "" {
+			versions[v] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(versions)), nil
 }

@@ -214,7 +214,7 @@ func (q *resolver) withDigests(ctx context.Context, answers []Answer) ([]Answer,
 			tags = append(tags, a.tag)
 		}
 	}
-	seen, err := statImages(ctx, q.target, tags)
+	seen, err := statImages(ctx, q.target, tags, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -379,13 +379,7 @@ func (u *Upgrade) verdict() error {
 
 // forDriver returns the answers for a driver.
 func forDriver(answers []Answer, d version.Driver) []Answer {
-	found := []Answer{}
-	for _, a := range answers {
-		if a.Driver == d {
-			found = append(found, a)
-		}
-	}
-	return found
+	return slices.DeleteFunc(append([]Answer{}, answers...), func(a Answer) bool { return a.Driver != d })
 }
 
 // KernelNames are the names of the kernels that are known, in order.

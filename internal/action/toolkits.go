@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"neuron-kmod/internal/oci/auth"
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/openshift/catalog"
@@ -236,20 +235,4 @@ func (t *toolkits) checkPull(ctx context.Context, dtks []string) error {
 		return nil
 	}
 	return fault.AsPrerequisite(fmt.Errorf("see whether Driver Toolkits can be pulled: %w", refused[0]))
-}
-
-// writeLogin writes the credentials for Driver Toolkits, where they are taken from and where the catalogue has them,
-// to a file for the engine.
-func (t *toolkits) writeLogin(ctx context.Context, path string, dtks []string) error {
-	refs := slices.Clone(dtks)
-	for _, dtk := range dtks {
-		at, err := t.locate(ctx, dtk)
-		if err != nil {
-			return err
-		}
-		if at != dtk {
-			refs = append(refs, at)
-		}
-	}
-	return auth.WriteFile(ctx, path, t.session.keychain, refs)
 }
