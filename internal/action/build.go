@@ -124,8 +124,7 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	return &BuildResult{Plan: p, input: in}, err
 }
 
-// build removes what a killed run has left and carries the plan out. Where nothing needs a build and nothing was left
-// it starts nothing.
+// build removes what a killed run has left and makes the builds. Where nothing is to do it starts nothing.
 func (in *planInput) build(
 	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func() error,
 ) (*plan.Plan, error) {
@@ -186,14 +185,12 @@ func (in *planInput) build(
 	return run.Do(ctx, p)
 }
 
-// closeWorkspace removes the run's directory.
 func closeWorkspace(env Env, ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
 		env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
 	}
 }
 
-// fetcher gets the driver's packages.
 func (s *session) fetcher(source string) *driver.Fetcher {
 	return &driver.Fetcher{HTTP: s.http, Source: source, Cache: filepath.Join(s.env.Settings.CacheDir, "drivers"), Log: s.env.Log}
 }
@@ -231,7 +228,7 @@ func (in *planInput) engine(
 			dtks = append(dtks, b.Toolkits...)
 		}
 	}
-	login := func(ctx context.Context) error { // for where Driver Toolkits are taken from, and where the catalogue has them
+	login := func(ctx context.Context) error { // at the mirror, and where the catalogue has Driver Toolkits
 		refs := slices.Clone(dtks)
 		for _, dtk := range dtks {
 			at, err := in.toolkits.locate(ctx, dtk)
@@ -274,7 +271,8 @@ func (m mirroredEngine) Acquire(
 			"toolkit", at, "reason", pull)
 		lease, err = m.CLI.Acquire(ctx, dtk, progress)
 	}
-	if pull, ok := errors.AsType[*engine.PullError](err); ok && pull.Unauthorized && strings.HasPrefix(pull.Image, quayHost+"/") {
+	pull, ok := errors.AsType[*engine.PullError](err)
+	if ok && pull.Unauthorized && strings.HasPrefix(pull.Image, quayHost+"/") {
 		err = fault.Wrap(err, quayAdvice)
 	}
 	if err != nil {
@@ -291,8 +289,7 @@ type imageFiles struct {
 	base          string // the image that the Containerfile's FROM names
 }
 
-// readImageFiles reads the files in dir, or the built-in ones for "". What is wrong with them is found before
-// anything is pulled.
+// readImageFiles reads the files in dir, or the built-in ones for "", and finds what is wrong with them.
 func readImageFiles(dir, baseImage string) (imageFiles, error) {
 	var files fs.FS = container.Files
 	flag := fmt.Sprintf("--base-image %q", baseImage)

@@ -34,7 +34,6 @@ type CatalogRequest struct {
 // ReleaseRepository is where OpenShift's release images are.
 const ReleaseRepository = payload.DefaultRepository
 
-// minors returns the minors that the command line names.
 func (r CatalogRequest) minors() ([]version.Selector, error) {
 	var minors []version.Selector
 	for _, text := range r.Minors {
@@ -51,8 +50,7 @@ func (r CatalogRequest) minors() ([]version.Selector, error) {
 	return minors, nil
 }
 
-// matrixSelectors returns the minors of the matrix, and pre-releases that it names. The file may be missing where it
-// is optional.
+// matrixSelectors returns the minors of the matrix, and pre-releases that it names. An optional file may be missing.
 func (r CatalogRequest) matrixSelectors(optional bool) ([]version.Selector, error) {
 	m, err := matrix.Load(r.Matrix)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +93,7 @@ func saveCatalog(c *catalog.File) (bool, error) {
 	return wrote, err
 }
 
-// syncer makes the way to the releases. Kernels are remembered as those of plans are. The caller calls stop, which
-// ends the display of progress, when the syncer has done its work.
+// syncer makes the way to the releases. The caller calls stop when the work is done, which ends the progress bars.
 func (r CatalogRequest) syncer(s *session) (syncer *catalogsync.Syncer, stop func(), err error) {
 	repository, err := payload.NewRepository(s.client, r.From)
 	if err != nil {
@@ -270,10 +267,29 @@ type Updated struct {
 // UpdateCatalog brings new OpenShift releases into the catalogue. What could not be read is in the result, and in its
 // Verdict. It blocks on the network.
 func UpdateCatalog(ctx context.Context, env Env, r UpdateCatalogRequest) (*Updated, error) {
-	scope, err := r.scope()
+	for _, a := range r.Archs {
+		if err := catalog.CheckArch(a); err != nil {
+			return nil, fault.AsUsage(fmt.Errorf("--arch: %w", err))
+		}
+	}
+	minors, err := r.Catalog.minors()
 	if err != nil {
 		return nil, err
 	}
+	scope := catalogsync.Scope{Archs: r.Archs, PreReleases: r.PreReleases}
+	for _, text := range r.Skip {
+		v, err := version.ParseOCP(text)
+		if err != nil {
+			err = fault.Wrap(fmt.Errorf("--skip: %w", err), "name releases in full, such as --skip 4.20.7")
+			return nil, fault.AsUsage(err)
+		}
+		scope.Skip = append(scope.Skip, v)
+	}
+	selectors, err := r.Catalog.matrixSelectors(len(minors) > 0)
+	if err != nil {
+		return nil, err
+	}
+	scope.Selectors = sortedSelectors(append(selectors, minors...))
 	c, err := catalog.Open(r.Catalog.Catalog)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.AsUsage(err)
@@ -313,31 +329,6 @@ func UpdateCatalog(ctx context.Context, env Env, r UpdateCatalogRequest) (*Updat
 	}
 	r.warn(env, u)
 	return out, nil
-}
-
-func (r UpdateCatalogRequest) scope() (catalogsync.Scope, error) {
-	for _, a := range r.Archs {
-		if err := catalog.CheckArch(a); err != nil {
-			return catalogsync.Scope{}, fault.AsUsage(fmt.Errorf("--arch: %w", err))
-		}
-	}
-	minors, err := r.Catalog.minors()
-	if err != nil {
-		return catalogsync.Scope{}, err
-	}
-	var skip []version.OCP
-	for _, text := range r.Skip {
-		v, err := version.ParseOCP(text)
-		if err != nil {
-			err = fault.Wrap(fmt.Errorf("--skip: %w", err), "name releases in full, such as --skip 4.20.7")
-			return catalogsync.Scope{}, fault.AsUsage(err)
-		}
-		skip = append(skip, v)
-	}
-	selectors, err := r.Catalog.matrixSelectors(len(minors) > 0)
-	return catalogsync.Scope{
-		Selectors: sortedSelectors(append(selectors, minors...)), Archs: r.Archs, PreReleases: r.PreReleases, Skip: skip,
-	}, err
 }
 
 // warn logs what the user should know who does not read the result.

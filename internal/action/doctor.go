@@ -47,7 +47,7 @@ type DoctorRequest struct {
 // Doctor makes the checks that a build makes before it downloads anything, all of them, and changes nothing. A check
 // that fails hides no other: what depends on it says so. It blocks on the network, a few minutes at most.
 func Doctor(ctx context.Context, env Env, r DoctorRequest) (doctor.Report, error) {
-	x := &checkup{env: env, request: r}
+	x := &checkup{env: env, request: r, toolkits: &toolkits{locate: asNamed}}
 	info, _ := debug.ReadBuildInfo() // nil without
 	checks := slices.Concat(x.checkFiles(ctx), doctor.Replaced(info, env.Settings.CheckTools), x.open(ctx))
 	if x.workspace != nil {
@@ -86,7 +86,7 @@ type checkup struct {
 	session   *session             // nil: closed says why
 	closed    string               // "" if there is a session
 	workspace *workspace.Workspace // nil where none can be made
-	toolkits  *toolkits            // nil if the mirror could not be looked for
+	toolkits  *toolkits            // without a mirror if none could be looked for
 
 	engine    *engine.CLI // nil if it does not work
 	info      engine.Info
@@ -148,8 +148,7 @@ func (x *checkup) checkFiles(ctx context.Context) []doctor.Check {
 	return checks
 }
 
-// checkReleases makes the plan as far as the two files decide it. Where they have no release in common, a build ends
-// there.
+// checkReleases makes the plan as far as the two files decide it. Without a common release a build ends there.
 func checkReleases(ctx context.Context, in plan.Input) doctor.Check {
 	c := doctor.Check{Group: "files", Name: "releases", State: doctor.OK}
 	in.Target = vacantTarget{}
@@ -201,8 +200,7 @@ func (x *checkup) open(ctx context.Context) []doctor.Check {
 	return checks
 }
 
-// runAll makes the checks, each as soon as those before it are over, and returns what became of each in the order of
-// steps.
+// runAll makes the checks, each when those before it are over. The outcomes are in the order of the steps.
 func (x *checkup) runAll(ctx context.Context, steps []*step) []outcome {
 	results := make([]outcome, len(steps))
 	over := map[*step]bool{}

@@ -92,7 +92,6 @@ func (x *checkup) needsTarget() string {
 	return ""
 }
 
-// needsEngine is unmet where the engine does not work.
 func (x *checkup) needsEngine() string {
 	if x.engine == nil {
 		return filepath.Base(x.request.Engine) + " does not work"
@@ -174,15 +173,6 @@ func (x *checkup) checkMirror(ctx context.Context, c doctor.Check) (doctor.Check
 	return c, nil
 }
 
-// locate returns where the newest Driver Toolkit is taken from.
-func (x *checkup) locate(ctx context.Context) (string, error) {
-	if x.toolkits == nil {
-		return x.newest, nil
-	}
-	return x.toolkits.locate(ctx, x.newest)
-}
-
-// checkTarget finds the target and lists what it has.
 func (x *checkup) checkTarget(ctx context.Context, c doctor.Check) (doctor.Check, error) {
 	if x.target, x.targetErr = x.session.target(ctx, use{push: true}); x.targetErr != nil {
 		return c, x.targetErr
@@ -204,7 +194,7 @@ func (x *checkup) checkPush(ctx context.Context, c doctor.Check) (doctor.Check, 
 }
 
 func (x *checkup) checkToolkit(ctx context.Context, c doctor.Check) (doctor.Check, error) {
-	at, err := x.locate(ctx)
+	at, err := x.toolkits.locate(ctx, x.newest)
 	if err != nil {
 		return c, err
 	}
@@ -221,7 +211,7 @@ func (x *checkup) checkToolkitLogin(ctx context.Context, c doctor.Check) (doctor
 	if err := x.session.checkQuay(ctx, x.files); err != nil {
 		return c, err
 	}
-	at, err := x.locate(ctx)
+	at, err := x.toolkits.locate(ctx, x.newest)
 	if err != nil {
 		return c, err
 	}
@@ -283,7 +273,6 @@ func validUntil(t time.Time) *time.Time {
 	return &t
 }
 
-// checkAccount says which credentials there are for a repository or an image.
 func checkAccount(ctx context.Context, s *session, c doctor.Check, reference string) (doctor.Check, error) {
 	if strings.HasPrefix(reference, "oci:") {
 		return c.Skip("not needed for a folder"), nil

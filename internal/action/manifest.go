@@ -122,8 +122,7 @@ func DeviceConfig(ctx context.Context, env Env, r DeviceConfigRequest) (string, 
 	return manifest.DeviceConfig(in)
 }
 
-// literalImages are the images that are published. Kernels without one are told in the log: their nodes would get no
-// module.
+// literalImages are the published images. It warns of kernels without one: their nodes would get no module.
 func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.Image, error) {
 	in, err := s.planInput(ctx, sel, use{})
 	if err != nil {
@@ -203,8 +202,7 @@ func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error)
 	return strings.Join(documents, "---\n"), nil
 }
 
-// bootedKernel is the kernel that nodes boot: what an entry of the catalogue records, else what its Driver Toolkit
-// says.
+// bootedKernel is the kernel that nodes boot: as the catalogue records it, else as the Driver Toolkit says.
 func bootedKernel(ctx context.Context, env Env, c *catalog.Catalog, e catalog.Entry) (kernel.Version, error) {
 	if k := cmp.Or(e.NodeKernel, e.Kernel); !k.IsZero() {
 		return k, nil

@@ -4,12 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
 	"neuron-kmod/internal/openshift/manifest"
+	"neuron-kmod/internal/openshift/toolkit"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/format"
@@ -100,8 +106,29 @@ func Mirror(ctx context.Context, env Env, r MirrorRequest) (*MirrorResult, error
 		return nil, err
 	}
 	m := &mirrorPlan{session: s, request: r, files: files}
-	if err := m.openEnds(ctx); err != nil {
-		return nil, err
+	repository, variable := s.env.Settings.AWS.Mirror, "DTK_ECR_REPOSITORY_NAME"
+	if r.Kmod {
+		repository, variable = s.env.Settings.AWS.Repository, "KMOD_ECR_REPOSITORY_NAME"
+	}
+	m.to, err = s.openTarget(ctx, "destination", r.Destination, repository, use{push: true, create: r.Create})
+	if errors.Is(err, ecr.ErrNoRepository) {
+		err = fault.Wrap(err, "create it with --create-repository, or name another one in "+variable)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("destination: %w", err)
+	}
+	if r.From != "" {
+		if m.from, err = s.openTarget(ctx, "--from", r.From, repository, use{}); err != nil {
+			return nil, err
+		}
+		tags, err := m.from.Tags(ctx)
+		if err != nil {
+			return nil, classifyPlan(fmt.Errorf("--from: %w", err), m.from.String())
+		}
+		if len(tags) == 0 { // a name that was mistyped, and not a place that lacks an image
+			err := fmt.Errorf("--from: there are no images in %s", m.from)
+			return nil, fault.AsUsage(fault.Wrap(err, "check the name"))
+		}
 	}
 	if r.Kmod {
 		err = m.addKmodImages(ctx)
@@ -114,37 +141,6 @@ func Mirror(ctx context.Context, env Env, r MirrorRequest) (*MirrorResult, error
 	return m.run(ctx)
 }
 
-// openEnds opens the destination, and the place to copy from if one is named.
-func (m *mirrorPlan) openEnds(ctx context.Context) (err error) {
-	s, r := m.session, m.request
-	repository, variable := s.env.Settings.AWS.Mirror, "DTK_ECR_REPOSITORY_NAME"
-	if r.Kmod {
-		repository, variable = s.env.Settings.AWS.Repository, "KMOD_ECR_REPOSITORY_NAME"
-	}
-	m.to, err = s.openTarget(ctx, "destination", r.Destination, repository, use{push: true, create: r.Create})
-	if errors.Is(err, ecr.ErrNoRepository) {
-		err = fault.Wrap(err, "create it with --create-repository, or name another one in "+variable)
-	}
-	if err != nil {
-		return fmt.Errorf("destination: %w", err)
-	}
-	if r.From == "" {
-		return nil
-	}
-	if m.from, err = s.openTarget(ctx, "--from", r.From, repository, use{}); err != nil {
-		return err
-	}
-	tags, err := m.from.Tags(ctx)
-	if err != nil {
-		return classifyPlan(fmt.Errorf("--from: %w", err), m.from.String())
-	}
-	if len(tags) == 0 { // a name that was mistyped, and not a place that lacks an image
-		return fault.AsUsage(fault.Wrap(fmt.Errorf("--from: there are no images in %s", m.from), "check the name"))
-	}
-	return nil
-}
-
-// run makes the copies, and says what became of them.
 func (m *mirrorPlan) run(ctx context.Context) (*MirrorResult, error) {
 	report := &MirrorReport{Mirror: m.to.String(), Images: m.images, OtherArch: m.otherArch}
 	copies, due, err := m.copyImages(ctx)
@@ -177,8 +173,7 @@ func (m *mirrorPlan) run(ctx context.Context) (*MirrorResult, error) {
 	return result, fault.AsPrerequisite(fault.Wrap(err, fault.Of(copies[0].Err)))
 }
 
-// copyImages makes the copies, and returns how many bytes had to be sent. Copies beside an error are what has become
-// of them all the same; nil if it did not come to that.
+// copyImages makes the copies and returns how many bytes were due. Beside an error copies may be nil.
 func (m *mirrorPlan) copyImages(ctx context.Context) ([]registry.Copy, int64, error) {
 	log := m.session.env.Log
 	bars := m.session.env.Progress()
@@ -293,4 +288,210 @@ func SizeOrZero(n int64) string {
 		return "0 B"
 	}
 	return format.Bytes(n)
+}
+
+// addToolkits adds the Driver Toolkits of the wanted releases, each by the digest that the catalogue has.
+func (m *mirrorPlan) addToolkits(ctx context.Context) error {
+	entries, err := m.catalogEntries()
+	if err != nil {
+		return err
+	}
+	all := toolkit.Copies(m.files.Catalog, entries)
+	if m.request.KernelsOnly {
+		if all, err = m.onePerKernel(ctx, all); err != nil {
+			return err
+		}
+	}
+	sources := map[string]registry.Target{}
+	for _, t := range all {
+		repository, digest, _ := strings.Cut(t.DTK, "@")
+		if sources[repository] == nil {
+			m.named = append(m.named, repository)
+			if sources[repository] = m.from; m.from == nil {
+				if sources[repository], err = registry.NewTarget(repository, m.session.client); err != nil {
+					return fault.AsInvalid(fmt.Errorf("%s: Driver Toolkit %s: %w", m.files.Catalog.Path, t.DTK, err))
+				}
+			}
+		}
+		original := registry.Original{From: sources[repository], Ref: digest, Tag: t.Tag}
+		m.originals = append(m.originals, original)
+		m.images = append(m.images, MirrorImage{
+			Tag: t.Tag, Kernel: t.Kernel, Releases: []version.OCP{t.Release}, Source: original.String(),
+		})
+	}
+	return nil
+}
+
+// catalogEntries are the catalogue's for the wanted releases; those of other architectures are counted.
+func (m *mirrorPlan) catalogEntries() ([]catalog.Entry, error) {
+	c := m.files.Catalog
+	var selectors []version.Selector
+	for _, e := range m.files.Entries {
+		selectors = append(selectors, e.Selectors...)
+	}
+	for _, text := range m.request.Minors {
+		s, err := version.ParseSelector(text)
+		if err == nil && s.String() != s.Minor() {
+			err = fault.Wrap(fmt.Errorf("%q is one release", text), "name a minor such as "+s.Minor())
+		}
+		if err == nil {
+			err = c.Missing(s, m.files.Arch)
+		}
+		if err != nil {
+			return nil, fault.AsUsage(fmt.Errorf("--minors: %w", err))
+		}
+		selectors = append(selectors, s)
+	}
+	selectors = sortedSelectors(selectors) // drivers share minors
+	entries, others := c.Select(selectors, m.files.Arch)
+	for _, s := range selectors {
+		err := c.Missing(s, m.files.Arch)
+		switch {
+		case err != nil && len(entries) == 0:
+			return nil, fault.AsUsage(fault.Wrap(err,
+				"add the release to "+c.Path+", or ask for one that is in it; only images for "+m.files.Arch+" are copied"))
+		case err != nil:
+			m.session.env.Log.Warn("the matrix asks for more than the catalogue has", "missing", err)
+		}
+	}
+	m.otherArch = others
+	return entries, nil
+}
+
+// onePerKernel leaves one Driver Toolkit for each kernel, rather one that the destination has, or the place that it
+// is filled from: a directory may have been filled when another release was the newest one of the kernel.
+func (m *mirrorPlan) onePerKernel(ctx context.Context, all []toolkit.Copy) ([]toolkit.Copy, error) {
+	all, err := m.withKernels(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	var places []map[string]bool
+	for _, t := range []registry.Target{m.to, m.from} {
+		if t == nil {
+			continue
+		}
+		present, err := presentCopies(ctx, t, all)
+		if err != nil {
+			return nil, classifyPlan(fmt.Errorf("look at what is there: %w", err), t.String())
+		}
+		places = append(places, present)
+	}
+	return toolkit.OnePerKernel(all, places...), nil
+}
+
+// presentCopies reports by tag whether a target has the Driver Toolkit that belongs there.
+func presentCopies(ctx context.Context, t registry.Target, all []toolkit.Copy) (map[string]bool, error) {
+	tags, err := t.Tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	present := map[string]bool{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelReads)
+	for _, c := range all {
+		if !tags[c.Tag] {
+			continue
+		}
+		group.Go(func() error {
+			has, found, err := t.Stat(ctx, c.Tag)
+			mu.Lock()
+			defer mu.Unlock()
+			present[c.Tag] = found && strings.HasSuffix(c.DTK, "@"+has.Digest)
+			return err
+		})
+	}
+	return present, group.Wait()
+}
+
+// withKernels reads the kernels that the catalogue does not record. One that cannot be read is a failed image.
+func (m *mirrorPlan) withKernels(ctx context.Context, all []toolkit.Copy) ([]toolkit.Copy, error) {
+	all = slices.Clone(all)
+	var unknown []string
+	for _, t := range all {
+		if t.Kernel.IsZero() && !slices.Contains(unknown, t.DTK) {
+			unknown = append(unknown, t.DTK)
+		}
+	}
+	if len(unknown) == 0 {
+		return all, nil
+	}
+	// They are read where they are copied from; out of a directory they cannot be.
+	source := &toolkits{session: m.session, locate: asNamed}
+	switch {
+	case m.from == nil:
+	case isLayout(m.from):
+		source.locate = func(context.Context, string) (string, error) {
+			return "", fault.Wrap(errors.New("the catalogue does not record its kernel"),
+				"record kernels in the catalogue before carrying the folder, or leave --kernels-only out")
+		}
+	default:
+		mirror, err := toolkit.NewMirror(m.session.client, m.from.String(), mirrorTags(m.files.Catalog), m.session.env.Log)
+		if err != nil {
+			return nil, fault.AsUsage(fmt.Errorf("--from: %w", err))
+		}
+		source.locate = mirror.Locate
+	}
+	results, err := source.resolver(nil)(ctx, unknown)
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for i, t := range all {
+		n := slices.Index(unknown, t.DTK)
+		switch {
+		case n < 0:
+		case results[n].Err == nil:
+			all[i].Kernel = results[n].Kernel
+		default:
+			m.fail(MirrorImage{Tag: t.Tag, Releases: []version.OCP{t.Release}, Source: t.DTK},
+				fmt.Errorf("which kernel it is for cannot be found out: %w", results[n].Err))
+		}
+	}
+	return all, nil
+}
+
+// fail adds an image that cannot even be asked for.
+func (m *mirrorPlan) fail(image MirrorImage, err error) {
+	image.State, image.Error = registry.CopyFailed, fault.Text(err)
+	m.failed = append(m.failed, image)
+}
+
+// addKmodImages adds the published images of the plan. One that is missing where they are copied from is a failure.
+func (m *mirrorPlan) addKmodImages(ctx context.Context) error {
+	source, err := m.session.toolkits(ctx, m.files.Catalog)
+	if err != nil {
+		return err
+	}
+	in := m.files
+	in.Target, in.Resolve = m.from, source.resolver(nil)
+	p, err := plan.Make(ctx, in)
+	if err != nil {
+		return classifyPlan(err, m.request.From)
+	}
+	m.otherArch, m.named = p.OtherArch, []string{m.from.String()}
+	if isLayout(m.from) { // what the images in the directory are called elsewhere
+		m.named = []string{ecr.PublicHost + "/" + m.session.env.Settings.AWS.PublicRepository}
+	}
+	m.session.warnOf(p)
+	for _, u := range p.Unresolved {
+		m.fail(MirrorImage{Tag: u.Release.String(), Releases: []version.OCP{u.Release}, Source: u.Toolkit},
+			fmt.Errorf("which kernel the release has cannot be found out: %s", u.Reason))
+	}
+	for _, b := range p.Builds {
+		image := MirrorImage{Tag: b.Tag, Driver: b.Driver.String(), Kernel: b.Kernel, Releases: b.Releases, Source: b.Image}
+		if b.State != plan.Published {
+			reason := errors.New("it is not published in " + m.from.String())
+			if b.Error != "" {
+				reason = errors.New(b.Error)
+			}
+			m.fail(image, reason)
+			continue
+		}
+		m.originals = append(m.originals, registry.Original{From: m.from, Ref: b.Tag, Tag: b.Tag})
+		m.images = append(m.images, image)
+	}
+	return nil
 }

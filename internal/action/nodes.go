@@ -35,7 +35,21 @@ const maxNodes = 256 << 20
 // The nodes come with the error that says how many lack an image, of the kind fault.Incomplete. It blocks on in and
 // on the network.
 func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) ([]Node, error) {
-	data, err := readAll(ctx, in, maxNodes+1)
+	// Whoever writes the nodes may be slow, or hang: a signal does not wait for it. The goroutine then stays with its
+	// read until the process ends.
+	var data []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		data, err = io.ReadAll(io.LimitReader(in, maxNodes+1))
+		done <- err
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the nodes from stdin: %w", err)
 	}
@@ -78,26 +92,7 @@ func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) 
 // NodesUsage is how nodes are given.
 const NodesUsage = "oc get nodes -o json | neuron-kmod resolve -"
 
-// readAll reads in to its end, at most so many bytes. Whoever writes there may be slow, or hang: a signal does not
-// wait for it. The goroutine then stays with its read until the process ends.
-func readAll(ctx context.Context, in io.Reader, most int64) ([]byte, error) {
-	var data []byte
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		data, err = io.ReadAll(io.LimitReader(in, most))
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return data, err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know
-// it leaves aside.
+// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints.
 func parseNodes(data []byte) ([]Node, error) {
 	type object struct {
 		Kind     string

@@ -49,8 +49,7 @@ func (s Selection) input() (plan.Input, error) {
 	return in, nil
 }
 
-// classifyPlan marks the errors of a plan for a target that are the user's: a directory that cannot be a target is
-// one, too.
+// classifyPlan marks the errors of a plan that are the user's: a directory that cannot be a target is one, too.
 func classifyPlan(err error, target string) error {
 	_, noRelease := errors.AsType[*catalog.NotFoundError](err)
 	_, noKernel := errors.AsType[*plan.KernelError](err)
@@ -95,7 +94,6 @@ type planInput struct {
 	toolkits *toolkits
 }
 
-// planInput reads the files of a selection, and opens the session's target and the mirror.
 func (s *session) planInput(ctx context.Context, sel Selection, u use) (*planInput, error) {
 	files, err := sel.input()
 	if err != nil {
@@ -117,8 +115,7 @@ func (s *session) planInput(ctx context.Context, sel Selection, u use) (*planInp
 	return &planInput{session: s, files: files, target: target, toolkits: source}, nil
 }
 
-// makePlan makes the plan. preflight, if not nil, is made sure of before the first Driver Toolkit is read out of a
-// registry.
+// makePlan makes the plan. preflight, if not nil, is called before a Driver Toolkit is read out of a registry.
 func (in *planInput) makePlan(ctx context.Context, preflight func() error) (*plan.Plan, error) {
 	s, files := in.session, in.files
 	files.Target, files.Resolve = in.target, in.toolkits.resolver(preflight)
@@ -141,7 +138,6 @@ func (in *planInput) makePlan(ctx context.Context, preflight func() error) (*pla
 	return p, nil
 }
 
-// warnOf logs what a plan has to say to the user.
 func (s *session) warnOf(p *plan.Plan) {
 	for _, n := range p.Notes {
 		s.env.Log.Warn("not every node will find an image", "reason", n)

@@ -190,8 +190,7 @@ func (r *releaser) fullPlan(ctx context.Context) (*plan.Plan, error) {
 	return p.WithReasons(publicReason), nil
 }
 
-// publicReason is the reason for an unresolved release that may be public: errors name hosts and files of this
-// machine.
+// publicReason is a reason that may be public: errors name hosts and files of this machine.
 func publicReason(u plan.Unresolved) string {
 	switch {
 	case mayPass(u):
@@ -244,7 +243,18 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 				"and notes without them would be wrong: %w", u.Err)
 		}
 	}
-	p, images, err := r.publishedImages(ctx, r.withFailures(p))
+	if r.request.After != nil {
+		failed := map[int]plan.Outcome{} // in the build of this run
+		for i, b := range p.Builds {
+			for _, f := range r.request.After.Plan.Builds {
+				if b.State == plan.Missing && b.Tag == f.Tag && f.State == plan.Failed && f.Error != "" {
+					failed[i] = plan.Outcome{State: plan.Failed, Error: f.Error}
+				}
+			}
+		}
+		p = p.With(failed)
+	}
+	p, images, err := r.publishedImages(ctx, p)
 	if err != nil {
 		return result, err
 	}
@@ -270,26 +280,6 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 		return result, fmt.Errorf("%w; without its sources nothing is released, the images stay", err)
 	}
 	return r.sync(ctx, result, sources)
-}
-
-// withFailures returns the plan with the builds that have failed in this run.
-func (r *releaser) withFailures(p *plan.Plan) *plan.Plan {
-	if r.request.After == nil {
-		return p
-	}
-	why := map[string]string{} // by tag
-	for _, b := range r.request.After.Plan.Builds {
-		if b.State == plan.Failed {
-			why[b.Tag] = b.Error
-		}
-	}
-	failed := map[int]plan.Outcome{}
-	for i, b := range p.Builds {
-		if b.State == plan.Missing && why[b.Tag] != "" {
-			failed[i] = plan.Outcome{State: plan.Failed, Error: why[b.Tag]}
-		}
-	}
-	return p.With(failed)
 }
 
 // publishedImages reads what the published images of a driver say of themselves: those of the plan, which it returns

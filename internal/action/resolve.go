@@ -155,15 +155,6 @@ func (q *resolver) Tags(context.Context) (map[string]bool, error) { return q.tag
 // Reference implements plan.Target.
 func (q *resolver) Reference(tag string) string { return q.target.Reference(tag) }
 
-// plan makes the plan of an input.
-func (q *resolver) plan(ctx context.Context, in plan.Input) (*plan.Plan, error) {
-	p, err := plan.Make(ctx, in)
-	if err != nil {
-		return nil, classifyPlan(err, q.target.String())
-	}
-	return p, nil
-}
-
 // release answers for each driver and each kernel of a release that the catalogue has.
 func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error) {
 	only := version.Only(v)
@@ -181,9 +172,9 @@ func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error)
 	if len(in.Entries) == 0 {
 		return answers, nil
 	}
-	p, err := q.plan(ctx, in)
+	p, err := plan.Make(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, classifyPlan(err, q.target.String())
 	}
 	for _, d := range p.Drivers {
 		one := p.ForDriver(d)
@@ -197,7 +188,6 @@ func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error)
 	return q.withDigests(ctx, answers)
 }
 
-// answerOf is what a plan says of a build.
 func answerOf(b plan.Build) Answer {
 	a := Answer{Driver: b.Driver, Kernel: b.Kernel, State: Ready, Image: b.Image, tag: b.Tag}
 	if b.State != plan.Published {
@@ -252,8 +242,8 @@ func (q *resolver) kernels(ctx context.Context, kernels []kernel.Version) (
 			a := Answer{Driver: e.Driver, Kernel: k, State: Ready, Image: q.target.Reference(tag), tag: tag}
 			if !q.tags[tag] {
 				if all == nil {
-					if all, err = q.plan(ctx, q.files); err != nil {
-						return nil, nil, nil, err
+					if all, err = plan.Make(ctx, q.files); err != nil {
+						return nil, nil, nil, classifyPlan(err, q.target.String())
 					}
 				}
 				a = explainAbsence(all, a)
@@ -333,6 +323,7 @@ func ResolveUpgrade(ctx context.Context, env Env, r ResolveRequest, from, to str
 	if err != nil {
 		return nil, err
 	}
+	var good, bad []string
 	for _, e := range q.files.Entries {
 		d := DriverUpgrade{Driver: e.Driver, From: forDriver(before, e.Driver), To: forDriver(after, e.Driver)}
 		d.SameKernel = slices.Equal(KernelNames(d.From), KernelNames(d.To)) && KernelNames(d.To) != nil
@@ -342,10 +333,24 @@ func ResolveUpgrade(ctx context.Context, env Env, r ResolveRequest, from, to str
 			d.Problem = "the matrix does not have it for " + u.To.String()
 		}
 		u.Drivers = append(u.Drivers, d)
+		if d.Problem != "" {
+			bad = append(bad, fmt.Sprintf("%s: %s", d.Driver, d.Problem))
+		} else if requested(d.To) {
+			good = append(good, d.Driver.String())
+		}
 	}
-	err = u.verdict()
+	problems := strings.Join(bad, "; ")
+	switch {
+	case len(bad) > 0 && len(good) > 0: // only --driver tells which one the cluster has
+		err = fault.Wrap(fmt.Errorf("not ready for OpenShift %s with every driver: %s", u.To, problems),
+			fmt.Sprintf("it is ready with %s; name the driver of the cluster with --driver", strings.Join(good, ", ")))
+	case len(bad) > 0:
+		err = fmt.Errorf("not ready for OpenShift %s: %s", u.To, problems)
+	case len(good) == 0:
+		err = fmt.Errorf("not ready for OpenShift %s: the matrix has no driver for it", u.To)
+	}
 	u.Ready = err == nil
-	return u, err
+	return u, fault.AsIncomplete(err)
 }
 
 // requested reports whether the matrix has the driver for the release that was answered for.
@@ -353,31 +358,6 @@ func requested(answers []Answer) bool {
 	return slices.ContainsFunc(answers, func(a Answer) bool { return a.State != NotWanted })
 }
 
-// verdict is nil if a cluster can be upgraded whichever of the drivers it has. Which one it has is told by --driver.
-func (u *Upgrade) verdict() error {
-	var good, bad []string
-	for _, d := range u.Drivers {
-		switch {
-		case d.Problem != "":
-			bad = append(bad, fmt.Sprintf("%s: %s", d.Driver, d.Problem))
-		case requested(d.To):
-			good = append(good, d.Driver.String())
-		}
-	}
-	switch {
-	case len(bad) > 0 && len(good) > 0:
-		err := fmt.Errorf("not ready for OpenShift %s with every driver: %s", u.To, strings.Join(bad, "; "))
-		return fault.AsIncomplete(fault.Wrap(err,
-			fmt.Sprintf("it is ready with %s; name the driver of the cluster with --driver", strings.Join(good, ", "))))
-	case len(bad) > 0:
-		return fault.AsIncomplete(fmt.Errorf("not ready for OpenShift %s: %s", u.To, strings.Join(bad, "; ")))
-	case len(good) == 0:
-		return fault.AsIncomplete(fmt.Errorf("not ready for OpenShift %s: the matrix has no driver for it", u.To))
-	}
-	return nil
-}
-
-// forDriver returns the answers for a driver.
 func forDriver(answers []Answer, d version.Driver) []Answer {
 	return slices.DeleteFunc(append([]Answer{}, answers...), func(a Answer) bool { return a.Driver != d })
 }

@@ -39,9 +39,28 @@ func (s *session) openTarget(ctx context.Context, argument, text, repository str
 	resolved := text
 	switch kind {
 	case registry.KindECR:
-		resolved, err = s.privateRepository(ctx, repository, u)
-	case registry.KindECRPublic:
-		resolved, err = s.publicRepository(ctx, u)
+		var repositories *ecr.Repositories
+		if repositories, err = s.repositories(ctx); err != nil {
+			break
+		}
+		resolved, err = repositories.URI(ctx, repository)
+		if !errors.Is(err, ecr.ErrNoRepository) || !u.create {
+			break
+		}
+		if resolved, err = repositories.Create(ctx, repository, u.mutable); err == nil {
+			s.env.Log.Info("created the repository", "repository", resolved, "mutable_tags", u.mutable)
+		}
+	case registry.KindECRPublic: // whoever only reads needs no credentials for it
+		resolved = ecr.PublicHost + "/" + s.env.Settings.AWS.PublicRepository
+		if !u.push {
+			break
+		}
+		if _, err = s.caller.identity(ctx); err != nil {
+			break
+		}
+		if err = s.login.Check(ctx, ecr.PublicHost); err != nil && s.canLogIn(ctx, resolved) == nil {
+			err = nil // another source has a login
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", kind, err)
@@ -51,38 +70,6 @@ func (s *session) openTarget(ctx context.Context, argument, text, repository str
 		return nil, fault.AsUsage(fmt.Errorf("%s: %w", argument, err))
 	}
 	return t, nil
-}
-
-func (s *session) privateRepository(ctx context.Context, name string, u use) (string, error) {
-	repositories, err := s.repositories(ctx)
-	if err != nil {
-		return "", err
-	}
-	uri, err := repositories.URI(ctx, name)
-	if !errors.Is(err, ecr.ErrNoRepository) || !u.create {
-		return uri, err
-	}
-	uri, err = repositories.Create(ctx, name, u.mutable)
-	if err == nil {
-		s.env.Log.Info("created the repository", "repository", uri, "mutable_tags", u.mutable)
-	}
-	return uri, err
-}
-
-// publicRepository names the repository of ECR Public. Whoever only reads needs no credentials for it.
-func (s *session) publicRepository(ctx context.Context, u use) (string, error) {
-	repository := ecr.PublicHost + "/" + s.env.Settings.AWS.PublicRepository
-	if !u.push {
-		return repository, nil
-	}
-	if _, err := s.caller.identity(ctx); err != nil {
-		return "", err
-	}
-	refused := s.login.Check(ctx, ecr.PublicHost)
-	if refused == nil || s.canLogIn(ctx, repository) == nil { // or another source has a login
-		return repository, nil
-	}
-	return "", refused
 }
 
 // canLogIn returns nil if there are credentials for a repository at all.
@@ -98,15 +85,14 @@ func (s *session) canLogIn(ctx context.Context, repository string) error {
 	return err
 }
 
-// checkPush reports whether images can be pushed, with the command that creates a repository where that is what is
-// missing.
+// checkPush returns nil if images can be pushed, else the error with the command that creates the repository.
 func checkPush(ctx context.Context, t registry.Target) error {
 	err := t.CheckPush(ctx)
 	path, public := strings.CutPrefix(t.String(), ecr.PublicHost+"/")
 	if _, repository, ok := strings.Cut(path, "/"); ok && public && registry.Is404(err) {
-		advice := fmt.Sprintf("create it with `aws ecr-public create-repository --region %s --repository-name %s` "+
-			"in the account that has this alias, or name another one in KMOD_ECR_PUBLIC_REPOSITORY", ecr.PublicRegion, repository)
-		return fault.AsPrerequisite(fault.Wrap(err, advice))
+		advice := "create it with `aws ecr-public create-repository --region %s --repository-name %s` " +
+			"in the account that has this alias, or name another one in KMOD_ECR_PUBLIC_REPOSITORY"
+		return fault.AsPrerequisite(fault.Wrap(err, fmt.Sprintf(advice, ecr.PublicRegion, repository)))
 	}
 	return registry.Classify(err)
 }
@@ -120,8 +106,7 @@ type caller struct {
 	err error
 }
 
-// identity returns who the program is to AWS. The first call blocks on the network; its answer is kept, also where
-// that is an error.
+// identity returns who the program is to AWS. The first call blocks on the network; its answer, or error, is kept.
 func (c *caller) identity(ctx context.Context) (*identity.Identity, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -171,7 +156,14 @@ func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) 
 		o.Fallback = ecr.PublicRegion // nothing of ours is in a region
 	}
 	if aws.Role != "" {
-		o.Role = &identity.Role{ARN: aws.Role, Session: aws.Session, Token: s.idToken}
+		o.Role = &identity.Role{ARN: aws.Role, Session: aws.Session, Token: func(ctx context.Context) (string, error) {
+			source := github.OIDC{URL: aws.TokenURL, Request: aws.TokenRequest.Reveal(), HTTP: s.http}
+			token, err := source.IDToken(ctx, audience)
+			if errors.Is(err, github.ErrNoIdentity) {
+				err = &identity.CredentialError{Err: err}
+			}
+			return token, err
+		}}
 	}
 	if !s.access.needsAWS(s.env.Settings) {
 		var cancel context.CancelFunc
@@ -192,15 +184,6 @@ func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) 
 // audience is AWS's, as its documentation for GitHub has it:
 // https://docs.github.com/en/actions/how-tos/secure-your-work/security-harden-deployments/oidc-in-aws
 const audience = "sts.amazonaws.com"
-
-func (s *session) idToken(ctx context.Context) (string, error) {
-	aws := s.env.Settings.AWS
-	token, err := github.OIDC{URL: aws.TokenURL, Request: aws.TokenRequest.Reveal(), HTTP: s.http}.IDToken(ctx, audience)
-	if errors.Is(err, github.ErrNoIdentity) {
-		err = &identity.CredentialError{Err: err}
-	}
-	return token, err
-}
 
 // repositories returns those of the account and region that the settings name, or else the identity's own.
 func (s *session) repositories(ctx context.Context) (*ecr.Repositories, error) {

@@ -35,9 +35,33 @@ type toolkits struct {
 // used if it is there.
 func (s *session) toolkits(ctx context.Context, c *catalog.Catalog) (*toolkits, error) {
 	t := &toolkits{session: s, locate: asNamed}
-	uri, err := s.findMirror(ctx)
-	if err != nil || uri == "" {
-		return t, err
+	uri, aws := s.access.mirror, s.env.Settings.AWS
+	if uri == "" {
+		if !s.env.Settings.UseMirror || !aws.MirrorNamed && s.access.target != registry.KindECR {
+			return t, nil
+		}
+		repositories, err := s.repositories(ctx)
+		if err != nil {
+			return nil, err
+		}
+		uri, err = repositories.URI(ctx, aws.Mirror)
+		switch {
+		case err == nil:
+		case aws.MirrorNamed:
+			if errors.Is(err, ecr.ErrNoRepository) {
+				err = fault.Wrap(err, "DTK_ECR_REPOSITORY_NAME has to name a repository that is there; "+
+					"unset it to take Driver Toolkits from where the catalogue says")
+			}
+			return nil, fmt.Errorf("mirror of Driver Toolkits: %w", err)
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, ecr.ErrNoRepository):
+			s.env.Log.Debug("no mirror of Driver Toolkits", "repository", aws.Mirror)
+			return t, nil
+		default:
+			s.env.Log.Warn("the mirror of Driver Toolkits is not used", "repository", aws.Mirror, "reason", fault.Text(err))
+			return t, nil
+		}
 	}
 	mirror, err := toolkit.NewMirror(s.client, uri, mirrorTags(c), s.env.Log)
 	if err != nil {
@@ -60,39 +84,6 @@ func (s *session) toolkits(ctx context.Context, c *catalog.Catalog) (*toolkits, 
 
 // mirrorNamed reports whether somebody has asked for the mirror, so that it has to be usable.
 func (s *session) mirrorNamed() bool { return s.access.mirror != "" || s.env.Settings.AWS.MirrorNamed }
-
-// findMirror returns the name of the mirror that there is, "" for none.
-func (s *session) findMirror(ctx context.Context) (string, error) {
-	aws := s.env.Settings.AWS
-	if s.access.mirror != "" {
-		return s.access.mirror, nil
-	}
-	if !s.env.Settings.UseMirror || !aws.MirrorNamed && s.access.target != registry.KindECR {
-		return "", nil
-	}
-	repositories, err := s.repositories(ctx)
-	if err != nil {
-		return "", err
-	}
-	uri, err := repositories.URI(ctx, aws.Mirror)
-	switch {
-	case err == nil:
-		return uri, nil
-	case aws.MirrorNamed:
-		if errors.Is(err, ecr.ErrNoRepository) {
-			err = fault.Wrap(err, "DTK_ECR_REPOSITORY_NAME has to name a repository that is there; "+
-				"unset it to take Driver Toolkits from where the catalogue says")
-		}
-		return "", fmt.Errorf("mirror of Driver Toolkits: %w", err)
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case errors.Is(err, ecr.ErrNoRepository):
-		s.env.Log.Debug("no mirror of Driver Toolkits", "repository", aws.Mirror)
-	default:
-		s.env.Log.Warn("the mirror of Driver Toolkits is not used", "repository", aws.Mirror, "reason", fault.Text(err))
-	}
-	return "", nil
-}
 
 // mirrorTags lists the tags that the copies of each Driver Toolkit may have.
 func mirrorTags(c *catalog.Catalog) map[string][]string {
@@ -169,25 +160,21 @@ func (t *toolkits) preferMirrored(ctx context.Context, p *plan.Plan, force bool)
 	if t.mirror == nil {
 		return p, nil
 	}
-	preferred := map[string][]string{} // by tag
-	for _, b := range p.Builds {
-		if !b.NeedsBuild(force) {
-			continue
+	var failed error
+	preferred := p.WithToolkits(func(b plan.Build) []string {
+		if failed != nil || !b.NeedsBuild(force) {
+			return b.Toolkits
 		}
 		ordered, err := t.mirror.Prefer(ctx, b.Toolkits)
-		if err != nil && t.session.mirrorNamed() {
-			return nil, err
-		}
 		if err == nil {
-			preferred[b.Tag] = ordered
-		}
-	}
-	return p.WithToolkits(func(b plan.Build) []string {
-		if ordered, ok := preferred[b.Tag]; ok && b.NeedsBuild(force) {
 			return ordered
 		}
+		if t.session.mirrorNamed() {
+			failed = err
+		}
 		return b.Toolkits
-	}), nil
+	})
+	return preferred, failed
 }
 
 // reachable lists the Driver Toolkits that the builds to make may be tried with: those behind one that the mirror has

@@ -47,8 +47,8 @@ func Plan(w io.Writer, format string, p *plan.Plan) error {
 	return PlanTable(w, p)
 }
 
-// PlanTable writes the plan for people: one line a build, then what could not be resolved, then one line that sums it up.
-// Times and sizes appear only where a run has filled them in.
+// PlanTable writes the plan for people: one line a build, then what could not be resolved, then one line that sums it
+// up. Times and sizes appear only where a run has filled them in.
 func PlanTable(w io.Writer, p *plan.Plan) error {
 	var sb strings.Builder
 	if len(p.Builds) > 0 {

@@ -39,7 +39,6 @@ func Replaced(info *debug.BuildInfo, look bool) []Check {
 	return checks
 }
 
-// version returns that of a module, or Go's own for "".
 func version(info *debug.BuildInfo, module string) string {
 	if info == nil {
 		return ""
