@@ -43,8 +43,7 @@ type BuildRequest struct {
 	Create        bool // create the repository in ECR if it is missing
 	Mutable       bool // let the tags of a new repository be overwritten
 	Release       bool // the caller releases what was built
-	// MustBeReleasable: what was built will be released, now or by a job that comes after this one, so it has to be
-	// possible.
+	// MustBeReleasable: what was built will be released, now or by a later job, so it has to be possible.
 	MustBeReleasable bool
 	// KernelDone, if set, is told when the last build on a kernel has come to its end, from several goroutines.
 	KernelDone func(KernelResult)
@@ -192,7 +191,8 @@ func closeWorkspace(env Env, ws *workspace.Workspace) {
 }
 
 func (s *session) fetcher(source string) *driver.Fetcher {
-	return &driver.Fetcher{HTTP: s.http, Source: source, Cache: filepath.Join(s.env.Settings.CacheDir, "drivers"), Log: s.env.Log}
+	cache := filepath.Join(s.env.Settings.CacheDir, "drivers")
+	return &driver.Fetcher{HTTP: s.http, Source: source, Cache: cache, Log: s.env.Log}
 }
 
 // checkEngine returns nil if the container engine answers.
@@ -206,11 +206,10 @@ func (s *session) checkEngine(ctx context.Context, program string) error {
 		return fault.AsPrerequisite(err)
 	}
 	info, err := eng.Check(ctx)
-	if err != nil {
-		return fault.AsPrerequisite(err)
+	if err == nil {
+		s.env.Log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
 	}
-	s.env.Log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
-	return nil
+	return fault.AsPrerequisite(err)
 }
 
 // engine makes the engine, with the credentials for the plan's toolkits in a file of the run. It starts nothing.

@@ -63,15 +63,11 @@ func Images(ctx context.Context, env Env, r ImagesRequest) (v *inventory.Invento
 	}
 	for _, d := range p.Drivers {
 		for _, tag := range p.UnplannedTags(d) {
-			info, found := seen[tag]
-			if !found {
-				continue
+			if info, found := seen[tag]; found {
+				v.AddUnplanned(inventory.Image{
+					Driver: d, Kernel: info.kernel, Tag: tag, Digest: info.digest, Size: info.size, Created: info.created,
+				})
 			}
-			// Other programs' images say nothing of a kernel, or what is none.
-			k, _ := kernel.Parse(info.labels[image.LabelKernel])
-			v.AddUnplanned(inventory.Image{
-				Driver: d, Kernel: k, Tag: tag, Digest: info.digest, Size: info.size, Created: info.created,
-			})
 		}
 	}
 	return v, nil
@@ -79,6 +75,8 @@ func Images(ctx context.Context, env Env, r ImagesRequest) (v *inventory.Invento
 
 // imageInfo is what an image of the target says of itself.
 type imageInfo struct {
+	name    string         // how the target names it
+	kernel  kernel.Version // that it is for; zero where it does not say
 	image   v1.Image
 	digest  string // "sha256:..."
 	size    int64  // bytes of the manifest, the configuration and the layers
@@ -108,8 +106,9 @@ func statImages(
 			if err == nil {
 				info, err = readInfo(img)
 			}
+			info.name = target.Reference(tag)
 			if err != nil {
-				return fmt.Errorf("read the published image %s: %w", target.Reference(tag), registry.Classify(err))
+				return fmt.Errorf("read the published image %s: %w", info.name, registry.Classify(err))
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -144,8 +143,10 @@ func readInfo(img v1.Image) (imageInfo, error) {
 	if err != nil {
 		return imageInfo{}, err
 	}
+	// Other programs' images say nothing of a kernel, or what is none.
+	k, _ := kernel.Parse(cfg.Config.Labels[image.LabelKernel])
 	return imageInfo{
-		image: img, digest: sum.String(), size: size, created: cfg.Created.Time, labels: cfg.Config.Labels,
+		kernel: k, image: img, digest: sum.String(), size: size, created: cfg.Created.Time, labels: cfg.Config.Labels,
 	}, nil
 }
 

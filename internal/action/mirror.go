@@ -13,7 +13,6 @@ import (
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/oci/registry"
-	"neuron-kmod/internal/openshift/catalog"
 	"neuron-kmod/internal/openshift/manifest"
 	"neuron-kmod/internal/openshift/toolkit"
 	"neuron-kmod/internal/plan"
@@ -142,12 +141,38 @@ func Mirror(ctx context.Context, env Env, r MirrorRequest) (*MirrorResult, error
 }
 
 func (m *mirrorPlan) run(ctx context.Context) (*MirrorResult, error) {
-	report := &MirrorReport{Mirror: m.to.String(), Images: m.images, OtherArch: m.otherArch}
-	copies, due, err := m.copyImages(ctx)
-	if copies == nil {
-		return nil, err
+	log := m.session.env.Log
+	bars := m.session.env.Progress()
+	defer bars.Close()
+	bar := bars.Transfer("mirror")
+	defer bar.Done()
+	copier := &registry.Copier{
+		To: m.to, Jobs: m.request.Jobs, Overwrite: m.request.Force,
+		Done: func(original registry.Original, c registry.Copy) {
+			switch c.State {
+			case registry.CopyMade:
+				log.Info("copied", "tag", original.Tag, "sent", format.Bytes(c.Sent))
+			case registry.CopyFailed:
+				log.Error("not copied", "tag", original.Tag, "error", c.Err, "hint", fault.Of(c.Err))
+			}
+		},
+		Progress: func(p registry.CopyProgress) { bar.Update(p.ImagesDone, p.Images, p.BytesDone, p.Bytes) },
 	}
-	report.Due = due
+	p, err := copier.Plan(ctx, m.originals)
+	if err != nil {
+		return nil, classifyPlan(err, m.to.String())
+	}
+	report := &MirrorReport{Mirror: m.to.String(), Images: m.images, OtherArch: m.otherArch}
+	due, bytes := p.Due()
+	report.Due = bytes
+	if due > 0 && !m.request.DryRun {
+		if err := checkPush(ctx, m.to); err != nil {
+			return nil, classifyPlan(err, m.to.String())
+		}
+		log.Info("copying", "images", due, "bytes", format.Bytes(bytes), "to", m.to)
+		err = p.Run(ctx)
+	}
+	copies := p.Copies
 	for i, c := range copies {
 		copies[i].Err = withQuayAdvice(m.originals[i].String(), c.Err)
 	}
@@ -173,40 +198,6 @@ func (m *mirrorPlan) run(ctx context.Context) (*MirrorResult, error) {
 	return result, fault.AsPrerequisite(fault.Wrap(err, fault.Of(copies[0].Err)))
 }
 
-// copyImages makes the copies and returns how many bytes were due. Beside an error copies may be nil.
-func (m *mirrorPlan) copyImages(ctx context.Context) ([]registry.Copy, int64, error) {
-	log := m.session.env.Log
-	bars := m.session.env.Progress()
-	defer bars.Close()
-	bar := bars.Transfer("mirror")
-	defer bar.Done()
-	copier := &registry.Copier{
-		To: m.to, Jobs: m.request.Jobs, Overwrite: m.request.Force,
-		Done: func(original registry.Original, c registry.Copy) {
-			switch c.State {
-			case registry.CopyMade:
-				log.Info("copied", "tag", original.Tag, "sent", format.Bytes(c.Sent))
-			case registry.CopyFailed:
-				log.Error("not copied", "tag", original.Tag, "error", c.Err, "hint", fault.Of(c.Err))
-			}
-		},
-		Progress: func(p registry.CopyProgress) { bar.Update(p.ImagesDone, p.Images, p.BytesDone, p.Bytes) },
-	}
-	p, err := copier.Plan(ctx, m.originals)
-	if err != nil {
-		return nil, 0, classifyPlan(err, m.to.String())
-	}
-	due, bytes := p.Due()
-	if due == 0 || m.request.DryRun {
-		return p.Copies, bytes, nil
-	}
-	if err := checkPush(ctx, m.to); err != nil {
-		return nil, 0, classifyPlan(err, m.to.String())
-	}
-	log.Info("copying", "images", due, "bytes", format.Bytes(bytes), "to", m.to)
-	return p.Copies, bytes, p.Run(ctx)
-}
-
 // isLayout reports whether a target is a directory.
 func isLayout(t registry.Target) bool { return strings.HasPrefix(t.String(), "oci:") }
 
@@ -229,9 +220,7 @@ type MirrorReport struct {
 	Mirror string        `json:"mirror"` // the repository or directory
 	Images []MirrorImage `json:"images"`
 	Due    int64         `json:"due"` // bytes that had to be sent when the run began, what images share counted once
-
-	// OtherArch counts the catalogue entries of wanted releases that were left out because they are of another
-	// architecture.
+	// OtherArch counts the catalogue entries of wanted releases that are of another architecture, and left out.
 	OtherArch int `json:"other_arch"`
 }
 
@@ -292,38 +281,6 @@ func SizeOrZero(n int64) string {
 
 // addToolkits adds the Driver Toolkits of the wanted releases, each by the digest that the catalogue has.
 func (m *mirrorPlan) addToolkits(ctx context.Context) error {
-	entries, err := m.catalogEntries()
-	if err != nil {
-		return err
-	}
-	all := toolkit.Copies(m.files.Catalog, entries)
-	if m.request.KernelsOnly {
-		if all, err = m.onePerKernel(ctx, all); err != nil {
-			return err
-		}
-	}
-	sources := map[string]registry.Target{}
-	for _, t := range all {
-		repository, digest, _ := strings.Cut(t.DTK, "@")
-		if sources[repository] == nil {
-			m.named = append(m.named, repository)
-			if sources[repository] = m.from; m.from == nil {
-				if sources[repository], err = registry.NewTarget(repository, m.session.client); err != nil {
-					return fault.AsInvalid(fmt.Errorf("%s: Driver Toolkit %s: %w", m.files.Catalog.Path, t.DTK, err))
-				}
-			}
-		}
-		original := registry.Original{From: sources[repository], Ref: digest, Tag: t.Tag}
-		m.originals = append(m.originals, original)
-		m.images = append(m.images, MirrorImage{
-			Tag: t.Tag, Kernel: t.Kernel, Releases: []version.OCP{t.Release}, Source: original.String(),
-		})
-	}
-	return nil
-}
-
-// catalogEntries are the catalogue's for the wanted releases; those of other architectures are counted.
-func (m *mirrorPlan) catalogEntries() ([]catalog.Entry, error) {
 	c := m.files.Catalog
 	var selectors []version.Selector
 	for _, e := range m.files.Entries {
@@ -338,7 +295,7 @@ func (m *mirrorPlan) catalogEntries() ([]catalog.Entry, error) {
 			err = c.Missing(s, m.files.Arch)
 		}
 		if err != nil {
-			return nil, fault.AsUsage(fmt.Errorf("--minors: %w", err))
+			return fault.AsUsage(fmt.Errorf("--minors: %w", err))
 		}
 		selectors = append(selectors, s)
 	}
@@ -346,16 +303,43 @@ func (m *mirrorPlan) catalogEntries() ([]catalog.Entry, error) {
 	entries, others := c.Select(selectors, m.files.Arch)
 	for _, s := range selectors {
 		err := c.Missing(s, m.files.Arch)
-		switch {
-		case err != nil && len(entries) == 0:
-			return nil, fault.AsUsage(fault.Wrap(err,
+		if err != nil && len(entries) == 0 {
+			return fault.AsUsage(fault.Wrap(err,
 				"add the release to "+c.Path+", or ask for one that is in it; only images for "+m.files.Arch+" are copied"))
-		case err != nil:
+		}
+		if err != nil {
 			m.session.env.Log.Warn("the matrix asks for more than the catalogue has", "missing", err)
 		}
 	}
 	m.otherArch = others
-	return entries, nil
+	all := toolkit.Copies(c, entries)
+	if m.request.KernelsOnly {
+		var err error
+		if all, err = m.onePerKernel(ctx, all); err != nil {
+			return err
+		}
+	}
+	sources := map[string]registry.Target{}
+	for _, t := range all {
+		repository, digest, _ := strings.Cut(t.DTK, "@")
+		if sources[repository] == nil {
+			m.named = append(m.named, repository)
+			source := m.from
+			if source == nil {
+				var err error
+				if source, err = registry.NewTarget(repository, m.session.client); err != nil {
+					return fault.AsInvalid(fmt.Errorf("%s: Driver Toolkit %s: %w", c.Path, t.DTK, err))
+				}
+			}
+			sources[repository] = source
+		}
+		original := registry.Original{From: sources[repository], Ref: digest, Tag: t.Tag}
+		m.originals = append(m.originals, original)
+		m.images = append(m.images, MirrorImage{
+			Tag: t.Tag, Kernel: t.Kernel, Releases: []version.OCP{t.Release}, Source: original.String(),
+		})
+	}
+	return nil
 }
 
 // onePerKernel leaves one Driver Toolkit for each kernel, rather one that the destination has, or the place that it

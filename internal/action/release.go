@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"neuron-kmod/internal/github"
-	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/oci/registry"
@@ -160,7 +159,8 @@ func (s *session) canRelease() error {
 
 func (s *session) github() (*github.Client, error) {
 	g := s.env.Settings.GitHub
-	c, err := github.New(github.Options{API: g.API, Repository: g.Repository, Token: g.Token.Reveal(), HTTP: s.http, Log: s.env.Log})
+	o := github.Options{API: g.API, Repository: g.Repository, Token: g.Token.Reveal(), HTTP: s.http, Log: s.env.Log}
+	c, err := github.New(o)
 	return c, fault.AsUsage(err)
 }
 
@@ -221,13 +221,6 @@ type releaser struct {
 	newest    version.Driver // of the matrix; its release is the latest
 }
 
-// publishedImage is a published image, for a kernel.
-type publishedImage struct {
-	name   string
-	kernel kernel.Version
-	info   imageInfo
-}
-
 // releaseDriver releases the one driver of a plan.
 func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelease, error) {
 	v := p.Drivers[0]
@@ -282,10 +275,9 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 	return r.sync(ctx, result, sources)
 }
 
-// publishedImages reads what the published images of a driver say of themselves: those of the plan, which it returns
-// completed, and those for kernels that are no longer asked for, whose sources are still owed. They are in the order
-// of their tags.
-func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Plan, []publishedImage, error) {
+// publishedImages reads what the published images of a driver say of themselves, those of the plan first, which it
+// returns completed, then those for kernels that are no longer asked for, whose sources are still owed.
+func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Plan, []imageInfo, error) {
 	listed, unplanned := p.Count(plan.Published)+p.Count(plan.Built), p.UnplannedTags(p.Drivers[0])
 	p, planned, err := statPlan(ctx, r.target, p, nil)
 	if err != nil {
@@ -299,20 +291,20 @@ func (r *releaser) publishedImages(ctx context.Context, p *plan.Plan) (*plan.Pla
 		return nil, nil, errors.New("images that the repository lists are not there: " +
 			"they are being deleted, or the registry is in trouble; run again")
 	}
-	var images []publishedImage
+	var images []imageInfo
 	for _, b := range p.Builds {
 		if info, ok := planned[b.Tag]; ok {
-			images = append(images, publishedImage{name: b.Image, kernel: b.Kernel, info: info})
+			info.kernel = b.Kernel
+			images = append(images, info)
 		}
 	}
 	for _, tag := range slices.Sorted(maps.Keys(others)) {
-		one := publishedImage{name: r.target.Reference(tag), info: others[tag]}
-		if one.kernel, err = kernel.Parse(one.info.labels[image.LabelKernel]); err != nil {
+		if others[tag].kernel.IsZero() {
 			r.session.env.Log.Warn("an image does not say for which kernel it is, so it is taken for another program's",
-				"image", one.name)
+				"image", others[tag].name)
 			continue
 		}
-		images = append(images, one)
+		images = append(images, others[tag])
 	}
 	return p, images, nil
 }
@@ -348,7 +340,7 @@ func (r *releaser) sync(ctx context.Context, result DriverRelease, sources []rel
 // sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that
 // of their BusyBox.
 func (r *releaser) sources(
-	ctx context.Context, v version.Driver, images []publishedImage, busyBox []string,
+	ctx context.Context, v version.Driver, images []imageInfo, busyBox []string,
 ) ([]release.Archive, error) {
 	env := r.session.env
 	files, err := readImageFiles(r.request.ContainerDir, r.request.BaseImage)
@@ -369,7 +361,7 @@ func (r *releaser) sources(
 	}
 	in := release.SourceInput{Source: source, Script: files.script, Dir: dir}
 	for _, one := range images {
-		digest := one.info.labels[image.LabelSourceDigest]
+		digest := one.labels[image.LabelSourceDigest]
 		if digest == "" {
 			env.Log.Warn("an image does not say from which source it was made; "+
 				"the release has the source that it would be made from now",
@@ -398,12 +390,12 @@ func (r *releaser) sources(
 
 // busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an
 // image of other tools, the one that the binary says. The licence asks for the source whatever the labels are.
-func busyBoxVersions(ctx context.Context, images []publishedImage) ([]string, error) {
+func busyBoxVersions(ctx context.Context, images []imageInfo) ([]string, error) {
 	versions := map[string]bool{}
 	for _, one := range images {
-		v := one.info.labels[image.LabelBusyBoxVersion]
+		v := one.labels[image.LabelBusyBoxVersion]
 		if v == "" {
-			info, err := image.CheckBase(ctx, image.Base{Name: one.name, Image: one.info.image})
+			info, err := image.CheckBase(ctx, image.Base{Name: one.name, Image: one.image})
 			if err != nil {
 				return nil, fmt.Errorf("find out which BusyBox is in %s: %w", one.name, registry.Classify(err))
 			}
