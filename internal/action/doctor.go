@@ -54,9 +54,20 @@ type DoctorRequest struct {
 func Doctor(ctx context.Context, env Env, r DoctorRequest) (doctor.Report, error) {
 	x := &checkup{env: env, request: r, toolkits: &toolkits{locate: asNamed}}
 	info, _ := debug.ReadBuildInfo() // nil without
-	checks := slices.Concat(x.checkFiles(ctx), doctor.Replaced(info, env.Settings.CheckTools), x.open(ctx))
-	if x.workspace != nil {
-		defer closeWorkspace(env, x.workspace)
+	checks := append(x.checkFiles(ctx), doctor.Replaced(info, env.Settings.CheckTools)...)
+	if r.Environment != nil { // it may be the proxy, or whose credentials to take: no registry is asked
+		x.closed = "the environment is wrong"
+	} else {
+		var err error
+		if x.session, err = open(env, access{target: r.Target, mirror: r.ToolkitMirror}); err != nil {
+			x.closed = "the credentials cannot be read"
+			checks = append(checks, doctor.Check{Group: "files", Name: "credentials"}.Fail(err))
+		}
+		if x.workspace, err = workspace.Open(ctx, env.Settings.CacheDir, env.Settings.TempDir, env.Log); err != nil {
+			checks = append(checks, doctor.Check{Group: "files", Name: "folders"}.Fail(err))
+		} else {
+			defer closeWorkspace(env, x.workspace)
+		}
 	}
 	results := x.runAll(ctx, x.steps())
 	checks = append(checks, x.checkAWS(results))
@@ -185,25 +196,6 @@ type vacantTarget struct{}
 
 func (vacantTarget) Tags(context.Context) (map[string]bool, error) { return nil, nil }
 func (vacantTarget) Reference(tag string) string                   { return tag }
-
-// open makes what the checks work with. Nothing is asked of any registry where the environment is wrong: it may be
-// the proxy, or whose credentials to take.
-func (x *checkup) open(ctx context.Context) []doctor.Check {
-	if x.request.Environment != nil {
-		x.closed = "the environment is wrong"
-		return nil
-	}
-	var checks []doctor.Check
-	var err error
-	if x.session, err = open(x.env, access{target: x.request.Target, mirror: x.request.ToolkitMirror}); err != nil {
-		x.closed = "the credentials cannot be read"
-		checks = append(checks, doctor.Check{Group: "files", Name: "credentials"}.Fail(err))
-	}
-	if x.workspace, err = workspace.Open(ctx, x.env.Settings.CacheDir, x.env.Settings.TempDir, x.env.Log); err != nil {
-		checks = append(checks, doctor.Check{Group: "files", Name: "folders"}.Fail(err))
-	}
-	return checks
-}
 
 // runAll makes the checks, each when those before it are over. The outcomes are in the order of the steps.
 func (x *checkup) runAll(ctx context.Context, steps []*step) []outcome {

@@ -244,17 +244,10 @@ func (r *MirrorReport) Complete() bool {
 
 // Summary says in one line how many images are in which state, and what was sent.
 func (r *MirrorReport) Summary() string {
-	var parts []string
-	for _, s := range []registry.CopyState{
-		registry.CopyThere, registry.CopyMade, registry.CopyDue, registry.CopyFailed, registry.CopySkipped,
-	} {
-		if n := r.Count(s); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s))
-		}
-	}
 	text := format.Count(len(r.Images), "image")
-	if len(parts) > 0 {
-		text += ": " + strings.Join(parts, ", ")
+	if counts := StateCounts(r.Count, registry.CopyThere, registry.CopyMade, registry.CopyDue, registry.CopyFailed,
+		registry.CopySkipped); counts != "" {
+		text += ": " + counts
 	}
 	if r.Count(registry.CopyDue) > 0 {
 		text += fmt.Sprintf("; %s to send", SizeOrZero(r.Due))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -150,11 +151,9 @@ func openResolver(ctx context.Context, env Env, r ResolveRequest, releases ...ve
 	return q, nil
 }
 
-// Tags implements plan.Target with the one listing of a run.
+// Tags and Reference implement plan.Target with the one listing of a run.
 func (q *resolver) Tags(context.Context) (map[string]bool, error) { return q.tags, nil }
-
-// Reference implements plan.Target.
-func (q *resolver) Reference(tag string) string { return q.target.Reference(tag) }
+func (q *resolver) Reference(tag string) string                   { return q.target.Reference(tag) }
 
 // release answers for each driver and each kernel of a release that the catalogue has.
 func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error) {
@@ -279,10 +278,9 @@ type DriverUpgrade struct {
 	Driver version.Driver `json:"driver"`
 	From   []Answer       `json:"from"` // for each kernel of the release that the cluster has
 	To     []Answer       `json:"to"`   // for each kernel of the one that it gets
-	// SameKernel: the kernels stay, so that the upgrade changes nothing for the driver.
-	SameKernel bool `json:"same_kernel"`
-	// Problem is why a cluster with this driver cannot be upgraded, "" if it can.
-	Problem string `json:"trouble"`
+
+	SameKernel bool   `json:"same_kernel"` // the upgrade changes nothing for the driver
+	Problem    string `json:"trouble"`     // why a cluster with this driver cannot be upgraded, "" if it can
 }
 
 // Upgrade is what an upgrade of OpenShift means for each driver.
@@ -365,15 +363,13 @@ func forDriver(answers []Answer, d version.Driver) []Answer {
 
 // KernelNames are the names of the kernels that are known, in order.
 func KernelNames(answers []Answer) []string {
-	var ks []kernel.Version
+	kernels := map[kernel.Version]bool{}
 	for _, a := range answers {
-		if !a.Kernel.IsZero() {
-			ks = append(ks, a.Kernel)
-		}
+		kernels[a.Kernel] = true
 	}
-	slices.SortFunc(ks, kernel.Version.Compare)
+	delete(kernels, kernel.Version{})
 	var names []string
-	for _, k := range slices.Compact(ks) {
+	for _, k := range slices.SortedFunc(maps.Keys(kernels), kernel.Version.Compare) {
 		names = append(names, k.String())
 	}
 	return names

@@ -134,6 +134,17 @@ func (s *session) image(ctx context.Context, reference string) (v1.Image, string
 	return img, digest.String(), err
 }
 
+// StateCounts says how many there are in each state, without the states that have none: "2 copied, 1 failed".
+func StateCounts[S ~string](count func(S) int, states ...S) string {
+	var parts []string
+	for _, s := range states {
+		if n := count(s); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // count returns how many elements of a list match.
 func count[T any](list []T, match func(T) bool) int {
 	n := 0

@@ -50,12 +50,6 @@ func UpdatedText(w io.Writer, u *action.Updated) error {
 	for line := range strings.Lines(sb.String()) {
 		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
-	_, err := fmt.Fprintln(w, updatedSummary(u))
-	return err
-}
-
-// updatedSummary says in one line what was found and done.
-func updatedSummary(u *action.Updated) string {
 	n := map[string]int{}
 	for _, c := range u.Changes {
 		n[c.What]++
@@ -90,7 +84,8 @@ func updatedSummary(u *action.Updated) string {
 	if u.Drift && !u.Written {
 		text += "; nothing was written"
 	}
-	return text
+	_, err := fmt.Fprintln(w, text)
+	return err
 }
 
 // VerifiedText writes what a verification of the catalogue has found, for people.
@@ -100,19 +95,11 @@ func VerifiedText(w io.Writer, v *action.Verified) error {
 			fmt.Fprintf(w, "%-8s  %s: %s\n", f.State, entryName(f.Version, f.Arch, f.Component), reason)
 		}
 	}
-	var parts, corrections []string
-	for _, s := range []catalogsync.State{
-		catalogsync.OK, catalogsync.Mismatch, catalogsync.Gone, catalogsync.Failed, catalogsync.Unknown,
-	} {
-		if n := v.Count(s); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s))
-		}
-	}
-	text := v.Catalog + ": no entry of these releases"
-	if len(parts) > 0 {
-		text = v.Catalog + ": " + strings.Join(parts, ", ")
-	}
+	counts := action.StateCounts(v.Count, catalogsync.OK, catalogsync.Mismatch, catalogsync.Gone, catalogsync.Failed,
+		catalogsync.Unknown)
+	text := v.Catalog + ": " + cmp.Or(counts, "no entry of these releases")
 	c := v.Corrections
+	var corrections []string
 	for _, part := range []struct {
 		n    int
 		what string

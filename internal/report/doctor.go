@@ -20,14 +20,34 @@ func DoctorTable(w io.Writer, r doctor.Report) error {
 	for _, s := range r.Settings {
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, printable(cmp.Or(s.Value, "-")), s.Override)
 	}
-	tw.Flush() // to a strings.Builder, which takes everything
+	tw.Flush()                    // to a strings.Builder, which takes everything
+	const indent = "            " // below the detail
 	group := ""
 	for _, c := range r.Checks {
 		if c.Group != group {
 			group = c.Group
 			fmt.Fprintf(&sb, "\n%s\n", strings.ToUpper(group))
 		}
-		writeCheck(&sb, c)
+		detail := strings.ReplaceAll(printable(strings.TrimSpace(c.Detail)), "\n", "\n"+indent)
+		fmt.Fprintf(&sb, "  %-8s  %s: %s\n", c.State, printable(c.Name), detail)
+		var lines []string
+		if c.Source != "" {
+			line := "from " + c.Source
+			if c.ValidUntil != nil {
+				line += ", until " + c.ValidUntil.UTC().Format(time.RFC3339)
+			}
+			lines = append(lines, line)
+		}
+		if c.Hint != "" {
+			lines = append(lines, "hint: "+c.Hint)
+		}
+		if c.Install != nil {
+			lines = append(lines, "RHEL, CentOS, Fedora: "+c.Install.RHEL, "Ubuntu, Debian: "+c.Install.Debian,
+				"macOS: "+c.Install.MacOS)
+		}
+		for _, line := range lines {
+			fmt.Fprintf(&sb, "%s%s\n", indent, printable(line))
+		}
 	}
 	verdict := "A build can be tried. Checks: none failed"
 	if failed := r.Count(doctor.Failed); failed > 0 {
@@ -35,31 +55,6 @@ func DoctorTable(w io.Writer, r doctor.Report) error {
 	}
 	fmt.Fprintf(&sb, "\n%s, %d with a warning, %d in all.\n", verdict, r.Count(doctor.Warning), len(r.Checks))
 	return write(w, "the report", sb.String())
-}
-
-// writeCheck writes a check: its state and name, what was found, and below it what to do.
-func writeCheck(sb *strings.Builder, c doctor.Check) {
-	const indent = "            " // below the detail
-	detail := strings.ReplaceAll(printable(strings.TrimSpace(c.Detail)), "\n", "\n"+indent)
-	fmt.Fprintf(sb, "  %-8s  %s: %s\n", c.State, printable(c.Name), detail)
-	var lines []string
-	if c.Source != "" {
-		line := "from " + c.Source
-		if c.ValidUntil != nil {
-			line += ", until " + c.ValidUntil.UTC().Format(time.RFC3339)
-		}
-		lines = append(lines, line)
-	}
-	if c.Hint != "" {
-		lines = append(lines, "hint: "+c.Hint)
-	}
-	if c.Install != nil {
-		lines = append(lines, "RHEL, CentOS, Fedora: "+c.Install.RHEL, "Ubuntu, Debian: "+c.Install.Debian,
-			"macOS: "+c.Install.MacOS)
-	}
-	for _, line := range lines {
-		fmt.Fprintf(sb, "%s%s\n", indent, printable(line))
-	}
 }
 
 // printable takes out of text what a terminal would obey: some of it is the words of a registry or of an engine.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"neuron-kmod/internal/action"
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/plan"
@@ -21,13 +22,7 @@ func KernelSummary(states []plan.State) string {
 	for _, s := range states {
 		n[s]++
 	}
-	var parts []string
-	for _, s := range []plan.State{plan.Published, plan.Built, plan.Failed} {
-		if n[s] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[s], s))
-		}
-	}
-	return strings.Join(parts, ", ")
+	return action.StateCounts(func(s plan.State) int { return n[s] }, plan.Published, plan.Built, plan.Failed)
 }
 
 // BuildOutputs returns the tags that were built, and those that failed or were not come to, for later steps of a

@@ -30,8 +30,7 @@ import (
 type Input struct {
 	Inventory *inventory.Inventory
 	Made      time.Time // when it was made, which the page tells
-	// DeviceConfig and Module return the YAML with which a cluster uses the images of a driver. nil leaves the button
-	// out.
+	// DeviceConfig and Module return the YAML by which a cluster uses a driver's images. nil leaves the button out.
 	DeviceConfig, Module func(version.Driver) (string, error)
 }
 
@@ -211,7 +210,17 @@ func (v *view) addRows(all *inventory.Inventory, places map[version.OCP]map[vers
 			v.Groups = append(v.Groups, group{Minor: r.Minor()})
 		}
 		g := &v.Groups[len(v.Groups)-1]
-		line := row{Release: r.String(), Kernels: kernels(all, places[r])}
+		line := row{Release: r.String()}
+		kernels := map[kernel.Version]bool{} // a release has two if it has two streams
+		for _, at := range places[r] {
+			for _, n := range at {
+				kernels[all.Images[n].Kernel] = true
+			}
+		}
+		delete(kernels, kernel.Version{})
+		for _, k := range slices.SortedFunc(maps.Keys(kernels), kernel.Version.Compare) {
+			line.Kernels = append(line.Kernels, k.String())
+		}
 		for n, d := range all.Drivers {
 			var c cell // as bad as the worst of its images
 			at := make([]string, len(places[r][d]))
@@ -229,24 +238,6 @@ func (v *view) addRows(all *inventory.Inventory, places map[version.OCP]map[vers
 		}
 		g.Rows = append(g.Rows, line)
 	}
-}
-
-// kernels are those of one release, which has two if it has two streams.
-func kernels(all *inventory.Inventory, places map[version.Driver][]int) []string {
-	var found []kernel.Version
-	for _, at := range places {
-		for _, n := range at {
-			if k := all.Images[n].Kernel; !k.IsZero() {
-				found = append(found, k)
-			}
-		}
-	}
-	slices.SortFunc(found, kernel.Version.Compare)
-	var names []string
-	for _, k := range slices.Compact(found) {
-		names = append(names, k.String())
-	}
-	return names
 }
 
 var badness = map[inventory.State]int{inventory.Ready: 1, inventory.Missing: 2, inventory.Unknown: 3}
