@@ -12,15 +12,15 @@ import (
 
 	rpmutils "github.com/sassoftware/go-rpmutils"
 
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/version"
 )
 
 // rpmFile is an open package whose headers have been checked and read.
 type rpmFile struct {
 	file   *os.File
-	header *rpmutils.RpmHeader
-	start  int64 // where the payload begins
-	size   int64 // of the whole file
+	pkg    *rpm.Package
+	header *rpmutils.RpmHeader // of pkg
 }
 
 // openRPM opens a package and reads its headers. Their shape is checked before the library sees them.
@@ -42,23 +42,17 @@ func openRPM(path string) (_ *rpmFile, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("it is not a regular file")
 	}
-	start, err := checkHeaders(f, info.Size())
+	pkg, err := rpm.Read(f, info.Size())
 	if err != nil {
 		return nil, err
 	}
-	header, err := rpmutils.ReadHeader(io.NewSectionReader(f, 0, start))
-	if err != nil {
-		return nil, err
-	}
-	return &rpmFile{file: f, header: header, start: start, size: info.Size()}, nil
+	return &rpmFile{file: f, pkg: pkg, header: pkg.Header}, nil
 }
 
 func (r *rpmFile) Close() error { return r.file.Close() }
 
 // compressed is the payload as it lies in the file.
-func (r *rpmFile) compressed() *io.SectionReader {
-	return io.NewSectionReader(r.file, r.start, r.size-r.start)
-}
+func (r *rpmFile) compressed() *io.SectionReader { return r.pkg.Payload() }
 
 // identify checks that the package is the driver's, and of that version.
 func (r *rpmFile) identify(v version.Driver) error {
