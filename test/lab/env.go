@@ -48,12 +48,14 @@ type Options struct {
 // Env is a running environment for the program under test.
 type Env struct {
 	Dir      string
-	Matrix   string   // path of build-matrix.json
-	Catalog  string   // path of driver-toolkit.json
-	AuthFile string   // credentials of both registries
-	CAFile   string   // who signed the registries' certificates
-	Vars     []string // KEY=value for the program's environment, its engine included
-	Storage  string   // directory of podman's images
+	Matrix   string // path of build-matrix.json
+	Catalog  string // path of driver-toolkit.json
+	AuthFile string // credentials of both registries
+	CAFile   string // who signed the registries' certificates
+	// DriverKey is the path of the key that signs the drivers' packages.
+	DriverKey string
+	Vars      []string // KEY=value for the program's environment, its engine included
+	Storage   string   // directory of podman's images
 
 	ToolkitHost   string // HOST:PORT of the DTK registry, which has the base image as well
 	TargetHost    string
@@ -177,6 +179,9 @@ func (e *Env) startServers(ctx context.Context, o Options) error {
 	if err := writeDrivers(drivers); err != nil {
 		return err
 	}
+	if e.DriverKey, err = writeDriverKey(e.Dir); err != nil {
+		return err
+	}
 	if e.Downloads, err = startDownloads(ctx, drivers); err != nil {
 		return err
 	}
@@ -284,7 +289,8 @@ func (e *Env) writeAuthFile() error {
 	return renameio.WriteFile(e.AuthFile, data, 0o600)
 }
 
-// writeDrivers fills the download server's directory. Each version comes with another compression.
+// writeDrivers fills the download server's directory. Each version comes with another compression, and every other one
+// with signatures of version 4.
 func writeDrivers(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -295,7 +301,8 @@ func writeDrivers(dir string) error {
 	}
 	compressors := []string{"gzip", "xz", "zstd"}
 	for i, v := range versions {
-		if err := WriteDriver(dir, RPMSpec{Version: v, Compressor: compressors[i%len(compressors)]}); err != nil {
+		spec := RPMSpec{Version: v, Compressor: compressors[i%len(compressors)], Packets: 3 + i%2}
+		if err := WriteDriver(dir, spec); err != nil {
 			return err
 		}
 	}

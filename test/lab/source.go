@@ -94,14 +94,15 @@ func render(name string, gen generation) ([]byte, error) {
 type RPMSpec struct {
 	Version    version.Driver
 	Compressor string      // "gzip" (also if empty), "xz" or "zstd"
+	Packets    int         // version of the signatures' OpenPGP packets, 3 (also if zero) or 4
 	Edit       func(Files) // changes the source before it is packed; for drivers that are broken on purpose
 }
 
 // RPMName is the name under which the real repository serves a driver.
 func RPMName(v version.Driver) string { return "aws-neuronx-dkms-" + v.String() + ".noarch.rpm" }
 
-// DriverRPM packs the driver as the real package has it: usr/src/aws-neuronx-VERSION/. The same spec gives
-// the same bytes.
+// DriverRPM packs the driver as the real package has it, usr/src/aws-neuronx-VERSION/, and signs it. The same spec
+// gives the same bytes.
 func DriverRPM(spec RPMSpec) ([]byte, error) {
 	files, err := DriverSource(spec.Version)
 	if err != nil {
@@ -142,7 +143,7 @@ func DriverRPM(spec RPMSpec) ([]byte, error) {
 	if err := rpm.Write(&out); err != nil {
 		return nil, fmt.Errorf("driver RPM %s: %w", spec.Version, err)
 	}
-	return out.Bytes(), nil
+	return SignRPM(out.Bytes(), spec.Packets)
 }
 
 // directories lists the directories of a source tree, the tree's own (".") first.
