@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/engine"
 	"neuron-kmod/internal/kmod/pipeline"
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
@@ -26,13 +26,14 @@ import (
 type BuildRequest struct {
 	Selection     Selection
 	Target        string
-	ToolkitMirror string // HOST/REPOSITORY, "" for none but that of the environment
-	Engine        string // program: "podman" or "docker", with or without its path
-	BaseImage     string // a reference, or oci:DIR:TAG
-	ContainerDir  string // directory with Containerfile, build-module.sh and licenses/; "" for the built-in ones
-	DriverSource  string // URL or directory of the driver's packages
-	Builder       string // who makes the image: "auto", "native" (in-process) or "engine"
-	Jobs          int    // processors to compile with
+	ToolkitMirror string   // HOST/REPOSITORY, "" for none but that of the environment
+	Engine        string   // program: "podman" or "docker", with or without its path
+	BaseImage     string   // a reference, or oci:DIR:TAG
+	ContainerDir  string   // directory with Containerfile, build-module.sh and licenses/; "" for the built-in ones
+	DriverSource  string   // URL or directory of the driver's packages
+	DriverKeys    []string // files with the OpenPGP keys that sign the packages; none means AWS's key, which is built in
+	Builder       string   // who makes the image: "auto", "native" (in-process) or "engine"
+	Jobs          int      // processors to compile with
 	Timeout       time.Duration
 	Force         bool // build and overwrite what is published
 	FailFast      bool
@@ -87,6 +88,10 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys, err := driverKeys(r.DriverKeys)
+	if err != nil {
+		return nil, err
+	}
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
 	if err != nil {
 		return nil, err
@@ -109,7 +114,7 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	}
 	preferred, err := in.toolkits.preferMirrored(ctx, p, r.Force)
 	if err == nil {
-		p, err = in.build(ctx, r, preferred, files, preflight)
+		p, err = in.build(ctx, r, preferred, files, keys, preflight)
 	}
 	return &BuildResult{Plan: p, input: in}, err
 }
@@ -117,7 +122,8 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 // build removes what a killed run has left and carries the plan out. Where nothing needs a build and nothing was left it
 // starts nothing.
 func (in *planInput) build(
-	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func(ctx context.Context) error,
+	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, keys rpm.Keyring,
+	preflight func(ctx context.Context) error,
 ) (*plan.Plan, error) {
 	s, settings, log := in.session, in.session.env.Settings, in.session.env.Log
 	ws, err := workspace.Open(ctx, settings.CacheDir, settings.TempDir, log)
@@ -164,7 +170,7 @@ func (in *planInput) build(
 			Created: created(settings.Created), SourceURL: settings.SourceURL, LogDir: filepath.Join(settings.CacheDir, "logs"),
 		},
 		Engine: mirroredEngine{CLI: eng, toolkits: in.toolkits}, Target: in.target, Workspace: ws, Recipe: recipe,
-		Fetcher: s.fetcher(r.DriverSource), Log: log, Progress: bars,
+		Fetcher: s.fetcher(r.DriverSource, keys), Log: log, Progress: bars,
 	}
 	if r.KernelDone != nil {
 		run.KernelDone = func(k kernel.Version, states []plan.State) { r.KernelDone(KernelResult{Kernel: k, States: states}) }
@@ -197,11 +203,6 @@ func (s *session) closeWorkspace(ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
 		s.env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
 	}
-}
-
-// fetcher gets the driver's packages.
-func (s *session) fetcher(source string) *driver.Fetcher {
-	return &driver.Fetcher{HTTP: s.http, Source: source, Cache: filepath.Join(s.env.Settings.CacheDir, "drivers"), Log: s.env.Log}
 }
 
 // checkEngine returns nil if the container engine answers.

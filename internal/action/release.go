@@ -28,7 +28,8 @@ type ReleaseRequest struct {
 	BaseImage     string
 	ContainerDir  string // directory with build-module.sh; "" for the built-in one
 	DriverSource  string
-	DryRun        bool // change nothing; say what would change
+	DriverKeys    []string // files; see BuildRequest
+	DryRun        bool     // change nothing; say what would change
 	// After is the build of the same run that has published to the target: its way to the outside is used, and its failures
 	// are told. nil if there was none.
 	After *BuildResult
@@ -121,8 +122,14 @@ func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, er
 
 // newReleaser opens what the releases work with: that of the build before, or its own.
 func newReleaser(ctx context.Context, env Env, r ReleaseRequest) (*releaser, error) {
+	keys, err := driverKeys(r.DriverKeys)
+	if err != nil {
+		return nil, err
+	}
 	if r.After != nil {
-		return &releaser{session: r.After.input.session, request: r, target: r.After.input.target, toolkits: r.After.input.toolkits}, nil
+		return &releaser{
+			session: r.After.input.session, request: r, keys: keys, target: r.After.input.target, toolkits: r.After.input.toolkits,
+		}, nil
 	}
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
 	if err != nil {
@@ -137,7 +144,7 @@ func newReleaser(ctx context.Context, env Env, r ReleaseRequest) (*releaser, err
 			return nil, err
 		}
 	}
-	return &releaser{session: s, request: r, target: target}, nil
+	return &releaser{session: s, request: r, keys: keys, target: target}, nil
 }
 
 // canRelease reports whether there is what a release needs, without asking GitHub.

@@ -13,6 +13,7 @@ import (
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/workspace"
@@ -24,6 +25,7 @@ import (
 type releaser struct {
 	session   *session
 	request   ReleaseRequest
+	keys      rpm.Keyring // that sign the driver's packages; none means AWS's
 	target    registry.Target
 	toolkits  *toolkits
 	workspace *workspace.Workspace
@@ -183,11 +185,11 @@ func (r *releaser) modifiedSource(ctx context.Context, v version.Driver, images 
 	if err != nil {
 		return release.Archive{}, err
 	}
-	rpm, err := r.session.fetcher(r.request.DriverSource).Fetch(ctx, v)
+	pkg, err := r.session.fetcher(r.request.DriverSource, r.keys).Fetch(ctx, v)
 	if err != nil {
 		return release.Archive{}, err
 	}
-	source, err := driver.Unpack(ctx, rpm, v, r.workspace.Path("source-"+v.String()))
+	source, err := driver.Unpack(ctx, pkg, r.workspace.Path("source-"+v.String()))
 	if err != nil {
 		return release.Archive{}, err
 	}

@@ -56,11 +56,18 @@ the others. A run that was stopped is finished by running it again.`,
 	f.DurationVar(&r.Timeout, "timeout", 30*time.Minute, "`limit` for one compile")
 	f.StringVar(&r.Builder, "builder", "auto", "who makes the image: auto, native (in-process) or `engine`")
 	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	driverKeyFlag(cmd, &r.DriverKeys)
 	f.BoolVar(&o.release, "release", false, "then create or update the GitHub release (the default in GitHub Actions)")
 	f.BoolVar(&o.noRelease, "no-release", false, "leave the GitHub release alone (the default elsewhere)")
 	f.BoolVar(&r.Create, "create-repository", false, "with target ecr, create the repository if it is missing: immutable tags, images scanned on push")
 	f.BoolVar(&r.Mutable, "mutable-tags", false, "with --create-repository, let tags be overwritten, which --force needs")
 	return cmd
+}
+
+// driverKeyFlag says whose signature the driver's packages must have.
+func driverKeyFlag(cmd *cobra.Command, keys *[]string) {
+	cmd.Flags().StringArrayVar(keys, "driver-key", nil,
+		"`file` with the OpenPGP key that signs the driver's RPMs, instead of AWS's built-in key; repeatable")
 }
 
 // engineFlags say with which engine, and from what, images are made.
@@ -102,7 +109,8 @@ func (a *app) build(cmd *cobra.Command, r action.BuildRequest, o buildFlags) err
 	if r.Release {
 		released, err := action.Release(ctx, a.env(), action.ReleaseRequest{
 			Matrix: r.Selection.Matrix, Catalog: r.Selection.Catalog, Driver: r.Selection.Driver,
-			BaseImage: r.BaseImage, ContainerDir: r.ContainerDir, DriverSource: r.DriverSource, After: result,
+			BaseImage: r.BaseImage, ContainerDir: r.ContainerDir, DriverSource: r.DriverSource,
+			DriverKeys: r.DriverKeys, After: result,
 		})
 		if err != nil {
 			return err

@@ -49,6 +49,7 @@ permission contents: write.`,
 	f := cmd.Flags()
 	f.BoolVar(&r.DryRun, "dry-run", false, "print the notes, and what would change where there is a token; change nothing")
 	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	driverKeyFlag(cmd, &r.DriverKeys)
 	f.StringVar(&r.ContainerDir, "container-dir", "", "`folder` with build-module.sh to use instead of the built-in one")
 	f.StringVarP(&output, "output", "o", "table", "`format` of the result: table or json")
 	return cmd

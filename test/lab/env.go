@@ -234,7 +234,7 @@ func (e *Env) PlanFlags() []string {
 
 // BuildFlags are the flags of `neuron-kmod build` that lead it to this environment.
 func (e *Env) BuildFlags() []string {
-	return append(e.PlanFlags(), "--driver-source", e.Downloads.URL(), "--base-image", e.BaseImage)
+	return append(e.PlanFlags(), "--driver-source", e.Downloads.URL(), "--driver-key", e.DriverKey, "--base-image", e.BaseImage)
 }
 
 // Client is an HTTP client that trusts the lab's servers; for looking at what a run has left in a registry.

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/rpmpack"
 
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/kmod/rpm/rpmtest"
 	"neuron-kmod/internal/version"
 )
@@ -64,7 +66,56 @@ func packRPM(t testing.TB, v, compressor string, files map[string]string) []byte
 	if err := r.Write(&buf); err != nil {
 		t.Fatal(err)
 	}
-	return buf.Bytes()
+	return signed(t, buf.Bytes())
+}
+
+var testKey = sync.OnceValues(func() (*rpmtest.Key, error) { return rpmtest.FixedKey("Driver") })
+
+// signed signs a package with the key of the tests, as the real ones are signed.
+func signed(t testing.TB, pkg []byte) []byte {
+	t.Helper()
+	key, err := testKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := key.SignV3(pkg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// testKeys has the key of the tests alone.
+func testKeys(t testing.TB) rpm.Keyring {
+	t.Helper()
+	key, err := testKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := key.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := rpm.ParseKeyring(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// asProven is the package in a file as if it had been proven, for tests of what comes after that.
+func asProven(t testing.TB, path string, v version.Driver) Package {
+	t.Helper()
+	p := Package{Version: v, Path: path}
+	r, err := openRPM(path)
+	if err != nil {
+		return p
+	}
+	defer r.Close()
+	if p.Proof.Digest, err = r.pkg.Digest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func writeTemp(t testing.TB, name string, data []byte) string {

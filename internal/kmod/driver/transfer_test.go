@@ -80,11 +80,11 @@ func TestFetchResume(t *testing.T) {
 				return n == 1 && tt.second != nil && tt.second(w, r)
 			}
 			f, waits := newFetcher(t, repo)
-			path, err := f.Fetch(t.Context(), mustDriver(t, "2.24.7.0"))
+			p, err := f.Fetch(t.Context(), mustDriver(t, "2.24.7.0"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, good) {
+			if got, err := os.ReadFile(p.Path); err != nil || !bytes.Equal(got, good) {
 				t.Errorf("other content (%v)", err)
 			}
 			if got := repo.requests[1].Get("Range"); got != tt.ranged {

@@ -25,7 +25,7 @@ func TestUnpack(t *testing.T) {
 			v := mustDriver(t, "2.24.7.0")
 			rpm := writeTemp(t, FileName(v), packRPM(t, "2.24.7.0", compressor, sourceFiles()))
 			dst := filepath.Join(t.TempDir(), "source")
-			s, err := Unpack(t.Context(), rpm, v, dst)
+			s, err := Unpack(t.Context(), asProven(t, rpm, v), dst)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func TestUnpackMade(t *testing.T) {
 			for _, made := range tt.tags { // the header's data begins with it, so that it is aligned
 				tags = append([]rpmtest.Tag{made}, tags...)
 			}
-			s, err := Unpack(t.Context(), writeTemp(t, FileName(v), rpmtest.Package(tags, good)), v, filepath.Join(t.TempDir(), "source"))
+			s, err := Unpack(t.Context(), asProven(t, writeTemp(t, FileName(v), rpmtest.Package(tags, good)), v), filepath.Join(t.TempDir(), "source"))
 			if tt.refused {
 				if err == nil || !strings.Contains(err.Error(), "build time") {
 					t.Errorf("error %v, want one about the build time", err)
@@ -164,7 +164,7 @@ func TestUnpackHostile(t *testing.T) {
 			rpm := writeTemp(t, "evil.rpm", tt.rpm)
 			parent := t.TempDir()
 			dst := filepath.Join(parent, "source")
-			_, err := unpack(t.Context(), rpm, mustDriver(t, "2.24.7.0"), dst, testLimits)
+			_, err := unpack(t.Context(), asProven(t, rpm, mustDriver(t, "2.24.7.0")), dst, testLimits)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want one with %q", err, tt.want)
 			}
@@ -193,7 +193,7 @@ func TestUnpackOutsideAndModes(t *testing.T) {
 		member{name: testTree + "open/deep/file.h", mode: 0o100666},
 	))
 	dst := filepath.Join(t.TempDir(), "source")
-	if _, err := Unpack(t.Context(), rpm, mustDriver(t, "2.24.7.0"), dst); err != nil {
+	if _, err := Unpack(t.Context(), asProven(t, rpm, mustDriver(t, "2.24.7.0")), dst); err != nil {
 		t.Fatal(err)
 	}
 	got := listing(t, dst)
@@ -229,7 +229,7 @@ func TestUnpackRefusals(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		dst := filepath.Join(t.TempDir(), "source")
-		if _, err := Unpack(ctx, rpm, v, dst); !errors.Is(err, context.Canceled) {
+		if _, err := Unpack(ctx, asProven(t, rpm, v), dst); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		if _, err := os.Lstat(dst); !errors.Is(err, fs.ErrNotExist) {
@@ -237,13 +237,13 @@ func TestUnpackRefusals(t *testing.T) {
 		}
 	})
 	t.Run("there already", func(t *testing.T) {
-		if _, err := Unpack(t.Context(), rpm, v, t.TempDir()); !errors.Is(err, fs.ErrExist) {
+		if _, err := Unpack(t.Context(), asProven(t, rpm, v), t.TempDir()); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("no such package", func(t *testing.T) {
 		dst := filepath.Join(t.TempDir(), "source")
-		if _, err := Unpack(t.Context(), rpm+".gone", v, dst); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := Unpack(t.Context(), asProven(t, rpm+".gone", v), dst); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("got %v", err)
 		}
 	})

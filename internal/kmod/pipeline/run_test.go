@@ -25,8 +25,11 @@ import (
 
 	"neuron-kmod/container"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/engine"
 	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/kmod/rpm"
+	"neuron-kmod/internal/kmod/rpm/rpmtest"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/progress"
@@ -66,22 +69,41 @@ type rpmFetcher struct {
 	err   map[string]error // by driver version
 }
 
-func (f *rpmFetcher) Fetch(_ context.Context, v version.Driver) (string, error) {
+func (f *rpmFetcher) Fetch(ctx context.Context, v version.Driver) (driver.Package, error) {
 	f.calls.Add(1)
 	if err := f.err[v.String()]; err != nil {
-		return "", err
+		return driver.Package{}, err
+	}
+	key, err := rpmtest.FixedKey("Pipeline")
+	if err != nil {
+		return driver.Package{}, err
+	}
+	public, err := key.Public()
+	if err != nil {
+		return driver.Package{}, err
+	}
+	keys, err := rpm.ParseKeyring(public)
+	if err != nil {
+		return driver.Package{}, err
 	}
 	r, err := rpmpack.NewRPM(rpmpack.RPMMetaData{Name: "aws-neuronx-dkms", Version: v.String(), Release: "dkms", Arch: "noarch"})
 	if err != nil {
-		return "", err
+		return driver.Package{}, err
 	}
 	r.AddFile(rpmpack.RPMFile{Name: "/usr/src/aws-neuronx-" + v.String() + "/Kbuild", Body: []byte("obj-m += neuron.o\n"), Mode: 0o644})
-	path := filepath.Join(f.t.TempDir(), "driver.rpm")
-	out, err := os.Create(path)
-	if err != nil {
-		return "", err
+	var out bytes.Buffer
+	if err := r.Write(&out); err != nil {
+		return driver.Package{}, err
 	}
-	return path, errors.Join(r.Write(out), out.Close())
+	signed, err := key.SignV3(out.Bytes())
+	if err != nil {
+		return driver.Package{}, err
+	}
+	dir := f.t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, driver.FileName(v)), signed, 0o600); err != nil {
+		return driver.Package{}, err
+	}
+	return (&driver.Fetcher{Source: dir, Keys: keys}).Fetch(ctx, v)
 }
 
 // baseImage has what KMM needs.

@@ -2,7 +2,10 @@ package rpm
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -70,4 +73,29 @@ func overlapping(n int) []byte {
 	}
 	tags[n-1].Data = make([]byte, 64)
 	return rpmtest.Header(tags...)
+}
+
+// R3.1: the header is checked against its own digest, also against the SHA-1 that rpm before 4.14 writes.
+func TestHeaderDigest(t *testing.T) {
+	header := rpmtest.Header(rpmtest.StringTag(1000, "name"), rpmtest.StringTag(1022, "noarch"))
+	lead := rpmtest.Package(nil, nil)[:rpmtest.LeadSize]
+	sums := map[string]rpmtest.Tag{
+		"sha1":   rpmtest.StringTag(269, fmt.Sprintf("%x", sha1.Sum(header))),
+		"sha256": rpmtest.StringTag(273, fmt.Sprintf("%x", sha256.Sum256(header))),
+	}
+	for name, sum := range sums {
+		t.Run(name, func(t *testing.T) {
+			signature := rpmtest.Header(sum)
+			signature = append(signature, make([]byte, (8-len(signature)%8)%8)...)
+			pkg := slices.Concat(lead, signature, header)
+			if _, err := Read(bytes.NewReader(pkg), int64(len(pkg))); err != nil {
+				t.Error(err)
+			}
+			forged := bytes.Replace(pkg, []byte("noarch"), []byte("x86_64"), 1)
+			_, err := Read(bytes.NewReader(forged), int64(len(forged)))
+			if err == nil || !strings.Contains(err.Error(), "mismatch") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }

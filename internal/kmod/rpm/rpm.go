@@ -51,7 +51,7 @@ func (p *Package) Payload() *io.SectionReader {
 // signed: it names what a package holds, whoever has signed it and when.
 func (p *Package) Digest(ctx context.Context) (string, error) {
 	sum := sha256.New()
-	if err := p.hashTo(ctx, sum, p.size); err != nil {
+	if err := p.hashTo(ctx, sum, p.header, p.size); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("sha256:%x", sum.Sum(nil)), nil
@@ -59,12 +59,13 @@ func (p *Package) Digest(ctx context.Context) (string, error) {
 
 var errGrown = errors.New("the file has grown")
 
-// hashTo writes the file's bytes from the main header up to an offset.
-func (p *Package) hashTo(ctx context.Context, sum io.Writer, end int64) error {
-	left := end - p.header
-	r := &limit.Reader{Ctx: ctx, R: io.NewSectionReader(p.file, p.header, left), Left: &left, Exceeded: errGrown}
-	if n, err := io.Copy(sum, r); err != nil || n != end-p.header {
-		return errors.Join(err, fmt.Errorf("%d of %d bytes could be read", n, end-p.header))
+// hashTo writes the file's bytes from one offset to another.
+func (p *Package) hashTo(ctx context.Context, sum io.Writer, start, end int64) error {
+	left := end - start
+	r := &limit.Reader{Ctx: ctx, R: io.NewSectionReader(p.file, start, left), Left: &left, Exceeded: errGrown}
+	n, err := io.Copy(sum, r)
+	if err == nil && n != end-start {
+		err = io.ErrUnexpectedEOF
 	}
-	return nil
+	return err
 }

@@ -149,7 +149,7 @@ func (p *Package) check(ctx context.Context, c claim, sig *signature, key Key, s
 		end = p.payload
 	}
 	sum := sig.hash.New()
-	if err := p.hashTo(ctx, sum, end); err != nil {
+	if err := p.hashTo(ctx, sum, p.header, end); err != nil {
 		return err
 	}
 	if err := sig.verify(signer.public, sum); err != nil {

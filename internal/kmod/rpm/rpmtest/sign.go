@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto"
+	"crypto/md5"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -209,16 +210,18 @@ func (k *Key) SignPayload(pkg []byte) ([]byte, error) { return Sign(pkg, Signatu
 // SignHeader signs the header alone, as new versions of rpm do.
 func (k *Key) SignHeader(pkg []byte) ([]byte, error) { return Sign(pkg, Signature{TagRSA, k.V4}) }
 
-// Sign returns the package with these signatures and no others.
+// Sign returns the package with these signatures and no others, and with the length and digests that rpm 4.11 adds.
 func Sign(pkg []byte, signatures ...Signature) ([]byte, error) {
 	lead, header, payload, err := Split(pkg)
 	if err != nil {
 		return nil, err
 	}
 	whole := slices.Concat(header, payload)
+	digest := md5.Sum(whole)
 	tags := []Tag{
 		StringTag(273, fmt.Sprintf("%x", sha256.Sum256(header))),
 		{1000, typeInt32, 1, binary.BigEndian.AppendUint32(nil, uint32(len(whole)))},
+		BinaryTag(1004, digest[:]),
 	}
 	for _, s := range signatures {
 		data := header
