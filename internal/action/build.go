@@ -170,7 +170,7 @@ func (in *planInput) build(
 			Created: created(settings.Created), SourceURL: settings.SourceURL, LogDir: filepath.Join(settings.CacheDir, "logs"),
 		},
 		Engine: mirroredEngine{CLI: eng, toolkits: in.toolkits}, Target: in.target, Workspace: ws, Recipe: recipe,
-		Fetcher: s.fetcher(r.DriverSource, keys), Log: log, Progress: bars,
+		Fetcher: s.fetcher(r.DriverSource, keys, in.files.Entries), Log: log, Progress: bars,
 	}
 	if r.KernelDone != nil {
 		run.KernelDone = func(k kernel.Version, states []plan.State) { r.KernelDone(KernelResult{Kernel: k, States: states}) }

@@ -189,6 +189,7 @@ func (r *releaser) fullPlan(ctx context.Context) (*plan.Plan, error) {
 	if err != nil {
 		return nil, fault.AsInvalid(err)
 	}
+	r.entries = m.Entries
 	r.newest = slices.MaxFunc(m.Entries, func(a, b matrix.Entry) int { return a.Driver.Compare(b.Driver) }).Driver
 	if r.toolkits == nil {
 		if r.toolkits, err = r.session.toolkits(ctx, in.Catalog); err != nil {

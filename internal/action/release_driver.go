@@ -15,6 +15,7 @@ import (
 	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/workspace"
 	"neuron-kmod/internal/release"
@@ -31,6 +32,7 @@ type releaser struct {
 	workspace *workspace.Workspace
 	github    *github.Client // nil for a dry run without a token
 	newest    version.Driver // of the matrix; its release is the latest
+	entries   []matrix.Entry // of the matrix, all of them
 }
 
 // publishedImage is a published image, for a kernel.
@@ -185,7 +187,7 @@ func (r *releaser) modifiedSource(ctx context.Context, v version.Driver, images 
 	if err != nil {
 		return release.Archive{}, err
 	}
-	pkg, err := r.session.fetcher(r.request.DriverSource, r.keys).Fetch(ctx, v)
+	pkg, err := r.session.fetcher(r.request.DriverSource, r.keys, r.entries).Fetch(ctx, v)
 	if err != nil {
 		return release.Archive{}, err
 	}

@@ -34,6 +34,8 @@ type Fetcher struct {
 	Source string
 	// Keys are those whose signatures count; none means the key of AWS's packages.
 	Keys rpm.Keyring
+	// Pins are the digests that the packages of some versions must have.
+	Pins map[version.Driver]Pin
 	// Cache is the directory that downloads are kept in; it is made when needed.
 	Cache string
 	// MaxBytes bounds a package; 0 means 64 MiB.
@@ -180,7 +182,11 @@ func (f *Fetcher) check(ctx context.Context, path string, v version.Driver) (Pac
 	if info.Size() > f.maxBytes() {
 		return Package{}, tooLarge(f.maxBytes())
 	}
-	return checkRPM(ctx, path, v, f.keys(), defaultLimits)
+	p, err := checkRPM(ctx, path, v, f.keys(), defaultLimits)
+	if pin, ok := f.Pins[v]; err == nil && ok && p.Proof.Digest != pin.Digest {
+		return Package{}, &PinError{Pin: pin, Version: v, Got: p.Proof.Digest}
+	}
+	return p, err
 }
 
 func (f *Fetcher) keys() rpm.Keyring {
@@ -195,8 +201,11 @@ func isUntrusted(err error) bool {
 	return untrusted
 }
 
-// advice is what to do about a package that is not trusted, or else something other.
+// advice is what to do about a package that is not trusted or not the pinned one, or else something other.
 func (f *Fetcher) advice(err error, other string) string {
+	if _, pinned := errors.AsType[*PinError](err); pinned {
+		return "AWS may have built the version again: look at what is new in it, then pin the new digest or keep the old package"
+	}
 	if !isUntrusted(err) {
 		return other
 	}

@@ -12,6 +12,7 @@ import (
 
 	"neuron-kmod/internal/kmod/rpm/rpmtest"
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/version"
 )
 
 // unsigned makes the package that packRPM signs.
@@ -200,5 +201,45 @@ func TestUnpackDigest(t *testing.T) {
 	s, err := Unpack(t.Context(), p, filepath.Join(t.TempDir(), "source"))
 	if err != nil || s.Package != p.Proof.Digest || !strings.HasPrefix(s.Package, "sha256:") {
 		t.Errorf("got %+v and error %v, want the digest %s", s, err, p.Proof.Digest)
+	}
+}
+
+// R3.1: a package that the matrix does not pin is not taken, though it is signed; the error names both digests and the
+// place of the pin. One in the cache gives way to the pinned one, once that is served.
+func TestFetchPinned(t *testing.T) {
+	v := mustDriver(t, "2.24.7.0")
+	old := packRPM(t, "2.24.7.0", "gzip", sourceFiles())
+	files := sourceFiles()
+	files["more.c"] = ""
+	repo := newRepository(t, old)
+	f, _ := newFetcher(t, repo)
+	first, err := f.Fetch(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := packRPM(t, "2.24.7.0", "gzip", files)
+	p, err := checkRPM(t.Context(), writeTemp(t, FileName(v), again), v, testKeys(t), defaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	f.Pins = map[version.Driver]Pin{v: {Digest: p.Proof.Digest, Place: "build-matrix.json:3:5"}}
+	_, err = f.Fetch(t.Context(), v)
+	want := "has the digest " + first.Proof.Digest + ", but build-matrix.json:3:5 pins " + p.Proof.Digest
+	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(fault.Of(err), "pin the new digest") {
+		t.Errorf("got error %v, advice %q; want %q", err, fault.Of(err), want)
+	}
+	if kept, err := os.ReadFile(first.Path); err != nil || !bytes.Equal(kept, old) {
+		t.Errorf("the cached package is another one (%v)", err)
+	}
+
+	repo.content, repo.etag = again, `"two"`
+	if got, err := f.Fetch(t.Context(), v); err != nil || got.Proof.Digest != p.Proof.Digest {
+		t.Errorf("got %+v, %v, want %s", got, err, p.Proof.Digest)
+	}
+	other := mustDriver(t, "2.24.8.0")
+	f.Pins = map[version.Driver]Pin{other: {Digest: "sha256:0"}}
+	if _, err := f.Fetch(t.Context(), v); err != nil {
+		t.Errorf("another version is pinned: %v", err)
 	}
 }
