@@ -69,7 +69,9 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 	if err != nil {
 		return result, err
 	}
-	if result.Notes, err = release.Notes(release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox}); err != nil {
+	if result.Notes, err = release.Notes(release.NotesInput{
+		Plan: p, Repository: r.target.String(), BusyBox: busyBox, Packages: packageDigests(images),
+	}); err != nil {
 		return result, err
 	}
 	if r.github == nil {
@@ -219,6 +221,17 @@ func (r *releaser) modules(images []publishedImage) []release.Module {
 		all = append(all, release.Module{Kernel: one.kernel, Source: digest})
 	}
 	return all
+}
+
+// packageDigests returns the digests of the packages that the images say they were made from, in order.
+func packageDigests(images []publishedImage) []string {
+	digests := map[string]bool{}
+	for _, one := range images {
+		if d := one.info.labels[image.LabelPackageDigest]; image.IsPackageDigest(d) {
+			digests[d] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(digests))
 }
 
 // busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an image of

@@ -23,6 +23,9 @@ version, the kernel, depmod's files, the platform.`,
 				return err
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s\n  digest  %s\n  driver  %s\n  kernel  %s\n", r.Reference, r.Digest, r.Driver, r.Kernel)
+			if r.Package != "" && err == nil {
+				_, err = fmt.Fprintf(a.stdout, "  package %s\n", r.Package)
+			}
 			return err
 		},
 	}

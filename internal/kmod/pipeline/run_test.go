@@ -270,6 +270,30 @@ func TestDoOrder(t *testing.T) {
 	}
 }
 
+// R3.1, R5.2: an image says from which package, and which prepared source, it was made.
+func TestDoLabels(t *testing.T) {
+	r, fetcher := newRun(t, newFakeEngine(t))
+	p := do(t, r, newPlan(t, 1, "2.24.7.0"))
+	img, err := r.Target.Image(t.Context(), p.Builds[0].Tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkg, err := fetcher.Fetch(t.Context(), p.Builds[0].Driver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Config.Labels[image.LabelPackageDigest]; got != pkg.Proof.Digest || !image.IsPackageDigest(got) {
+		t.Errorf("package digest %q, want %q", got, pkg.Proof.Digest)
+	}
+	if got := cfg.Config.Labels[image.LabelSourceDigest]; !image.IsPackageDigest(got) || got == pkg.Proof.Digest {
+		t.Errorf("source digest %q", got)
+	}
+}
+
 // R8.1: a compile error costs its own image and no other; the first compiler error is told.
 func TestDoKeepsGoing(t *testing.T) {
 	eng := newFakeEngine(t)
