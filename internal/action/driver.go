@@ -1,8 +1,11 @@
 package action
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"time"
 
 	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/rpm"
@@ -50,4 +53,52 @@ func driverKeys(files []string) (rpm.Keyring, error) {
 		keys = append(keys, ring...)
 	}
 	return keys, nil
+}
+
+// DriverRequest asks what is known of a driver's package.
+type DriverRequest struct {
+	Driver       string   // a version
+	DriverSource string   // URL or directory of the packages
+	DriverKeys   []string // files; see BuildRequest
+}
+
+// DriverResult is what is known of a driver's package, which is proven.
+type DriverResult struct {
+	Package     driver.Package
+	Made        time.Time // when it was built; zero where it does not say
+	Description driver.Description
+}
+
+// Driver gets a driver's package, proves it and reads it. It blocks on the network where the package is not in the cache.
+func Driver(ctx context.Context, env Env, r DriverRequest) (*DriverResult, error) {
+	v, err := version.ParseDriver(r.Driver)
+	if err != nil {
+		return nil, fault.AsUsage(err)
+	}
+	keys, err := driverKeys(r.DriverKeys)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(env, access{target: env.Settings.Target, readOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	pkg, err := s.fetcher(r.DriverSource, keys, nil).Fetch(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(env.Settings.TempDir, "neuron-kmod-driver-")
+	if err != nil {
+		return nil, fault.AsPrerequisite(fmt.Errorf("make a folder for the driver's source: %w", err))
+	}
+	defer os.RemoveAll(dir)
+	source, err := driver.Unpack(ctx, pkg, filepath.Join(dir, "source"))
+	if err != nil {
+		return nil, err
+	}
+	d, err := source.Describe()
+	if err != nil {
+		return nil, err
+	}
+	return &DriverResult{Package: pkg, Made: source.Made, Description: d}, nil
 }

@@ -3,6 +3,7 @@ package driver
 import (
 	"fmt"
 
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/version"
 )
 
@@ -18,6 +19,9 @@ type PinError struct {
 	Version version.Driver
 	Got     string // the package's digest
 }
+
+// FaultKind tells that no service has failed.
+func (e *PinError) FaultKind() fault.Kind { return fault.Incomplete }
 
 func (e *PinError) Error() string {
 	return fmt.Sprintf("the package of driver %s has the digest %s, but %s pins %s", e.Version, e.Got, e.Pin.Place, e.Pin.Digest)

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
@@ -150,7 +151,7 @@ func newKey(e *openpgp.Entity) (Key, error) {
 	k := Key{Fingerprint: fingerprint(e.PrimaryKey)}
 	self, identity := e.PrimarySelfSignature()
 	if identity != nil {
-		k.UserID = identity.Name
+		k.UserID = printable(identity.Name)
 	}
 	if self != nil && (!self.FlagsValid || self.FlagSign) {
 		k.signing = append(k.signing, signingKey{public: e.PrimaryKey, expires: expiry(e.PrimaryKey, self)})
@@ -172,6 +173,16 @@ func newKey(e *openpgp.Entity) (Key, error) {
 		}
 	}
 	return k, nil
+}
+
+// printable leaves out what could do more than be read.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // expiry returns when a key expires by its own signature.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"neuron-kmod/internal/platform/fault"
+
 	rpmutils "github.com/sassoftware/go-rpmutils"
 )
 
@@ -36,6 +38,9 @@ type Proof struct {
 type UntrustedError struct{ Reason string }
 
 func (e *UntrustedError) Error() string { return e.Reason }
+
+// FaultKind tells that no service has failed.
+func (e *UntrustedError) FaultKind() fault.Kind { return fault.Incomplete }
 
 func untrusted(format string, args ...any) error {
 	return &UntrustedError{Reason: fmt.Sprintf(format, args...)}
