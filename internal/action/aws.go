@@ -11,6 +11,7 @@ import (
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/oci/identity"
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/platform/config"
 )
 
 // caller finds out once who the program is to AWS.
@@ -50,10 +51,10 @@ func (c *caller) known() (*identity.Identity, error) {
 const optionalLookup = 5 * time.Second
 
 // needsAWS reports whether a run asks AWS for something that it cannot do without.
-func (s *session) needsAWS() bool {
-	repositories := []string{s.access.target, s.access.mirror}
-	if s.access.origin != registry.KindECRPublic { // which is only read, and can be without credentials
-		repositories = append(repositories, s.access.origin)
+func (a access) needsAWS(settings config.Settings) bool {
+	repositories := []string{a.target, a.mirror}
+	if a.origin != registry.KindECRPublic { // which is only read, and can be without credentials
+		repositories = append(repositories, a.origin)
 	}
 	for _, r := range repositories {
 		host, _, _ := strings.Cut(r, "/")
@@ -61,7 +62,7 @@ func (s *session) needsAWS() bool {
 			return true
 		}
 	}
-	return s.env.Settings.UseMirror && s.env.Settings.AWS.MirrorNamed
+	return settings.UseMirror && settings.AWS.MirrorNamed
 }
 
 func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) {
@@ -73,7 +74,7 @@ func (s *session) loadIdentity(ctx context.Context) (*identity.Identity, error) 
 	if aws.Role != "" {
 		o.Role = &identity.Role{ARN: aws.Role, Session: aws.Session, Token: s.idToken}
 	}
-	if !s.needsAWS() {
+	if !s.access.needsAWS(s.env.Settings) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, optionalLookup, identity.ErrNone)
 		defer cancel()

@@ -25,7 +25,7 @@ func TestNeedsAWS(t *testing.T) {
 		"mirror":            {config.Settings{Target: "quay.io/me/kmod", UseMirror: true, AWS: mirror}, true},
 		"mirror in Actions": {config.Settings{Target: "quay.io/me/kmod", AWS: mirror}, false},
 	} {
-		if got := (&session{env: Env{Settings: tt.s}, access: access{target: tt.s.Target}}).needsAWS(); got != tt.want {
+		if got := (access{target: tt.s.Target}).needsAWS(tt.s); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/engine"
+	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/kmod/pipeline"
 	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/oci/registry"
@@ -88,6 +89,10 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Builder == string(pipeline.Native) && !image.IsBuiltIn(files.containerfile) {
+		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one", r.ContainerDir),
+			"leave --builder out: the engine builds what is not built in"))
+	}
 	keys, err := driverKeys(r.DriverKeys)
 	if err != nil {
 		return nil, err
@@ -130,7 +135,7 @@ func (in *planInput) build(
 	if err != nil {
 		return p, fault.AsPrerequisite(err)
 	}
-	defer s.closeWorkspace(ws)
+	defer closeWorkspace(s.env, ws)
 	eng, err := in.engine(ctx, r, p, ws)
 	if err != nil {
 		return p, err
@@ -199,9 +204,9 @@ func created(epoch time.Time) time.Time {
 }
 
 // closeWorkspace removes the run's directory.
-func (s *session) closeWorkspace(ws *workspace.Workspace) {
+func closeWorkspace(env Env, ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
-		s.env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
+		env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
 	}
 }
 

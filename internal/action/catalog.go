@@ -91,9 +91,9 @@ func saveCatalog(c *catalog.File) (bool, error) {
 	return wrote, err
 }
 
-// keeper makes the way to the releases. Kernels are remembered as those of plans are. The caller closes the steps, which
-// show how far the keeper is, when it has done its work.
-func (r CatalogRequest) keeper(s *session) (*catalogsync.Keeper, *steps, error) {
+// syncer makes the way to the releases. Kernels are remembered as those of plans are. The caller closes the steps, which
+// show how far the syncer is, when it has done its work.
+func (r CatalogRequest) syncer(s *session) (*catalogsync.Syncer, *steps, error) {
 	repository, err := payload.NewRepository(s.client, r.From)
 	if err != nil {
 		return nil, nil, fault.AsUsage(fmt.Errorf("--from: %w", err))
@@ -107,7 +107,7 @@ func (r CatalogRequest) keeper(s *session) (*catalogsync.Keeper, *steps, error) 
 		toolkits.Locate = func(_ context.Context, dtk string) (string, error) { return repository.Place(dtk), nil }
 	}
 	shown := &steps{bars: s.env.Progress(), tasks: map[string]progress.Task{}}
-	return &catalogsync.Keeper{
+	return &catalogsync.Syncer{
 		Repository: repository,
 		Toolkits:   toolkits,
 		Parallel:   parallelReads,
@@ -124,7 +124,7 @@ func checkRepository(text string) error {
 	return fault.Wrap(err, "name it as REGISTRY/REPOSITORY, without a tag")
 }
 
-// steps shows how far a keeper is.
+// steps shows how far a syncer is.
 type steps struct {
 	bars  *progress.Progress
 	mu    sync.Mutex

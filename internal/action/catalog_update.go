@@ -32,9 +32,9 @@ type Updated struct {
 	Drift      bool                  `json:"drift"`   // whether the file was not as it should be
 	Written    bool                  `json:"written"` // whether it is now
 	Changes    []catalogsync.Change  `json:"changes"`
-	Unreadable []catalogsync.Trouble `json:"unreadable"`
-	Refused    []catalogsync.Trouble `json:"kernel_unknown"`
-	Vanished   []catalogsync.Trouble `json:"vanished"`
+	Unreadable []catalogsync.Problem `json:"unreadable"`
+	Refused    []catalogsync.Problem `json:"kernel_unknown"`
+	Vanished   []catalogsync.Problem `json:"vanished"`
 	Missing    []version.Selector    `json:"no_release"`
 }
 
@@ -61,8 +61,8 @@ func UpdateCatalog(ctx context.Context, env Env, r UpdateCatalogRequest) (*Updat
 		return nil, err
 	}
 	out := &Updated{
-		Catalog: c.Path, Changes: slices.Concat([]catalogsync.Change{}, u.Changes), Unreadable: slices.Concat([]catalogsync.Trouble{}, u.Unreadable),
-		Vanished: slices.Concat([]catalogsync.Trouble{}, u.Vanished), Refused: slices.Concat([]catalogsync.Trouble{}, u.Refused),
+		Catalog: c.Catalog.Path, Changes: slices.Concat([]catalogsync.Change{}, u.Changes), Unreadable: slices.Concat([]catalogsync.Problem{}, u.Unreadable),
+		Vanished: slices.Concat([]catalogsync.Problem{}, u.Vanished), Refused: slices.Concat([]catalogsync.Problem{}, u.Refused),
 		Missing: slices.Concat([]version.Selector{}, u.Missing),
 	}
 	if out.Drift, err = c.Differs(); err != nil {
@@ -79,12 +79,12 @@ func UpdateCatalog(ctx context.Context, env Env, r UpdateCatalogRequest) (*Updat
 
 // update asks the releases, and shows how far it is.
 func (r UpdateCatalogRequest) update(ctx context.Context, s *session, c *catalog.File, scope catalogsync.Scope) (*catalogsync.Update, error) {
-	keeper, shown, err := r.Catalog.keeper(s)
+	syncer, shown, err := r.Catalog.syncer(s)
 	if err != nil {
 		return nil, err
 	}
 	defer shown.close()
-	u, err := keeper.Update(ctx, &c.Catalog, scope, r.Refresh)
+	u, err := syncer.Update(ctx, &c.Catalog, scope, r.Refresh)
 	if errors.Is(err, catalogsync.ErrNoReleases) {
 		return nil, fault.AsUsage(err)
 	}
@@ -164,7 +164,7 @@ func (u *Updated) Verdict(check bool) error {
 	switch {
 	case len(u.Unreadable) > 0:
 		advice := "run it again later, when what the releases are made of can be read: at quay.io, or in the mirror that --images-from names"
-		if i := slices.IndexFunc(u.Unreadable, func(t catalogsync.Trouble) bool { return t.DTK == "" }); i >= 0 {
+		if i := slices.IndexFunc(u.Unreadable, func(t catalogsync.Problem) bool { return t.DTK == "" }); i >= 0 {
 			advice = fmt.Sprintf("run it again later; a release that is broken for good is left out with --skip %s", u.Unreadable[i].Version)
 		}
 		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%s could not be read", strings.Join(u.UnreadableCounts(), " and ")), advice))

@@ -48,12 +48,12 @@ func VerifyCatalog(ctx context.Context, env Env, r CatalogRequest) (*Verified, e
 	if err != nil {
 		return nil, err
 	}
-	before := slices.SortedFunc(slices.Values(c.Entries), catalog.Entry.Compare)
-	v := &Verified{Catalog: c.Path}
+	before := slices.SortedFunc(slices.Values(c.Catalog.Entries), catalog.Entry.Compare)
+	v := &Verified{Catalog: c.Catalog.Path}
 	if v.Entries, err = r.verify(ctx, s, c, catalogsync.Scope{Selectors: sortedSelectors(selectors), PreReleases: true}); err != nil {
 		return nil, err
 	}
-	v.Corrections = correctionsBetween(before, c.Entries)
+	v.Corrections = correctionsBetween(before, c.Catalog.Entries)
 	if v.Corrections != (Corrections{}) && !r.Check {
 		if v.Written, err = saveCatalog(c); err != nil {
 			return nil, err
@@ -64,12 +64,12 @@ func VerifyCatalog(ctx context.Context, env Env, r CatalogRequest) (*Verified, e
 
 // verify asks, and shows how far it is.
 func (r CatalogRequest) verify(ctx context.Context, s *session, c *catalog.File, scope catalogsync.Scope) ([]catalogsync.Finding, error) {
-	keeper, shown, err := r.keeper(s)
+	syncer, shown, err := r.syncer(s)
 	if err != nil {
 		return nil, err
 	}
 	defer shown.close()
-	findings, err := keeper.Verify(ctx, &c.Catalog, scope)
+	findings, err := syncer.Verify(ctx, &c.Catalog, scope)
 	return slices.Concat([]catalogsync.Finding{}, findings), registry.Classify(err)
 }
 

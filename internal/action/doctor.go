@@ -53,7 +53,9 @@ func Doctor(ctx context.Context, env Env, r DoctorRequest) (doctor.Report, error
 	x := &checkup{env: env, request: r}
 	info, _ := debug.ReadBuildInfo() // nil without
 	checks := slices.Concat(x.checkFiles(ctx), doctor.Replaced(info, env.Settings.CheckTools), x.open(ctx))
-	defer x.close()
+	if x.workspace != nil {
+		defer closeWorkspace(env, x.workspace)
+	}
 	results := x.runAll(ctx, x.steps())
 	checks = append(checks, x.checkAWS(results))
 	for _, r := range results {
@@ -200,15 +202,6 @@ func (x *checkup) open(ctx context.Context) []doctor.Check {
 		checks = append(checks, doctor.Check{Group: "files", Name: "folders"}.Fail(err))
 	}
 	return checks
-}
-
-func (x *checkup) close() {
-	if x.workspace == nil {
-		return
-	}
-	if err := x.workspace.Close(); err != nil {
-		x.env.Log.Warn("cannot remove the run's folder; the next run tries again", "error", err)
-	}
 }
 
 // runAll makes the checks, each as soon as those before it are over, and returns what became of each in the order of steps.

@@ -63,7 +63,7 @@ func validUntil(t time.Time) *time.Time {
 }
 
 // checkAccount says which credentials there are for a repository or an image.
-func (s *session) checkAccount(ctx context.Context, c doctor.Check, reference string) (doctor.Check, error) {
+func checkAccount(ctx context.Context, s *session, c doctor.Check, reference string) (doctor.Check, error) {
 	if strings.HasPrefix(reference, "oci:") {
 		return c.Skip("not needed for a folder"), nil
 	}

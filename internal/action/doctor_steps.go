@@ -16,48 +16,48 @@ import (
 
 // steps are the checks that ask something of the engine, of AWS or of registries.
 func (x *checkup) steps() []*step {
+	needsToolkit := x.needs("the matrix and the catalogue name none", func() bool { return x.newest != "" })
 	var (
 		engine = &step{group: "tools", name: filepath.Base(x.request.Engine), run: x.checkEngine}
-		base   = &step{group: "registries", name: "base image", unmet: x.needsWorkspace, run: x.checkBase}
-		mirror = &step{group: "registries", name: "mirror of Driver Toolkits", unmet: x.needsCatalog, run: x.checkMirror}
-		target = &step{group: "registries", name: "target can be listed", unmet: x.needsSession, run: x.checkTarget}
+		base   = &step{
+			group: "registries", name: "base image", run: x.checkBase,
+			unmet: x.needs("there is no folder to work in", func() bool { return x.workspace != nil }),
+		}
+		mirror = &step{
+			group: "registries", name: "mirror of Driver Toolkits", run: x.checkMirror,
+			unmet: x.needs("there is no catalogue", func() bool { return x.files.Catalog != nil }),
+		}
+		target = &step{
+			group: "registries", name: "target can be listed", run: x.checkTarget,
+			unmet: x.needs("", func() bool { return true }),
+		}
 	)
 	return []*step{
 		engine, base, mirror, target,
 		{group: "engine", name: "a container runs", after: []*step{engine, base}, unmet: x.needsBase, run: x.checkContainer},
 		{group: "engine", name: "room for images", after: []*step{engine}, unmet: x.needsEngine, run: x.checkStore},
 		{group: "engine", name: "room for downloads", run: x.checkTemporary},
-		{group: "credentials", name: "Driver Toolkits", after: []*step{mirror}, unmet: x.needsToolkit, run: x.checkToolkitLogin},
+		{group: "credentials", name: "Driver Toolkits", after: []*step{mirror}, unmet: needsToolkit, run: x.checkToolkitLogin},
 		{group: "credentials", name: "target", after: []*step{target}, unmet: x.needsTarget, run: x.checkTargetLogin},
-		{group: "credentials", name: "base image", unmet: x.needsImageFiles, run: x.checkBaseLogin},
+		{
+			group: "credentials", name: "base image", run: x.checkBaseLogin,
+			unmet: x.needs("the base image is not known", func() bool { return x.imageErr == nil }),
+		},
 		{group: "registries", name: "target takes images", after: []*step{target}, unmet: x.needsTarget, run: x.checkPush},
-		{group: "registries", name: "Driver Toolkits can be read", after: []*step{mirror}, unmet: x.needsToolkit, run: x.checkToolkit},
+		{
+			group: "registries", name: "Driver Toolkits can be read", after: []*step{mirror}, unmet: needsToolkit, run: x.checkToolkit,
+		},
 	}
 }
 
-// needsSession is unmet where there is no way to the outside.
-func (x *checkup) needsSession() string { return x.closed }
-
-func (x *checkup) needsWorkspace() string {
-	if x.workspace == nil && x.closed == "" {
-		return "there is no folder to work in"
+// needs is unmet where there is no way to the outside, or, for the reason why, where there is not what met asks for.
+func (x *checkup) needs(why string, met func() bool) func() string {
+	return func() string {
+		if x.closed == "" && !met() {
+			return why
+		}
+		return x.closed
 	}
-	return x.closed
-}
-
-func (x *checkup) needsCatalog() string {
-	if x.files.Catalog == nil && x.closed == "" {
-		return "there is no catalogue"
-	}
-	return x.closed
-}
-
-// needsToolkit is unmet where no Driver Toolkit can be asked for.
-func (x *checkup) needsToolkit() string {
-	if x.newest == "" && x.closed == "" {
-		return "the matrix and the catalogue name none"
-	}
-	return x.closed
 }
 
 // needsTarget is unmet where the target is not known.
@@ -71,13 +71,6 @@ func (x *checkup) needsTarget() string {
 		return "the target is not known"
 	}
 	return ""
-}
-
-func (x *checkup) needsImageFiles() string {
-	if x.imageErr != nil && x.closed == "" {
-		return "the base image is not known"
-	}
-	return x.closed
 }
 
 // needsEngine is unmet where the engine does not work.
@@ -220,7 +213,7 @@ func (x *checkup) checkToolkitLogin(ctx context.Context, c doctor.Check) (doctor
 	if err != nil {
 		return c, err
 	}
-	c, err = x.session.checkAccount(ctx, c, at)
+	c, err = checkAccount(ctx, x.session, c, at)
 	if c.State == doctor.Warning && strings.HasPrefix(at, quayHost+"/") {
 		c.Hint = quayAdvice
 	}
@@ -228,9 +221,9 @@ func (x *checkup) checkToolkitLogin(ctx context.Context, c doctor.Check) (doctor
 }
 
 func (x *checkup) checkTargetLogin(ctx context.Context, c doctor.Check) (doctor.Check, error) {
-	return x.session.checkAccount(ctx, c, x.target.String())
+	return checkAccount(ctx, x.session, c, x.target.String())
 }
 
 func (x *checkup) checkBaseLogin(ctx context.Context, c doctor.Check) (doctor.Check, error) {
-	return x.session.checkAccount(ctx, c, x.images.base)
+	return checkAccount(ctx, x.session, c, x.images.base)
 }

@@ -84,9 +84,9 @@ func Module(ctx context.Context, env Env, r ModuleRequest) (string, error) {
 	}
 	in := manifest.ModuleInput{Place: r.Manifest.Place, Driver: driver, Ordered: r.Ordered, Remove: r.Remove}
 	if r.Literal {
-		in.Images, err = s.literalImages(ctx, r.Manifest.Selection)
+		in.Images, err = literalImages(ctx, s, r.Manifest.Selection)
 	} else {
-		in.Repository, err = s.repositoryName(ctx)
+		in.Repository, err = repositoryName(ctx, s)
 	}
 	if err != nil {
 		return "", err
@@ -105,7 +105,7 @@ func DeviceConfig(ctx context.Context, env Env, r DeviceConfigRequest) (string, 
 	if err != nil {
 		return "", err
 	}
-	repository, err := s.repositoryName(ctx)
+	repository, err := repositoryName(ctx, s)
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +118,7 @@ func DeviceConfig(ctx context.Context, env Env, r DeviceConfigRequest) (string, 
 }
 
 // repositoryName is the session's target, as a cluster names it.
-func (s *session) repositoryName(ctx context.Context) (string, error) {
+func repositoryName(ctx context.Context, s *session) (string, error) {
 	target, err := s.target(ctx, use{})
 	if err != nil {
 		return "", err
@@ -127,7 +127,7 @@ func (s *session) repositoryName(ctx context.Context) (string, error) {
 }
 
 // literalImages are the images that are published. Kernels without one are told in the log: their nodes would get no module.
-func (s *session) literalImages(ctx context.Context, sel Selection) ([]manifest.Image, error) {
+func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.Image, error) {
 	in, err := s.planInput(ctx, sel, use{})
 	if err != nil {
 		return nil, err

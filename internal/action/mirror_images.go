@@ -124,7 +124,7 @@ func presentCopies(ctx context.Context, t registry.Target, all []toolkit.Copy) (
 			continue
 		}
 		group.Go(func() error {
-			has, found, err := t.Published(ctx, c.Tag)
+			has, found, err := t.Stat(ctx, c.Tag)
 			mu.Lock()
 			defer mu.Unlock()
 			present[c.Tag] = found && strings.HasSuffix(c.DTK, "@"+has.Digest)

@@ -51,7 +51,7 @@ func readImageFiles(dir, baseImage string) (imageFiles, error) {
 	if err != nil {
 		return fail(err)
 	}
-	base, err := image.BaseReference("Containerfile", containerfile, map[string]string{image.ArgBase: baseImage})
+	base, err := image.BaseReference(containerfile, map[string]string{image.ArgBase: baseImage})
 	if err != nil {
 		return fail(err)
 	}

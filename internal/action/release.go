@@ -99,7 +99,7 @@ func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, er
 	if err != nil {
 		return nil, fault.AsPrerequisite(err)
 	}
-	defer rel.session.closeWorkspace(ws)
+	defer closeWorkspace(env, ws)
 	rel.workspace = ws
 	if rel.github, err = rel.session.releaseClient(r.DryRun); err != nil {
 		return nil, err

@@ -19,8 +19,8 @@ type DriverUpgrade struct {
 	To     []Answer       `json:"to"`   // for each kernel of the one that it gets
 	// SameKernel: the kernels stay, so that the upgrade changes nothing for the driver.
 	SameKernel bool `json:"same_kernel"`
-	// Trouble is why a cluster with this driver cannot be upgraded, "" if it can.
-	Trouble string `json:"trouble"`
+	// Problem is why a cluster with this driver cannot be upgraded, "" if it can.
+	Problem string `json:"trouble"`
 }
 
 // Upgrade is what an upgrade of OpenShift means for each driver.
@@ -53,7 +53,7 @@ func ResolveUpgrade(ctx context.Context, env Env, r ResolveRequest, from, to str
 	for _, e := range q.files.Entries {
 		d := DriverUpgrade{Driver: e.Driver, From: forDriver(before, e.Driver), To: forDriver(after, e.Driver)}
 		d.SameKernel = slices.Equal(KernelNames(d.From), KernelNames(d.To)) && KernelNames(d.To) != nil
-		d.Trouble = d.problem(u.To)
+		d.Problem = d.problem(u.To)
 		u.Drivers = append(u.Drivers, d)
 	}
 	err = u.verdict()
@@ -109,8 +109,8 @@ func (u *Upgrade) verdict() error {
 	var good, bad []string
 	for _, d := range u.Drivers {
 		switch {
-		case d.Trouble != "":
-			bad = append(bad, fmt.Sprintf("%s: %s", d.Driver, d.Trouble))
+		case d.Problem != "":
+			bad = append(bad, fmt.Sprintf("%s: %s", d.Driver, d.Problem))
 		case requested(d.To):
 			good = append(good, d.Driver.String())
 		}

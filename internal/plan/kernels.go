@@ -20,8 +20,8 @@ func (e *ArchError) Error() string {
 	return fmt.Sprintf("its kernel %s is for %s, not %s", e.Kernel, e.Kernel.Arch(), e.Arch)
 }
 
-// kernels are those of Driver Toolkits: what the catalogue records for one entry counts for every entry of the same image,
-// because a digest's kernel never changes.
+// kernels are those of Driver Toolkits: what the catalogue records for one entry counts for every entry of the same
+// image, because a digest's kernel never changes.
 type kernels struct {
 	recorded map[string]kernel.Version
 	asked    map[string]Resolved // of those that are not recorded
@@ -37,8 +37,8 @@ func recorded(in Input) kernels {
 	return k
 }
 
-// ask finds out the kernels of the wanted releases' toolkits. Where nodes boot a kernel that no toolkit is recorded for,
-// any toolkit of the catalogue may be for it.
+// ask finds out the kernels of the wanted releases' toolkits. Where nodes boot a kernel that no toolkit is recorded
+// for, any toolkit of the catalogue may be for it.
 func (k kernels) ask(ctx context.Context, in Input, wanted []wantedDriver) error {
 	var entries []catalog.Entry
 	for _, w := range wanted {
@@ -88,8 +88,8 @@ func (k kernels) of(e catalog.Entry) (kernel.Version, error) {
 	return v, nil
 }
 
-// toolkits lists the Driver Toolkits of the whole catalogue that are known to be for a kernel, those of the newest releases
-// first.
+// toolkits lists the Driver Toolkits of the whole catalogue that are known to be for a kernel, those of the newest
+// releases first.
 func (k kernels) toolkits(in Input, v kernel.Version) []string {
 	entries := slices.Clone(in.Catalog.Entries)
 	slices.SortStableFunc(entries, func(a, b catalog.Entry) int { return b.Version.Compare(a.Version) })
@@ -108,7 +108,8 @@ func (p *Plan) noteNodes(e catalog.Entry, toolkit kernel.Version) {
 	if !toolkit.IsZero() {
 		of = toolkit.String()
 	}
-	note := fmt.Sprintf("the nodes of OpenShift %s boot %s, and its Driver Toolkit is for %s: the release needs the image for what its nodes boot",
+	note := fmt.Sprintf("the nodes of OpenShift %s boot %s, and its Driver Toolkit is for %s: the release needs the "+
+		"image for what its nodes boot",
 		e.Version, e.NodeKernel, of)
 	if !slices.Contains(p.Notes, note) {
 		p.Notes = append(p.Notes, note)

@@ -81,7 +81,7 @@ func (f foreign) notes(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n.render(full, len(n.available))
+	return n.render(true)
 }
 
 // FuzzNotes feeds what comes from outside: whatever it is, to a parser of GitHub's Markdown the notes have the structure of

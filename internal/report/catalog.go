@@ -79,8 +79,8 @@ func updatedSummary(u *action.Updated) string {
 	add(n[catalogsync.Added], "added")
 	add(n[catalogsync.Changed], "changed")
 	add(n[catalogsync.Single], "with a single Driver Toolkit")
-	if n[catalogsync.Learnt] > 0 {
-		parts = append(parts, format.Count(n[catalogsync.Learnt], "kernel")+" learnt")
+	if n[catalogsync.KernelResolved] > 0 {
+		parts = append(parts, format.Count(n[catalogsync.KernelResolved], "kernel")+" learnt")
 	}
 	if u.Drift && len(u.Changes) == 0 {
 		parts = append(parts, "order or layout of the file")

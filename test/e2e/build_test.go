@@ -17,6 +17,7 @@ import (
 // is compiled file by file, the other, with the same code, in one unit.
 // R2.1, R2.2, R3.1, R4.1, R4.2, R4.3, R5.1, R5.2, R5.3, R6.2, R6.3, R9.1, R10.1
 func TestBuild(t *testing.T) {
+	t.Parallel()
 	env := start(t, lab.Options{
 		Releases: lab.Releases(60, sharedLab.DemoKernels()), Faults: true,
 		Matrix: []lab.MatrixEntry{
@@ -33,14 +34,9 @@ func TestBuild(t *testing.T) {
 	}
 	expectClean(t, env, before)
 	checkReleases(t, env, first.report)
-	t.Run("images", func(t *testing.T) {
-		for _, b := range first.report.Builds {
-			t.Run(b.Tag, func(t *testing.T) {
-				t.Parallel()
-				checkImage(t, env, b)
-			})
-		}
-	})
+	for _, b := range first.report.Builds {
+		t.Run(b.Tag, func(t *testing.T) { checkImage(t, env, b) })
+	}
 	env.ToolkitFaults.Reset()
 	env.TargetFaults.Reset()
 	again := mustBuild(t, env)
@@ -85,7 +81,7 @@ func checkReleases(t *testing.T, env *lab.Env, r report) {
 }
 
 // checkImage looks at a published image with the tools a cluster and an administrator use. What podman then has goes with
-// the environment's storage: a removal would disturb the pull of the next image, which shares layers.
+// the environment's storage.
 func checkImage(t *testing.T, env *lab.Env, b built) {
 	root := t.TempDir()
 	img := tool(t, env, "podman", "pull", "--quiet", "--authfile", env.AuthFile, env.Target+":"+b.Tag)
@@ -160,6 +156,7 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 // processors; and the engine as builder gives the same files and labels as the native one.
 // R5.2, R5.3
 func TestBuildReproducible(t *testing.T) {
+	t.Parallel()
 	env := start(t, lab.Options{SharedStorage: residents(t), Releases: lab.Releases(1, []string{sharedLab.DebianKernel(lab.Plus)})})
 	serveInUnits(t, env, "2.24.7.0", 2) // so that two processors have something to do at the same time
 	env.Vars = append(env.Vars, "SOURCE_DATE_EPOCH=1700000000")
@@ -187,7 +184,7 @@ func TestBuildReproducible(t *testing.T) {
 // lowercaseDir is a directory whose path podman can make a repository's name of.
 func lowercaseDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "e2e-images")
+	dir, err := os.MkdirTemp("", "e2e-images") //nolint:usetesting // t.TempDir has the test's name in it, with capitals
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 // compiler's first error is in the report and on stderr.
 // R4.2, R8.1
 func TestCompileError(t *testing.T) {
+	t.Parallel()
 	kernels := sharedLab.DemoKernels()
 	env := scenario(t, lab.Releases(6, kernels)...)
 	if err := env.WriteMatrix([]lab.MatrixEntry{{Driver: driver, OCPVersions: allMinors}}); err != nil {
@@ -66,7 +67,9 @@ func TestCompileError(t *testing.T) {
 // kernel, whatever the compiler's exit status.
 // R4.2
 func TestWrongModule(t *testing.T) {
+	t.Parallel()
 	t.Run("version", func(t *testing.T) {
+		t.Parallel()
 		env := scenario(t, known())
 		quickDriver(t, env, func(f lab.Files) {
 			f["quick.c"] = bytes.ReplaceAll(f["quick.c"], []byte(driver), []byte("2.24.8.0"))
@@ -77,6 +80,7 @@ func TestWrongModule(t *testing.T) {
 		expectNothingPublished(t, env)
 	})
 	t.Run("vermagic", func(t *testing.T) {
+		t.Parallel()
 		kernel, claimed := known().Toolkit.Kernel, "6.1.0-99-amd64"
 		env := scenario(t)
 		addReleases(t, env, map[string]string{"4.20.1": pushImage(t, env, claimingImage(t, kernel, claimed))})
@@ -126,6 +130,7 @@ func expectNothingPublished(t *testing.T, env *lab.Env) {
 // A compile that hangs is stopped by its time limit, with its container; --fail-fast then starts no other.
 // R4.2, R8.1, R8.2
 func TestTimeLimit(t *testing.T) {
+	t.Parallel()
 	second := known()
 	second.Version, second.Toolkit.Kernel = "4.20.2", sharedLab.DebianKernel(lab.RealTime)
 	env := scenario(t, known(), second)

@@ -21,6 +21,7 @@ import (
 // exit code is 4. No secret is in what is told.
 // R8.1, R10.2
 func TestCredentialsRefused(t *testing.T) {
+	t.Parallel()
 	// The kernel is not known, so that something would be read of the Driver Toolkit.
 	env := cloud(t, lab.CloudOptions{Proxy: &lab.Account{User: "me", Password: "proxy-password"}}, unknown())
 	without := func(actions []string, action string) []string {
@@ -180,6 +181,7 @@ func pullSecret(t *testing.T, host string) string {
 // advice. The base image is read without credentials where ECR Public gives none, with a warning.
 // R6.1, R8.1
 func TestCreateRepository(t *testing.T) {
+	t.Parallel()
 	env := cloud(t, lab.CloudOptions{}, known())
 	if err := env.MirrorToolkit(t.Context(), known()); err != nil {
 		t.Fatal(err)
@@ -201,6 +203,7 @@ func TestCreateRepository(t *testing.T) {
 // What the mirror has under a release's tag is not used if its digest is another than the catalogue's.
 // R1.3
 func TestMirrorRefused(t *testing.T) {
+	t.Parallel()
 	env := cloud(t, lab.CloudOptions{}, unknown())
 	img, err := random.Image(100, 1)
 	if err == nil {
@@ -220,6 +223,7 @@ func TestMirrorRefused(t *testing.T) {
 // A CA that this machine does not know is told as such, and --ca-file makes AWS and the registries known.
 // R8.1
 func TestPrivateCA(t *testing.T) {
+	t.Parallel()
 	env := cloud(t, lab.CloudOptions{}, known())
 	local := in(env, env.LocalVars(), "SSL_CERT_FILE=")
 	args := []string{"plan", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog}

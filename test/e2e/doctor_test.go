@@ -45,6 +45,7 @@ func check(t *testing.T, r doctor.Report, name string) doctor.Check {
 // and its end, each registry answers; nothing is published or left.
 // R1.1, R1.2, R1.3
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	env := cloud(t, lab.CloudOptions{}, known())
 	if err := env.MirrorToolkit(t.Context(), known()); err != nil {
 		t.Fatal(err)
@@ -98,6 +99,7 @@ func TestDoctor(t *testing.T) {
 // What would make a build fail fails here, with the same advice, and nothing else does.
 // R1.2, R8.1
 func TestDoctorFinds(t *testing.T) {
+	t.Parallel()
 	env := cloud(t, lab.CloudOptions{}, known())
 	actions := in(env, env.ActionsVars(), "QUAY_PASSWORD="+markerPassword)
 	report := diagnose(t, actions, 4)

@@ -80,6 +80,7 @@ func expectOnly(t *testing.T, env *lab.Env) {
 // All of them end before the run does, which goes on with new ones.
 // R1.1, R1.3, R6.1, R10.2
 func TestActions(t *testing.T) {
+	t.Parallel()
 	lives := fakeaws.Lifetimes{ECRToken: 8 * time.Second, Role: 8 * time.Second, BearerToken: 4 * time.Second}
 	env := cloud(t, lab.CloudOptions{Lifetimes: lives, Proxy: &lab.Account{User: "me", Password: "proxy-password"}}, unknown())
 	actions := in(env, env.ActionsVars())
@@ -180,6 +181,7 @@ func expectFirst(t *testing.T, env *lab.Env) {
 // nothing of quay.io is needed. A second run builds nothing.
 // R1.1, R1.3, R6.1, R10.2
 func TestLocal(t *testing.T) {
+	t.Parallel()
 	release := unknown()
 	env := cloud(t, lab.CloudOptions{}, release)
 	if err := env.MirrorToolkit(t.Context(), release); err != nil {

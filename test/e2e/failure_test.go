@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,40 +30,17 @@ const patience = 2 * time.Minute
 // toolkitPath is any request for a Driver Toolkit; the base image is in the same registry.
 var toolkitPath = regexp.MustCompile(`/` + lab.ToolkitRepository + `/`)
 
-// failures is the environment that the tests of failures share. Its podman has the residents' layers: a pull for one of
-// their kernels takes a moment.
-var failures struct {
-	env *lab.Env
-	dir string
-}
-
-// scenario is the shared environment with a catalogue, a cache and a target (an empty directory) of its own, and
-// without faults: what a run learns or publishes is no help to another. Driver 2.24.7.0 is quick to compile.
+// scenario is an environment for one driver, quick to compile, whose target is an empty directory. Its podman has the
+// residents' layers: a pull for one of their kernels takes a moment.
 func scenario(t *testing.T, releases ...lab.Release) *lab.Env {
 	t.Helper()
-	if failures.env == nil {
-		startFailures(t)
-	}
-	t.Cleanup(func() { // what the test has made go wrong
-		failures.env.ToolkitFaults.Set()
-		failures.env.TargetFaults.Set()
-		failures.env.TargetFaults.ReadOnly(false)
-		failures.env.Downloads.Faults.Set()
-		quickDriver(t, failures.env)
+	env := start(t, lab.Options{
+		SharedStorage: residents(t), Faults: true, Releases: releases,
+		Matrix: []lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20"}}},
 	})
-	dir := t.TempDir()
-	e := *failures.env
-	e.Vars = append(slices.Clip(e.Vars), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"))
-	e.Target = "oci:" + filepath.Join(dir, "images")
-	e.Matrix, e.Catalog = filepath.Join(dir, "build-matrix.json"), filepath.Join(dir, "driver-toolkit.json")
-	err := errors.Join(
-		e.WriteMatrix([]lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20"}}}),
-		e.WriteCatalog(t.Context(), releases),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &e
+	quickDriver(t, env)
+	env.Target = "oci:" + filepath.Join(env.Dir, "images")
+	return env
 }
 
 // driver is the one that a scenario builds; other is as quick to compile.
@@ -83,28 +59,6 @@ func unknown() lab.Release {
 	r := known()
 	r.Known = false
 	return r
-}
-
-func startFailures(t *testing.T) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "failures")
-	if err != nil {
-		t.Fatal(err)
-	}
-	env, err := sharedLab.Start(context.WithoutCancel(t.Context()), lab.Options{Dir: dir, SharedStorage: residents(t), Faults: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	failures.env, failures.dir = env, dir
-	quickDriver(t, env)
-}
-
-// closeFailures ends the shared environment; TestMain calls it.
-func closeFailures() error {
-	if failures.env == nil {
-		return nil
-	}
-	return errors.Join(failures.env.Close(), os.RemoveAll(failures.dir))
 }
 
 // quickDriver serves drivers that take no time to compile, with further edits. It still is the real job: the
@@ -136,7 +90,7 @@ func driverVersion(t *testing.T, s string) version.Driver {
 
 // cacheDir is where the program keeps its state in a scenario.
 func cacheDir(env *lab.Env) string {
-	return filepath.Join(filepath.Dir(env.Catalog), "cache", "neuron-kmod")
+	return filepath.Join(env.Dir, "cache", "neuron-kmod")
 }
 
 // toRegistry makes a repository of the target registry the target, one that no other test uses.

@@ -55,8 +55,17 @@ func setUp(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, fmt.Errorf("open the lab: %w", err)
 	}
-	code = m.Run()
-	return code, errors.Join(closeFailures(), closeWarm())
+	return m.Run(), nil
+}
+
+// residents returns a storage with Driver Toolkits, for lab.Options.SharedStorage.
+func residents(t testing.TB) string {
+	t.Helper()
+	storage, err := sharedLab.Residents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return storage
 }
 
 // start brings an environment up for one test, in a directory of its own.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -79,8 +78,10 @@ func runContainers(t *testing.T, env *lab.Env) []string {
 // reports the builds it did not come to. The next run completes.
 // R8.1, R8.2
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	for i, s := range stages {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			signal, code := syscall.SIGTERM, 143
 			if i%2 == 1 {
 				signal, code = syscall.SIGINT, 130
@@ -111,8 +112,10 @@ func TestInterrupted(t *testing.T) {
 // After a SIGKILL in any stage the next run completes, and removes what was left: directories, containers, images.
 // R8.2
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	for _, s := range stages {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, known())
 			toRegistry(t, env)
 			before := images(t, env)
@@ -135,6 +138,7 @@ func TestKilled(t *testing.T) {
 // nothing to build, and removes them all the same.
 // R8.2
 func TestKilledAfterPublishing(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, known())
 	toRegistry(t, env)
 	before := images(t, env)
@@ -194,6 +198,7 @@ func completes(t *testing.T, env *lab.Env, before []string) {
 // Without podman the program says how to get it, before it pulls or writes anything.
 // R1.2, R8.1
 func TestPodmanMissing(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, known())
 	env.Vars = append(env.Vars, "PATH="+t.TempDir())
 	env.ToolkitFaults.Reset()
@@ -203,7 +208,7 @@ func TestPodmanMissing(t *testing.T) {
 		t.Errorf("the registry was asked %d times", n)
 	}
 	expectNothingPublished(t, env)
-	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "neuron-kmod-"+strings.Repeat("[0-9a-f]", 16))); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(tempDir(env)); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, error %v", left, err)
 	}
 }

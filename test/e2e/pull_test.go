@@ -31,6 +31,7 @@ import (
 // release's toolkit where one serves.
 // R2.2, R4.1, R8.1
 func TestToolkitGone(t *testing.T) {
+	t.Parallel()
 	gone := func(r lab.Release) lab.Release {
 		r.Version, r.Gone = "4.20.2", true
 		return r
@@ -46,6 +47,7 @@ func TestToolkitGone(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, tt.releases...)
 			before := images(t, env)
 			r := build(t, env)
@@ -66,6 +68,7 @@ func TestToolkitGone(t *testing.T) {
 // costs the release, not the run.
 // R4.1
 func TestPullFaults(t *testing.T) {
+	t.Parallel()
 	blob := regexp.MustCompile(toolkitPath.String() + `blobs/`)
 	manifest := regexp.MustCompile(toolkitPath.String() + `manifests/`)
 	for name, fault := range map[string]lab.Fault{
@@ -74,6 +77,7 @@ func TestPullFaults(t *testing.T) {
 		"reset": {Path: blob, Times: 2, ResetAfter: 100},
 	} {
 		t.Run("reading, "+name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, unknown())
 			fault, times := struck(fault)
 			env.ToolkitFaults.Set(fault)
@@ -86,6 +90,7 @@ func TestPullFaults(t *testing.T) {
 		})
 	}
 	t.Run("reading, for ever", func(t *testing.T) {
+		t.Parallel()
 		env := scenario(t, unknown())
 		env.ToolkitFaults.Set(lab.Fault{Path: manifest, Status: http.StatusServiceUnavailable, RetryAfter: "1"})
 		r := run(t, env, append([]string{"plan", "-o", "json"}, env.PlanFlags()...)...)
@@ -95,6 +100,7 @@ func TestPullFaults(t *testing.T) {
 		}
 	})
 	t.Run("pulling", func(t *testing.T) {
+		t.Parallel()
 		release := known()
 		release.Toolkit.Kernel = sharedLab.DebianKernel(lab.Cloud) // its layer is not in the store
 		env := scenario(t, release)
@@ -117,24 +123,24 @@ func TestPullFaults(t *testing.T) {
 // do, and without the secret.
 // R1.3, R8.1, R10.2
 func TestToolkitCredentials(t *testing.T) {
-	host := scenario(t).ToolkitHost
+	t.Parallel()
 	toolkits, _, _ := strings.Cut(lab.ToolkitRepository, "/")
 	tests := []struct {
-		name, registry string
-		release        lab.Release // if its kernel is known, podman is the first to ask for it
-		code           int
-		said           string
+		name, owner string      // of the repository on the host that refuses
+		release     lab.Release // if its kernel is known, podman is the first to ask for it
 	}{
-		{"reading", host + "/" + toolkits, unknown(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
-		{"pulling", host + "/" + toolkits, known(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
-		{"base image", host + "/docker", known(), 4, host + " refuses the credentials from REGISTRY_AUTH_FILE"},
+		{"reading", toolkits, unknown()},
+		{"pulling", toolkits, known()},
+		{"base image", "docker", known()},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			env := withPassword(t, scenario(t, tt.release), tt.registry, "no-such-password")
+			t.Parallel()
+			env := scenario(t, tt.release)
+			env = withPassword(t, env, env.ToolkitHost+"/"+tt.owner, "no-such-password")
 			before := images(t, env)
 			r := build(t, env)
-			expect(t, r, tt.code, tt.said)
+			expect(t, r, 4, env.ToolkitHost+" refuses the credentials from REGISTRY_AUTH_FILE")
 			if strings.Contains(r.stdout+r.stderr, "no-such-password") {
 				t.Error("the password is in the output")
 			}
@@ -146,6 +152,7 @@ func TestToolkitCredentials(t *testing.T) {
 // Whatever a Driver Toolkit's release file holds, the run names the release and goes on with the others.
 // R4.1
 func TestToolkitFiles(t *testing.T) {
+	t.Parallel()
 	kernel := known().Toolkit.Kernel
 	env := scenario(t, unknown(),
 		lab.Release{Version: "4.20.2", Toolkit: lab.Toolkit{Kernel: kernel, Squashed: true}},
@@ -206,6 +213,7 @@ func TestToolkitFiles(t *testing.T) {
 // explanation.
 // R4.1, R4.2
 func TestToolkitOfAnotherKernel(t *testing.T) {
+	t.Parallel()
 	release := unknown()
 	release.Toolkit.Says = "6.1.0-99-amd64"
 	env := scenario(t, release)

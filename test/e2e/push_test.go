@@ -22,6 +22,7 @@ import (
 // A target that is busy, broken or drops the connection during an upload gets the image in the end, whole.
 // R6.2
 func TestPushFaults(t *testing.T) {
+	t.Parallel()
 	upload := regexp.MustCompile(`/blobs/uploads/`)
 	for name, faults := range map[string][]lab.Fault{
 		"429": {{Method: http.MethodPost, Path: upload, Skip: 1 /* CheckPush */, Times: 2, Status: http.StatusTooManyRequests, RetryAfter: "1"}},
@@ -35,6 +36,7 @@ func TestPushFaults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, known())
 			toRegistry(t, env)
 			times := 0
@@ -62,6 +64,7 @@ func TestPushFaults(t *testing.T) {
 // A target that refuses to be written to is found out before anything is pulled or compiled; nothing is published.
 // R6.2, R8.1
 func TestPushReadOnly(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, known())
 	toRegistry(t, env)
 	both := []lab.MatrixEntry{{Driver: other, OCPVersions: []string{"4.20"}}, {Driver: driver, OCPVersions: []string{"4.20"}}}
@@ -83,6 +86,7 @@ func TestPushReadOnly(t *testing.T) {
 // Credentials are checked before anything is pulled or compiled.
 // R8.1, R10.2
 func TestPushCredentials(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, known())
 	toRegistry(t, env)
 	env = withPassword(t, env, env.TargetHost, "no-such-password")
@@ -98,6 +102,7 @@ func TestPushCredentials(t *testing.T) {
 // is a good image, nothing is left, and neither takes the other's Driver Toolkits away.
 // R6.2, R8.2
 func TestTwoRuns(t *testing.T) {
+	t.Parallel()
 	second := known()
 	second.Version, second.Toolkit.Kernel = "4.20.2", sharedLab.DebianKernel(lab.RealTime)
 	env := scenario(t, known(), second)
@@ -123,6 +128,7 @@ func TestTwoRuns(t *testing.T) {
 // last one removes it.
 // R6.3
 func TestTwoRunsShareToolkit(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, known())
 	toRegistry(t, env)
 	before := images(t, env)

@@ -50,6 +50,7 @@ func theRelease(t *testing.T, env *lab.Env) fakegithub.Release {
 // replaces its archive; without the sources nothing is released.
 // R7.1, R7.2, R7.3, R1.1
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	first := known()
 	env := cloud(t, lab.CloudOptions{}, first)
 	actions := in(env, append(env.ActionsVars(), env.ReleaseVars()...))

@@ -23,7 +23,7 @@ import (
 func otherRules(t *testing.T) string {
 	t.Helper()
 	const was, is = "Replace: \"RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 4)\"", "Replace: \"RHEL_RELEASE_CODE >=  RHEL_RELEASE_VERSION(9, 4)\""
-	rules, err := filepath.Abs("../driver/rules.go")
+	rules, err := filepath.Abs("../../internal/kmod/driver/rules.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,7 @@ func sourceTrees(t *testing.T, env *lab.Env) map[string]string {
 // had nothing is released.
 // R7.2
 func TestReleaseAfterAnotherRule(t *testing.T) {
+	t.Parallel()
 	plain, patched := known(), known()
 	patched.Version, patched.Toolkit.Kernel = "4.20.2", sharedLab.RHELKernels()[0]
 	env := cloud(t, lab.CloudOptions{}, plain, patched)

@@ -27,6 +27,7 @@ import (
 // the run: after success, after refused credentials, after a signal.
 // R10.2
 func TestNoSecrets(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		code int
@@ -60,6 +61,7 @@ func TestNoSecrets(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, known())
 			toRegistry(t, env)
 			temp := t.TempDir()

@@ -26,6 +26,7 @@ import (
 // driver's source compiles to the modules that were published.
 // R9.1, R7.2
 func TestShards(t *testing.T) {
+	t.Parallel()
 	kernels := shardKernels()
 	releases := lab.Releases(len(kernels), kernels)
 	env := start(t, lab.Options{

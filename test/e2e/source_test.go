@@ -22,7 +22,9 @@ import (
 // server does not have is told as such, and costs no pull.
 // R3.1, R8.1
 func TestDownloadFaults(t *testing.T) {
+	t.Parallel()
 	t.Run("comes through", func(t *testing.T) {
+		t.Parallel()
 		env := scenario(t, known())
 		busy, n429 := struck(lab.Fault{Times: 1, Status: http.StatusTooManyRequests, RetryAfter: "1"})
 		broken, n500 := struck(lab.Fault{Times: 1, Status: http.StatusInternalServerError})
@@ -46,6 +48,7 @@ func TestDownloadFaults(t *testing.T) {
 	})
 	for name, status := range map[string]int{"not there": http.StatusNotFound, "down": http.StatusServiceUnavailable} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, known())
 			env.Downloads.Faults.Set(lab.Fault{Status: status, RetryAfter: "1"})
 			env.ToolkitFaults.Reset()
@@ -53,7 +56,7 @@ func TestDownloadFaults(t *testing.T) {
 			expect(t, r, 1)
 			advice := map[int]string{http.StatusNotFound: "is there a driver 2.24.7.0?", http.StatusServiceUnavailable: "try again later"}
 			expectState(t, r, "failed", lab.RPMName(driverVersion(t, driver)), advice[status])
-			expectNoPull(t, env, r)
+			expectNoPull(t, r)
 		})
 	}
 }
@@ -62,6 +65,7 @@ func TestDownloadFaults(t *testing.T) {
 // anything is pulled.
 // R3.1
 func TestHostilePackage(t *testing.T) {
+	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside")
 	root := "/usr/src/aws-neuronx-" + driver
 	link := func(name, target string) rpmpack.RPMFile {
@@ -92,10 +96,11 @@ func TestHostilePackage(t *testing.T) {
 		"an error page":    {[]byte("<html>please log in</html>"), "is not an RPM"},
 		"an unsigned file": {unsigned, "it is not signed"},
 		"a stranger's":     {strangers, "which is not "},
-		"a truncated file": {own[:len(own)/2], "its payload is damaged"},
+		"a truncated file": {own[:len(own)-100], "its payload is damaged"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			env := scenario(t, known())
 			path := filepath.Join(env.Downloads.Dir, lab.RPMName(driverVersion(t, driver)))
 			if err := os.WriteFile(path, tt.rpm, 0o600); err != nil {
@@ -105,7 +110,7 @@ func TestHostilePackage(t *testing.T) {
 			r := build(t, env)
 			expect(t, r, 1)
 			expectState(t, r, "failed", tt.said)
-			expectNoPull(t, env, r)
+			expectNoPull(t, r)
 			if _, err := os.Lstat(outside); err == nil {
 				t.Error("the package has written outside of its folder")
 			}
@@ -139,7 +144,7 @@ func hostileRPM(t *testing.T, files ...rpmpack.RPMFile) []byte {
 }
 
 // expectNoPull checks that nobody asked for a Driver Toolkit's layers.
-func expectNoPull(t *testing.T, env *lab.Env, r result) {
+func expectNoPull(t *testing.T, r result) {
 	t.Helper()
 	if strings.Contains(r.stderr, "pulled the Driver Toolkit") {
 		t.Errorf("a Driver Toolkit was pulled:\n%s", r.stderr)
@@ -149,6 +154,7 @@ func expectNoPull(t *testing.T, env *lab.Env, r result) {
 // A disk that is full while the source is unpacked ends the build with a clear error, and leaves nothing.
 // R8.1, R8.2, R9.2
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	env := scenario(t, known())
 	quickDriver(t, env, func(f lab.Files) { f["large.h"] = make([]byte, 16<<20) })
 	small := t.TempDir()
@@ -176,6 +182,7 @@ func TestDiskFull(t *testing.T) {
 // compiled.
 // R3.1, R4.2
 func TestRuleMismatch(t *testing.T) {
+	t.Parallel()
 	release := known()
 	release.Toolkit.Kernel = sharedLab.RHELKernels()[0]
 	env := scenario(t, release)

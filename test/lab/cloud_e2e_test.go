@@ -220,6 +220,7 @@ func TestCloudVars(t *testing.T) {
 
 // The mirror has the catalogue's images under the releases, until a test puts others there.
 func TestMirror(t *testing.T) {
+	t.Parallel()
 	l := openLab(t)
 	releases := Releases(2, l.DemoKernels()[:1])
 	e := startEnv(t, l, Options{Dir: t.TempDir(), Releases: releases, Cloud: &CloudOptions{}})

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -33,7 +32,7 @@ type Lab struct {
 // (some 350 MB), well under a second after that. A nil log is silent.
 func Open(ctx context.Context, dir string, log *slog.Logger) (*Lab, error) {
 	if log == nil {
-		log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		log = slog.New(slog.DiscardHandler)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -67,6 +66,20 @@ func (l *Lab) prepare(ctx context.Context) error {
 			return err
 		}
 		return l.prepareKernels(ctx)
+	})
+	return g.Wait()
+}
+
+// PrepareTests makes what only the tests need. Who needs it makes it otherwise.
+func (l *Lab) PrepareTests(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		_, err := l.dockerBin(ctx)
+		return err
+	})
+	g.Go(func() error {
+		_, err := l.Residents(ctx)
+		return err
 	})
 	return g.Wait()
 }

@@ -57,6 +57,7 @@ func podman(t *testing.T, e *Env, args ...string) (string, error) {
 
 // The issue, point 12: at least four real kernels, one real-time and one with a plus sign, and RHEL's names.
 func TestLabHasTheKernelsOfTheIssue(t *testing.T) {
+	t.Parallel()
 	l := openLab(t)
 	var realTime, plus, debian, rhel int
 	for _, k := range l.Kernels() {
@@ -83,6 +84,7 @@ func TestLabHasTheKernelsOfTheIssue(t *testing.T) {
 
 // The registries are real ones: TLS by an authority that must be trusted, passwords that must be right.
 func TestRegistriesAskForTrustAndPasswords(t *testing.T) {
+	t.Parallel()
 	l := openLab(t)
 	e := startEnv(t, l, Options{Dir: t.TempDir(), Faults: true, Releases: Releases(2, l.DemoKernels()[:1])})
 	ref, err := name.ParseReference(e.BaseImage)
@@ -116,6 +118,7 @@ func TestRegistriesAskForTrustAndPasswords(t *testing.T) {
 
 // A demo's images are still there in the next one: the target's storage stays.
 func TestTargetStays(t *testing.T) {
+	t.Parallel()
 	l, dir := openLab(t), t.TempDir()
 	put := func(ctx context.Context, e *Env) error {
 		img, err := l.busybox.image([]byte("x"))
@@ -147,8 +150,13 @@ func TestTargetStays(t *testing.T) {
 // and, where some are, does not without them. All of its code is compiled, in one unit; e2e.TestBuild compiles it file by
 // file.
 func TestRulesDecideWhetherTheDriverCompiles(t *testing.T) {
+	t.Parallel()
 	l := openLab(t)
-	e := startEnv(t, l, Options{Dir: t.TempDir()})
+	residents, err := l.Residents(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := startEnv(t, l, Options{Dir: t.TempDir(), SharedStorage: residents})
 	rhel := l.RHELKernels()
 	el94, el96, stream, rt94, el10 := rhel[0], rhel[1], rhel[2], rhel[3], rhel[4]
 	tests := []struct {
@@ -169,6 +177,7 @@ func TestRulesDecideWhetherTheDriverCompiles(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.driver+" on "+tt.kernel, func(t *testing.T) {
+			t.Parallel()
 			image := pullToolkit(t, e, tt.kernel)
 			pristine, patched := sources(t, tt.driver, tt.kernel)
 			if out, err := compile(t, e, image, tt.kernel, patched); err != nil {

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 
 func testStore(t *testing.T) *store {
 	t.Helper()
-	return &store{dir: t.TempDir(), log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	return &store{dir: t.TempDir(), log: slog.New(slog.DiscardHandler)}
 }
 
 func writeTo(text string, calls *atomic.Int32) func(context.Context, string) error {

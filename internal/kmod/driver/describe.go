@@ -41,9 +41,10 @@ type Description struct {
 	Rules   []DueRule
 }
 
-// deviceDefine is a line such as "#define TRN2_DEVICE_ID0 0x7364", which the driver has in a header, or in neuron_pci.c up
-// to 2.5.
-var deviceDefine = regexp.MustCompile(`(?m)^[ \t]*#[ \t]*define[ \t]+([A-Z][A-Z0-9]*)_DEVICE_ID[0-9]*[ \t]+0[xX]([0-9a-fA-F]{1,4})\b`)
+// deviceDefine is a line such as "#define TRN2_DEVICE_ID0 0x7364", which the driver has in a header, or in neuron_pci.c
+// up to 2.6.
+var deviceDefine = regexp.MustCompile(
+	`(?m)^[ \t]*#[ \t]*define[ \t]+([A-Z][A-Z0-9]*)_DEVICE_ID[0-9]*[ \t]+0[xX]([0-9a-fA-F]{1,4})\b`)
 
 // Describe reads the source.
 func (s *Source) Describe() (Description, error) {
@@ -72,7 +73,9 @@ func (s *Source) Describe() (Description, error) {
 	if err := errors.Join(err, root.Close()); err != nil {
 		return Description{}, fmt.Errorf("describe the source of driver %s: %w", s.Version, err)
 	}
-	slices.SortFunc(d.Devices, func(a, b Device) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(d.Devices, func(a, b Device) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
+	})
 	d.Devices = slices.Compact(d.Devices)
 	return d, nil
 }

@@ -12,8 +12,9 @@ import (
 func TestDescribe(t *testing.T) {
 	files := map[string]string{
 		"Kbuild": "obj-m += neuron.o\n",
-		"neuron_device.h": "#define TRN2_DEVICE_ID0 0x7364\n  # define\tINF2_DEVICE_ID0\t0x7264 // twice\n#define INF2_DEVICE_ID0 0x7264\n" +
-			"#define NEURON_IOCTL_HOST_DEVICE_ID _IOR(1)\n#define FW_IO_REG_DEVICE_ID_OFFSET 0x10\n/* #define */ X_DEVICE_ID 0x1\n#define Y_DEVICE_ID 0x12345\n",
+		"neuron_device.h": "#define TRN2_DEVICE_ID0 0x7364\n  # define\tINF2_DEVICE_ID0\t0x7264 // twice\n" +
+			"#define INF2_DEVICE_ID0 0x7264\n#define NEURON_IOCTL_HOST_DEVICE_ID _IOR(1)\n" +
+			"#define FW_IO_REG_DEVICE_ID_OFFSET 0x10\n/* #define */ X_DEVICE_ID 0x1\n#define Y_DEVICE_ID 0x12345\n",
 		"neuron_pci.c":  "#define TRN1_DEVICE_ID0 0x7164\n",
 		"notes.txt":     "#define OLD_DEVICE_ID0 0x7000\n",
 		"neuron_cdev.c": "RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 5)\n",

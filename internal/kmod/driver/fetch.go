@@ -28,7 +28,7 @@ const defaultMaxBytes = 64 << 20
 type Fetcher struct {
 	// HTTP makes the requests; a directory as Source needs none. It is expected to retry what fails before a
 	// response's body, to honour Retry-After, to give up on a connection that goes silent, and to refuse
-	// plain http. A body that breaks off is resumed here.
+	// plain http. A body that breaks off is asked for again here.
 	HTTP *http.Client
 	// Source is the URL of a directory of packages, or the path of one.
 	Source string
@@ -42,9 +42,6 @@ type Fetcher struct {
 	MaxBytes int64
 	// Log gets what a person may want to know of a download that did not go smoothly; nil means nowhere.
 	Log *slog.Logger
-	// Progress, where not nil, is called as a download goes on, in one goroutine. total is -1 where the
-	// server does not tell. done can go back, when the server makes the download start again.
-	Progress func(done, total int64)
 
 	wait func(context.Context, time.Duration) error // nil: really waits
 }
@@ -161,8 +158,7 @@ func (f *Fetcher) download(ctx context.Context, u *url.URL, v version.Driver, pa
 			err = errors.Join(err, os.Remove(partial))
 		}
 	}()
-	t := transfer{fetcher: f, url: u, version: v, file: file, total: -1}
-	if err := errors.Join(t.run(ctx), file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(f.transfer(ctx, u, v, file), file.Sync(), file.Close()); err != nil {
 		return Package{}, explainDisk(err, f.Cache)
 	}
 	p, err := f.check(ctx, partial, v)
@@ -204,7 +200,8 @@ func isUntrusted(err error) bool {
 // advice is what to do about a package that is not trusted or not the pinned one, or else something other.
 func (f *Fetcher) advice(err error, other string) string {
 	if _, pinned := errors.AsType[*PinError](err); pinned {
-		return "AWS may have built the version again: look at what is new in it, then pin the new digest or keep the old package"
+		return "AWS may have built the version again: look at what is new in it, then pin the new digest " +
+			"or keep the old package"
 	}
 	if !isUntrusted(err) {
 		return other

@@ -24,5 +24,6 @@ type PinError struct {
 func (e *PinError) FaultKind() fault.Kind { return fault.Incomplete }
 
 func (e *PinError) Error() string {
-	return fmt.Sprintf("the package of driver %s has the digest %s, but %s pins %s", e.Version, e.Got, e.Pin.Place, e.Pin.Digest)
+	return fmt.Sprintf("the package of driver %s has the digest %s, but %s pins %s",
+		e.Version, e.Got, e.Pin.Place, e.Pin.Digest)
 }

@@ -50,8 +50,8 @@ func untrusted(t testing.TB) map[string]struct {
 	if err != nil {
 		t.Fatal(err)
 	}
-	over := func(make func([]byte) ([]byte, error), data []byte) func([]byte) ([]byte, error) {
-		packet, err := make(data)
+	over := func(sign func([]byte) ([]byte, error), data []byte) func([]byte) ([]byte, error) {
+		packet, err := sign(data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,12 +62,24 @@ func untrusted(t testing.TB) map[string]struct {
 		pkg  []byte
 		want string
 	}{
-		"unsigned":              {unsigned(t), "it is not signed"},
-		"another key":           {sign(unsigned(t), rpmtest.By(rpmtest.TagPGP, other.V4)), "is signed by the key " + other.Fingerprint()},
-		"changed, version 3":    {sign(forged, rpmtest.By(rpmtest.TagPGP, over(key.V3, whole))), "changed after it had been signed"},
-		"changed, version 4":    {sign(forged, rpmtest.By(rpmtest.TagPGP, over(key.V4, whole))), "changed after it had been signed"},
-		"the header's alone":    {sign(bare, rpmtest.By(rpmtest.TagRSA, key.V4)), "only its header is signed, and it lists no files"},
-		"the header's, changed": {sign(forged, rpmtest.By(rpmtest.TagRSA, key.V3)), "only its header is signed, and it lists no files"},
+		"unsigned":    {unsigned(t), "it is not signed"},
+		"another key": {sign(unsigned(t), rpmtest.By(rpmtest.TagPGP, other.V4)), other.Fingerprint()},
+		"changed, version 3": {
+			sign(forged, rpmtest.By(rpmtest.TagPGP, over(key.V3, whole))),
+			"changed after it had been signed",
+		},
+		"changed, version 4": {
+			sign(forged, rpmtest.By(rpmtest.TagPGP, over(key.V4, whole))),
+			"changed after it had been signed",
+		},
+		"the header's alone": {
+			sign(bare, rpmtest.By(rpmtest.TagRSA, key.V4)),
+			"only its header is signed, and it lists no files",
+		},
+		"the header's, changed": {
+			sign(forged, rpmtest.By(rpmtest.TagRSA, key.V3)),
+			"only its header is signed, and it lists no files",
+		},
 	}
 }
 
@@ -179,7 +191,8 @@ func TestUnpackSwapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	dst := filepath.Join(t.TempDir(), "source")
-	if _, err := Unpack(t.Context(), p, dst); err == nil || !strings.Contains(err.Error(), "not the package that was checked") {
+	_, err = Unpack(t.Context(), p, dst)
+	if err == nil || !strings.Contains(err.Error(), "not the package that was checked") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Lstat(dst); !errors.Is(err, fs.ErrNotExist) {

@@ -16,24 +16,24 @@ import (
 // errors.Is(err, exec.ErrNotFound). That docker will not heed CAFile is no error, since its daemon may
 // trust the registry already; the log says it.
 func (c *CLI) Check(ctx context.Context) (Info, error) {
-	info, err := c.info(ctx)
-	if err == nil && c.CAFile != "" && info.Name == "docker" {
-		c.Log.Warn("docker does not read the CA file: its daemon trusts the certificates of its own machine; "+
-			"put the CA into /etc/docker/certs.d/HOST/ca.crt there", "file", c.CAFile)
+	info, err := c.store.info(ctx)
+	if err == nil && c.opts.CAFile != "" && info.Name == "docker" {
+		c.opts.Log.Warn("docker does not read the CA file: its daemon trusts the certificates of its own machine; "+
+			"put the CA into /etc/docker/certs.d/HOST/ca.crt there", "file", c.opts.CAFile)
 	}
 	return info, err
 }
 
-func (c *CLI) info(ctx context.Context) (Info, error) {
-	out, err := command.Output(ctx, c.command(c.dialect.info()...))
+func (s *store) info(ctx context.Context) (Info, error) {
+	out, err := command.Output(ctx, s.command(s.dialect.info()...))
 	if err != nil {
-		return Info{}, c.advise(fmt.Errorf("container engine: %w", err), "info")
+		return Info{}, s.advise(fmt.Errorf("container engine: %w", err), "info")
 	}
-	info, err := c.dialect.parseInfo(out)
+	info, err := s.dialect.parseInfo(out)
 	if err != nil {
 		return Info{}, err
 	}
-	if info.Path, err = exec.LookPath(c.Program); err != nil {
+	if info.Path, err = exec.LookPath(s.program); err != nil {
 		return Info{}, fmt.Errorf("container engine: %w", err)
 	}
 	return info, nil
@@ -41,7 +41,7 @@ func (c *CLI) info(ctx context.Context) (Info, error) {
 
 // advise attaches to a failure of the engine that has no advice yet what to do about it: what is known about
 // the engine's words, else to make the command `podman ARGS` work.
-func (c *CLI) advise(err error, args string) error {
+func (s *store) advise(err error, args string) error {
 	if fault.Of(err) != "" {
 		return err
 	}
@@ -60,7 +60,7 @@ func (c *CLI) advise(err error, args string) error {
 			return fault.Wrap(err, known.advice)
 		}
 	}
-	return fault.Wrap(err, fmt.Sprintf("make `%s %s` work first", c.Program, args))
+	return fault.Wrap(err, fmt.Sprintf("make `%s %s` work first", s.program, args))
 }
 
 const notShared = "the engine does not see this machine's folder of temporary files: have podman machine or docker share it, or set TMPDIR to one that is shared"

@@ -32,6 +32,11 @@ func TestCheck(t *testing.T) {
 			outcome{Stdout: `{"ServerVersion":"27.1.1","DockerRootDir":"/var/lib/docker","SecurityOptions":["name=seccomp,profile=builtin"]}`},
 			Info{Name: "docker", Version: "27.1.1", Storage: "/var/lib/docker"}, "",
 		},
+		{
+			"a rootless daemon", "docker",
+			outcome{Stdout: `{"ServerVersion":"27.1.1","SecurityOptions":["name=seccomp,profile=builtin","name=rootless"]}`},
+			Info{}, "--engine podman",
+		},
 		{"no daemon", "docker", outcome{Stdout: `{"ServerErrors":["Cannot connect to the Docker daemon"]}`}, Info{}, "start the docker daemon"},
 		{
 			"docker is podman", "docker",

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"neuron-kmod/internal/platform/command"
 	"neuron-kmod/internal/platform/fault"
@@ -20,7 +20,10 @@ type dialect interface {
 	info() []string
 	parseInfo(out []byte) (Info, error)
 	// runFlags are added to the flags of `run` that both know.
-	runFlags(ctx context.Context) ([]string, error)
+	runFlags() []string
+	// hasDaemon reports whether a daemon makes the containers, and goes on making one when the program that asked for it
+	// is gone.
+	hasDaemon() bool
 	// exists is the arguments that fail with status 1 for an image that is not there.
 	exists(image string) []string
 	// pull is the command that pulls an image.
@@ -29,10 +32,6 @@ type dialect interface {
 	removeContainer() []string
 	// listContainers is the arguments that print "ID IMAGE" of each container, also of builds' working containers.
 	listContainers() []string
-	// build is the flags of `build` that are not common, and the environment.
-	build(spec BuildSpec, aliases map[string]string) (args, env []string)
-	// save is the flags of `save` that make an OCI archive.
-	save() []string
 }
 
 // pull is an image to pull and what is needed for it.
@@ -67,9 +66,9 @@ func (podman) parseInfo(out []byte) (Info, error) {
 
 // runFlags: root in the container is the caller outside, so that the output is the caller's; and podman
 // would otherwise hand the caller's proxy settings, which may hold a password, to the script.
-func (podman) runFlags(context.Context) ([]string, error) {
-	return []string{"--user=0:0", "--http-proxy=false"}, nil
-}
+func (podman) runFlags() []string { return []string{"--user=0:0", "--http-proxy=false"} }
+
+func (podman) hasDaemon() bool { return false }
 
 func (podman) exists(image string) []string { return []string{"image", "exists", image} }
 
@@ -100,27 +99,9 @@ func (podman) listContainers() []string {
 	return []string{"ps", "--all", "--external", "--format", "{{.ID}} {{.Image}}"}
 }
 
-// build: without layers and history the same input makes the same image, and nothing but the image is
-// left in the store. The history would also name the aliases.
-func (podman) build(spec BuildSpec, aliases map[string]string) (args, env []string) {
-	args = []string{"--format=oci", "--layers=false", "--force-rm", "--pull=never", "--identity-label=false", "--omit-history"}
-	if spec.Timestamp != nil {
-		args = append(args, "--timestamp="+strconv.FormatInt(spec.Timestamp.Unix(), 10))
-	}
-	for _, name := range sortedKeys(aliases) {
-		args = append(args, "--build-context="+name+"=container-image://"+aliases[name])
-	}
-	return args, nil
-}
-
-func (podman) save() []string { return []string{"--format=oci-archive"} }
-
 type docker struct {
 	program  string
 	uid, gid int
-
-	mu       sync.Mutex
-	rootless *bool // asked once
 }
 
 func (*docker) info() []string { return []string{"info", "--format", "{{json .}}"} }
@@ -143,53 +124,16 @@ func (*docker) parseInfo(out []byte) (Info, error) {
 		err := fmt.Errorf("the docker daemon does not answer: %s", strings.Join(d.ServerErrors, "; "))
 		return Info{}, fault.Wrap(err, "start the docker daemon, and see that you may use it")
 	}
-	return Info{
-		Name: "docker", Version: d.ServerVersion, Rootless: isRootless(d.SecurityOptions), Storage: d.DockerRootDir,
-	}, nil
+	if slices.ContainsFunc(d.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") }) {
+		return Info{}, fault.Wrap(errors.New("the docker daemon is rootless"), "use --engine podman, which needs no root either")
+	}
+	return Info{Name: "docker", Version: d.ServerVersion, Storage: d.DockerRootDir}, nil
 }
 
-// isRootless reads docker's security options: "name=seccomp,profile=builtin", "name=rootless" ...
-func isRootless(options []string) bool {
-	for _, o := range options {
-		if name, _, _ := strings.Cut(o, ","); name == "name=rootless" {
-			return true
-		}
-	}
-	return false
-}
+// runFlags: the output has to be the caller's, who is not the daemon's root.
+func (d *docker) runFlags() []string { return []string{fmt.Sprintf("--user=%d:%d", d.uid, d.gid)} }
 
-// runFlags: the output has to be the caller's. The daemon's root is not the caller, unless the daemon is
-// rootless: then root in the container is.
-func (d *docker) runFlags(ctx context.Context) ([]string, error) {
-	if d.uid == 0 {
-		return []string{"--user=0:0"}, nil
-	}
-	rootless, err := d.isRootless(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if rootless {
-		return []string{"--user=0:0"}, nil
-	}
-	return []string{fmt.Sprintf("--user=%d:%d", d.uid, d.gid)}, nil
-}
-
-func (d *docker) isRootless(ctx context.Context) (bool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.rootless == nil {
-		out, err := command.Output(ctx, command.Cmd{Name: d.program, Args: d.info()})
-		if err != nil {
-			return false, fmt.Errorf("ask docker whether it is rootless: %w", err)
-		}
-		info, err := d.parseInfo(out)
-		if err != nil {
-			return false, err
-		}
-		d.rootless = &info.Rootless
-	}
-	return *d.rootless, nil
-}
+func (*docker) hasDaemon() bool { return true }
 
 func (*docker) exists(image string) []string {
 	return []string{"image", "inspect", "--format", "{{.Id}}", image}
@@ -218,18 +162,3 @@ func (*docker) removeContainer() []string { return []string{"rm", "--force", "--
 func (*docker) listContainers() []string {
 	return []string{"ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Image}}"}
 }
-
-// build: an attestation would make an index of the image and differ each time.
-func (*docker) build(spec BuildSpec, aliases map[string]string) (args, env []string) {
-	args = []string{"--provenance=false"}
-	if spec.Timestamp != nil {
-		args = append(args, "--build-arg=SOURCE_DATE_EPOCH="+strconv.FormatInt(spec.Timestamp.Unix(), 10))
-	}
-	for _, name := range sortedKeys(aliases) {
-		args = append(args, "--build-context="+name+"=docker-image://"+aliases[name])
-	}
-	return args, []string{"DOCKER_BUILDKIT=1"}
-}
-
-// save: docker's archive is an OCI archive from version 25 on; Build checks it.
-func (*docker) save() []string { return nil }

@@ -22,28 +22,39 @@ import (
 	"neuron-kmod/internal/platform/workspace"
 )
 
-// These tests run real podman, with whatever containers.conf the machine needs. Their image is one static
-// busybox, of Debian's package busybox-static.
+// These tests run the real engines: podman, with whatever containers.conf the machine needs, and docker, which
+// makes no images for us. `lab with` gives them both. Their image is one static busybox, of Debian's package
+// busybox-static.
 
 const testImage = "localhost/neuron-kmod-engine-test:1"
 
-// real returns an engine with a workspace of its own in root, which runs may share.
-func real(t *testing.T, root string) (*CLI, *workspace.Workspace) {
+// eachEngine runs a test on each of the real engines.
+func eachEngine(t *testing.T, test func(t *testing.T, program string)) {
 	t.Helper()
-	c, w, err := realEngine(t.Context(), root)
+	for _, program := range programs {
+		t.Run(program, func(t *testing.T) { test(t, program) })
+	}
+}
+
+// real returns an engine with a workspace of its own in root, which runs may share.
+func real(t *testing.T, program, root string) (*CLI, *workspace.Workspace) {
+	t.Helper()
+	c, w, err := realEngine(t.Context(), program, root)
 	must(t, err)
 	t.Cleanup(func() { must(t, w.Close()) })
 	return c, w
 }
 
-func realEngine(ctx context.Context, root string) (*CLI, *workspace.Workspace, error) {
+func realEngine(ctx context.Context, program, root string) (*CLI, *workspace.Workspace, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	state := filepath.Join(root, "state")
 	w, err := workspace.Open(ctx, state, filepath.Join(root, "temp"), log)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := New(Options{Program: "podman", StateDir: state, TempDir: w.Path(), RunID: w.ID(), RetryWait: time.Millisecond, Log: log})
+	c, err := New(Options{
+		Program: program, StateDir: state, TempDir: w.Path(), RunID: w.ID(), RetryWait: time.Millisecond, Log: log,
+	})
 	return c, w, err
 }
 
@@ -67,15 +78,15 @@ func busyboxTar(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// importImage puts the test's image into podman's store.
-func importImage(t *testing.T) {
+// importImage puts the test's image into the engine's store.
+func importImage(t *testing.T, program string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "root.tar")
 	must(t, os.WriteFile(file, busyboxTar(t), 0o600))
-	must(t, command.Run(t.Context(), command.Cmd{Name: "podman", Args: []string{"import", "--quiet", file, testImage}}))
+	must(t, command.Run(t.Context(), command.Cmd{Name: program, Args: []string{"import", file, testImage}}))
 	t.Cleanup(func() {
-		err := command.Run(context.WithoutCancel(t.Context()), command.Cmd{Name: "podman", Args: []string{"image", "rm", testImage}})
-		must(t, err)
+		remove := command.Cmd{Name: program, Args: []string{"image", "rm", testImage}}
+		must(t, command.Run(context.WithoutCancel(t.Context()), remove))
 	})
 }
 
@@ -86,37 +97,44 @@ func realJob(t *testing.T, script string) Job {
 	return j
 }
 
-// wantNoneOf fails if podman has a container or an image of the run.
-func wantNoneOf(t *testing.T, run string) {
+// wantNoneOf fails if the engine has a container or an image of the run.
+func wantNoneOf(t *testing.T, program, run string) {
 	t.Helper()
-	for _, args := range [][]string{
-		{"ps", "--all", "--external", "--format", "{{.ID}} {{.Image}} {{.Names}}"},
-		{"ps", "--all", "--format", "{{.ID}} {{.Names}} {{.Labels}}"},
+	lists := [][]string{
+		{"ps", "--all", "--format", "{{.ID}} {{.Image}} {{.Names}} {{.Labels}}"},
 		{"image", "ls", "--all", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"},
-	} {
-		out, err := command.Output(t.Context(), command.Cmd{Name: "podman", Args: args})
+	}
+	if program == "podman" { // a build's working containers
+		lists = append(lists, []string{"ps", "--all", "--external", "--format", "{{.ID}} {{.Image}} {{.Names}}"})
+	}
+	for _, args := range lists {
+		out, err := command.Output(t.Context(), command.Cmd{Name: program, Args: args})
 		must(t, err)
 		for line := range strings.Lines(string(out)) {
 			if strings.Contains(line, run) {
-				t.Errorf("podman %s: left: %s", args[0], line)
+				t.Errorf("%s %s: left: %s", program, args[0], line)
 			}
 		}
 	}
 }
 
-func TestE2ECheck(t *testing.T) {
-	c, _ := real(t, t.TempDir())
+func TestE2ECheck(t *testing.T) { eachEngine(t, testCheck) }
+
+func testCheck(t *testing.T, program string) {
+	c, _ := real(t, program, t.TempDir())
 	info, err := c.Check(t.Context())
 	must(t, err)
-	if info.Name != "podman" || info.Version == "" || !filepath.IsAbs(info.Storage) || !filepath.IsAbs(info.Path) {
+	if info.Name != program || info.Version == "" || !filepath.IsAbs(info.Storage) || !filepath.IsAbs(info.Path) {
 		t.Errorf("got %+v", info)
 	}
 }
 
 // R4.2, R10.1: what a script can do, and what not.
-func TestE2ERun(t *testing.T) {
-	importImage(t)
-	c, _ := real(t, t.TempDir())
+func TestE2ERun(t *testing.T) { eachEngine(t, testRun) }
+
+func testRun(t *testing.T, program string) {
+	importImage(t, program)
+	c, _ := real(t, program, t.TempDir())
 	j := realJob(t, `set -eu
 echo "$0 $# $1/$2"
 cat /input/source/file
@@ -143,13 +161,15 @@ echo to stderr >&2
 	} else {
 		must(t, f.Close())
 	}
-	wantNoneOf(t, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 }
 
 // R4.2: the script's exit status decides.
-func TestE2ERunFails(t *testing.T) {
-	importImage(t)
-	c, _ := real(t, t.TempDir())
+func TestE2ERunFails(t *testing.T) { eachEngine(t, testRunFails) }
+
+func testRunFails(t *testing.T, program string) {
+	importImage(t, program)
+	c, _ := real(t, program, t.TempDir())
 	for script, want := range map[string]int{"echo no; exit 7": 7, "no-such-program": 127} {
 		err := c.Run(t.Context(), realJob(t, script))
 		if exit, ok := errors.AsType[*ExitError](err); !ok || exit.Code != want || exit.Tail == "" {
@@ -162,13 +182,15 @@ func TestE2ERunFails(t *testing.T) {
 	if _, ok := errors.AsType[*ExitError](err); ok || err == nil {
 		t.Errorf("an image that is not there: got %v", err)
 	}
-	wantNoneOf(t, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 }
 
 // R8.2: a script that ignores signals is gone when Run returns, and soon.
-func TestE2ERunStopped(t *testing.T) {
-	importImage(t)
-	c, _ := real(t, t.TempDir())
+func TestE2ERunStopped(t *testing.T) { eachEngine(t, testRunStopped) }
+
+func testRunStopped(t *testing.T, program string) {
+	importImage(t, program)
+	c, _ := real(t, program, t.TempDir())
 	const script = "trap '' TERM INT; echo ready; sleep 1000"
 	t.Run("time limit", func(t *testing.T) {
 		j := realJob(t, script)
@@ -180,7 +202,7 @@ func TestE2ERunStopped(t *testing.T) {
 		if took := time.Since(start); took > time.Minute {
 			t.Errorf("it took %s", took)
 		}
-		wantNoneOf(t, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 	t.Run("interrupt", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -189,7 +211,7 @@ func TestE2ERunStopped(t *testing.T) {
 		if err := c.Run(ctx, j); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		wantNoneOf(t, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 	t.Run("interrupt while the container is made", func(t *testing.T) {
 		for delay := range 6 {
@@ -199,18 +221,18 @@ func TestE2ERunStopped(t *testing.T) {
 			}
 			cancel()
 		}
-		wantNoneOf(t, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 }
 
-// child starts this test's binary as a run of its own that does what is registered as name, kills it with
+// killChild starts this test's binary as a run of its own that does what is registered as name, kills it with
 // SIGKILL once it says that it is ready, and returns its run ID.
-func killChild(t *testing.T, name, root string) string {
+func killChild(t *testing.T, program, name, root string) string {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, err)
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), childEnv+"="+name, "ENGINE_TEST_ROOT="+root)
+	cmd.Env = append(os.Environ(), childEnv+"="+name, "ENGINE_TEST_ROOT="+root, "ENGINE_TEST_PROGRAM="+program)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	must(t, err)
@@ -225,7 +247,7 @@ func killChild(t *testing.T, name, root string) string {
 
 func init() {
 	children["run"] = func() error {
-		c, w, err := realEngine(context.Background(), os.Getenv("ENGINE_TEST_ROOT"))
+		c, w, err := realEngine(context.Background(), os.Getenv("ENGINE_TEST_PROGRAM"), os.Getenv("ENGINE_TEST_ROOT"))
 		if err != nil {
 			return err
 		}
@@ -234,16 +256,20 @@ func init() {
 			return err
 		}
 		ready := writerFunc(func([]byte) { os.Stdout.WriteString(w.ID()) })
-		return c.Run(context.Background(), Job{Name: "killed", Image: testImage, Script: "echo ready; sleep 1000", Output: output, Log: ready})
+		return c.Run(context.Background(), Job{
+			Name: "killed", Image: testImage, Script: "echo ready; sleep 1000", Output: output, Log: ready,
+		})
 	}
 }
 
 // R8.2: the next run removes the container, the directory and the lock of one that was killed, not of one
 // that lives.
-func TestE2ESweepAfterSIGKILL(t *testing.T) {
-	importImage(t)
+func TestE2ESweepAfterSIGKILL(t *testing.T) { eachEngine(t, testSweepAfterSIGKILL) }
+
+func testSweepAfterSIGKILL(t *testing.T, program string) {
+	importImage(t, program)
 	root := t.TempDir()
-	c, w := real(t, root)
+	c, w := real(t, program, root)
 	live := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -257,13 +283,13 @@ func TestE2ESweepAfterSIGKILL(t *testing.T) {
 		t.Fatalf("the live run ended before its script began: %v", err)
 	}
 
-	killed := killChild(t, "run", root)
+	killed := killChild(t, program, "run", root)
 	dead := filepath.Join(root, "temp", "neuron-kmod-"+killed)
 	if _, err := os.Stat(dead); err != nil {
 		t.Fatal(err)
 	}
 	must(t, c.Sweep(t.Context()))
-	wantNoneOf(t, killed)
+	wantNoneOf(t, program, killed)
 	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the killed run's folder: %v", err)
 	}

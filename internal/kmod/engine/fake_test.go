@@ -37,6 +37,7 @@ type outcome struct {
 	Code           int
 	Stdout, Stderr string
 	Hang           bool // wait for SIGTERM, then end with Code; a load waits for proceed
+	Slow           bool // run as docker does when its daemon takes its time to make the container
 }
 
 var randomFolder = regexp.MustCompile(`FAKE/temp/(\w+)-[0-9]+`)
@@ -69,6 +70,8 @@ func newFake(t *testing.T, name string) (fake, *CLI) {
 	f := fake{t.TempDir()}
 	t.Setenv(fakeEnv, f.dir)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // or each call takes a second under -race
+	t.Setenv("DOCKER_CONFIG", "")           // what leads to this machine's docker is none of the package's doing
+	t.Setenv("DOCKER_HOST", "")
 	for _, dir := range []string{"images", "containers", "outcomes", "bin", "temp"} {
 		must(t, os.Mkdir(filepath.Join(f.dir, dir), 0o700))
 	}
@@ -231,7 +234,7 @@ func (f fake) main(args []string) int {
 
 func (f fake) record(args []string) {
 	c := call{Args: args, Env: map[string]string{}}
-	for _, key := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_BUILDKIT", "TMPDIR"} {
+	for _, key := range []string{"DOCKER_CONFIG", "DOCKER_HOST", "TMPDIR"} {
 		if v := os.Getenv(key); strings.HasPrefix(v, f.dir) || key != "TMPDIR" && v != "" {
 			c.Env[key] = v
 		}
@@ -270,6 +273,9 @@ func (f fake) play(o outcome, args []string) int {
 	if args[0] == "load" && o.Hang {
 		return f.slowLoad(args, stopped)
 	}
+	if args[0] == "run" && o.Slow {
+		return f.slowRun(args, stopped)
+	}
 	if args[0] == "run" && o.Hang {
 		f.write("containers", flag(args, "--name"), flag(args, "--label")+" image")
 	}
@@ -305,6 +311,23 @@ func (f fake) slowLoad(args []string, stopped <-chan os.Signal) int {
 	case <-stopped:
 		return f.write("images", "<none>", "")
 	}
+}
+
+// slowRun makes the container some time after it was asked, also if it is killed before, and ends with the container.
+func (f fake) slowRun(args []string, stopped <-chan os.Signal) int {
+	f.tell()
+	name := flag(args, "--name")
+	select {
+	case <-stopped:
+		f.write("containers", name, flag(args, "--label")+" image")
+		return 143
+	case <-time.After(100 * time.Millisecond):
+	}
+	f.write("containers", name, flag(args, "--label")+" image")
+	for f.has("containers", name) {
+		time.Sleep(time.Millisecond)
+	}
+	return 137
 }
 
 func (f fake) write(kind, name, content string) int {
@@ -367,17 +390,13 @@ func (f fake) load(args []string) int {
 	return f.write("images", tag, "")
 }
 
-// save writes an archive with the one file that makes it an OCI archive; docker of old did not.
+// save writes an archive with the one file that makes it an OCI archive.
 func (f fake) save(args []string) int {
 	if !f.has("images", args[len(args)-1]) {
 		fmt.Fprintln(os.Stderr, "Error: image not known")
 		return 125
 	}
-	content := "oci-layout"
-	if f.has("", "old") {
-		content = "manifest.json"
-	}
-	if err := writeTar(flag(args, "--output"), content); err != nil {
+	if err := writeTar(flag(args, "--output"), "oci-layout"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 125
 	}

@@ -89,11 +89,13 @@ func credentials(t *testing.T, host, password string) string {
 }
 
 // R4.1, R6.3, R10.2: a real pull with credentials from a file; what we pulled goes, what was there stays.
-func TestE2EAcquire(t *testing.T) {
+func TestE2EAcquire(t *testing.T) { eachEngine(t, testAcquire) }
+
+func testAcquire(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c, _ := real(t, program, t.TempDir())
+	c.opts.AuthFile = credentials(t, host, password)
 	var done, total int64
 	lease, err := c.Acquire(t.Context(), dtk, func(d, n int64) { done, total = d, n })
 	must(t, err)
@@ -107,53 +109,82 @@ func TestE2EAcquire(t *testing.T) {
 	j.Image = dtk
 	must(t, c.Run(t.Context(), j))
 	must(t, second.Release(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 		t.Errorf("the image is there: %v, %v", there, err)
 	}
 
 	// Now it is somebody else's, under a tag and by its digest.
 	must(t, c.pull(t.Context(), must1(parseReference(dtk))(t), nil))
-	defer func() { must(t, c.removeImage(context.WithoutCancel(t.Context()), dtk)) }()
+	defer func() { must(t, c.store.removeImage(context.WithoutCancel(t.Context()), dtk)) }()
 	lease, err = c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
 	must(t, lease.Release(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); !there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); !there || err != nil {
 		t.Errorf("what was there before is there: %v, %v", there, err)
 	}
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
 
-// An image that has another name as well is not ours alone: only our name goes.
-func TestE2EReleaseKeepsOtherNames(t *testing.T) {
+// R6.3, R8.2: a pull that is interrupted, at whatever moment, leaves no image and no marker of one. Podman 4 that is killed
+// within a few milliseconds leaves an image without a name (https://github.com/containers/storage/pull/1113).
+func TestE2EDockerAcquireInterrupted(t *testing.T) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c, _ := real(t, "docker", t.TempDir())
+	c.opts.AuthFile = credentials(t, host, password)
+	for delay := range 15 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(delay)*20*time.Millisecond)
+		lease, err := c.Acquire(ctx, dtk, nil)
+		cancel()
+		if err == nil {
+			must(t, lease.Release(t.Context()))
+		} else if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
+			t.Errorf("after %d ms the image is there: %v, %v", 20*delay, there, err)
+		}
+		if left, err := os.ReadDir(filepath.Join(c.opts.StateDir, "images")); len(left) != 0 || err != nil {
+			t.Errorf("after %d ms there are markers: %v, %v", 20*delay, left, err)
+		}
+	}
+}
+
+// An image that has another name as well is not ours alone: only our name goes.
+func TestE2EReleaseKeepsOtherNames(t *testing.T) { eachEngine(t, testReleaseKeepsOtherNames) }
+
+func testReleaseKeepsOtherNames(t *testing.T, program string) {
+	host := serve(t)
+	dtk := push(t, host, busyboxImage(t))
+	c, _ := real(t, program, t.TempDir())
+	c.opts.AuthFile = credentials(t, host, password)
 	lease, err := c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
 	const theirs = "localhost/neuron-kmod-theirs:1"
-	must(t, podmanRun(t, c, "tag", dtk, theirs))
-	defer func() { must(t, c.removeImage(context.WithoutCancel(t.Context()), theirs)) }()
+	must(t, runEngine(t, c, "tag", dtk, theirs))
+	defer func() { must(t, c.store.removeImage(context.WithoutCancel(t.Context()), theirs)) }()
 	must(t, lease.Release(t.Context()))
-	if there, err := c.exists(t.Context(), theirs); !there || err != nil {
+	if there, err := c.store.exists(t.Context(), theirs); !there || err != nil {
 		t.Errorf("the other name is there: %v, %v", there, err)
 	}
 }
 
-func podmanRun(t *testing.T, c *CLI, args ...string) error {
+func runEngine(t *testing.T, c *CLI, args ...string) error {
 	t.Helper()
-	_, err := c.list(t.Context(), args...)
+	_, err := c.store.list(t.Context(), args...)
 	return err
 }
 
 // R4.1: what a real registry says through a real podman is understood.
-func TestE2EPullErrors(t *testing.T) {
+func TestE2EPullErrors(t *testing.T) { eachEngine(t, testPullErrors) }
+
+func testPullErrors(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
 	absent := host + "/test/dtk@sha256:" + strings.Repeat("0", 64)
-	c, _ := real(t, t.TempDir())
+	c, _ := real(t, program, t.TempDir())
 	tests := []struct {
 		name, image, auth      string
 		notFound, unauthorized bool
@@ -165,7 +196,7 @@ func TestE2EPullErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c.AuthFile = tt.auth
+			c.opts.AuthFile = tt.auth
 			start := time.Now()
 			_, err := c.Acquire(t.Context(), tt.image, nil)
 			pull, ok := errors.AsType[*PullError](err)
@@ -203,7 +234,7 @@ func e2eSpec(t *testing.T, base v1.Image, containerfile string) BuildSpec {
 // R5.3: podman builds on the base that it is given, asks no registry, and makes the same image each time.
 func TestE2EBuild(t *testing.T) {
 	base := busyboxImage(t)
-	c, _ := real(t, t.TempDir())
+	c, _ := real(t, "podman", t.TempDir())
 	var images []string
 	for range 2 {
 		spec := e2eSpec(t, base, `FROM registry.invalid/base:1 AS made
@@ -220,8 +251,8 @@ RUN echo more >> /file
 	if diff := cmp.Diff(images[0], images[1]); diff != "" || strings.Count(images[0], "sha256:") != 3 {
 		t.Errorf("two builds differ:\n%s", diff)
 	}
-	wantNoneOf(t, c.RunID)
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	wantNoneOf(t, "podman", c.opts.RunID)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
@@ -256,15 +287,15 @@ func fileInTar(t *testing.T, path, file string) []byte {
 
 // R8.2: an interrupted build leaves no working container, which podman itself would.
 func TestE2EBuildInterrupted(t *testing.T) {
-	c, _ := real(t, t.TempDir())
+	c, _ := real(t, "podman", t.TempDir())
 	spec := e2eSpec(t, busyboxImage(t), "FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	spec.Log = &lineWatcher{line: "is ready", found: cancel}
 	if err := c.Build(ctx, spec); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	wantNoneOf(t, c.RunID)
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	wantNoneOf(t, "podman", c.opts.RunID)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
@@ -290,7 +321,7 @@ func (w *lineWatcher) Write(p []byte) (int, error) {
 func init() {
 	children["build"] = func() error {
 		root := os.Getenv("ENGINE_TEST_ROOT")
-		c, w, err := realEngine(context.Background(), root)
+		c, w, err := realEngine(context.Background(), os.Getenv("ENGINE_TEST_PROGRAM"), root)
 		if err != nil {
 			return err
 		}
@@ -306,7 +337,7 @@ func init() {
 	}
 	children["pull"] = func() error {
 		root := os.Getenv("ENGINE_TEST_ROOT")
-		c, w, err := realEngine(context.Background(), root)
+		c, w, err := realEngine(context.Background(), os.Getenv("ENGINE_TEST_PROGRAM"), root)
 		if err != nil {
 			return err
 		}
@@ -314,7 +345,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		c.AuthFile = filepath.Join(root, "config.json")
+		c.opts.AuthFile = filepath.Join(root, "config.json")
 		if _, err := c.Acquire(context.Background(), string(image), nil); err != nil {
 			return err
 		}
@@ -332,28 +363,30 @@ func TestE2ESweepKilledBuild(t *testing.T) {
 	must(t, err)
 	must(t, tarball.WriteToFile(filepath.Join(root, "base.tar"), tag, busyboxImage(t)))
 	must(t, os.WriteFile(filepath.Join(root, "Containerfile"), []byte("FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n"), 0o600))
-	killed := killChild(t, "build", root)
-	c, _ := real(t, root)
+	killed := killChild(t, "podman", "build", root)
+	c, _ := real(t, "podman", root)
 	must(t, c.Sweep(t.Context()))
-	wantNoneOf(t, killed)
+	wantNoneOf(t, "podman", killed)
 	if _, err := os.Stat(filepath.Join(root, "temp", "neuron-kmod-"+killed)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the killed run's folder: %v", err)
 	}
 }
 
 // R8.2, R6.3: so does what it had pulled.
-func TestE2ESweepKilledLease(t *testing.T) {
+func TestE2ESweepKilledLease(t *testing.T) { eachEngine(t, testSweepKilledLease) }
+
+func testSweepKilledLease(t *testing.T, program string) {
 	root, host := t.TempDir(), serve(t)
 	dtk := push(t, host, busyboxImage(t))
 	must(t, os.WriteFile(filepath.Join(root, "image"), []byte(dtk), 0o600))
 	must(t, os.Rename(credentials(t, host, password), filepath.Join(root, "config.json")))
-	killChild(t, "pull", root)
-	c, _ := real(t, root)
-	if there, err := c.exists(t.Context(), dtk); !there || err != nil {
+	killChild(t, program, "pull", root)
+	c, _ := real(t, program, root)
+	if there, err := c.store.exists(t.Context(), dtk); !there || err != nil {
 		t.Fatalf("before the sweep the image is there: %v, %v", there, err)
 	}
 	must(t, c.Sweep(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 		t.Errorf("after the sweep the image is there: %v, %v", there, err)
 	}
 }

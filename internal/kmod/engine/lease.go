@@ -46,7 +46,7 @@ func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, tot
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(c.engineName() + "\n" + image))
+	sum := sha256.Sum256([]byte(c.store.engineName() + "\n" + image))
 	lock, err := filelock.Shared(ctx, filepath.Join(dir, hex.EncodeToString(sum[:])))
 	if err != nil {
 		return nil, fmt.Errorf("lease %s: %w", image, err)
@@ -62,11 +62,11 @@ func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, tot
 // ensure pulls the image if it is absent. That we pull it is written down first: a run that is killed in
 // between must not leave an image that nobody knows of.
 func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, progress func(done, total int64)) error {
-	there, err := c.exists(ctx, image.text)
+	there, err := c.store.exists(ctx, image.text)
 	if err != nil || there {
 		return err
 	}
-	ours := marker{Engine: c.engineName(), Image: image.text, Pulled: true}
+	ours := marker{Engine: c.store.engineName(), Image: image.text, Pulled: true}
 	if readMarker(markerPath) != ours {
 		if err := writeMarker(markerPath, ours); err != nil {
 			return err
@@ -97,11 +97,11 @@ func (l *Lease) Release(ctx context.Context) error {
 // retire removes the image of an exclusively locked marker, if we pulled it, and then the marker.
 func (c *CLI) retire(ctx context.Context, lock *filelock.Lock) error {
 	m := readMarker(lock.Path())
-	if m.Pulled && m.Engine != c.engineName() {
+	if m.Pulled && m.Engine != c.store.engineName() {
 		return lock.Close() // another engine's store: its own Sweep sees to it
 	}
 	if m.Pulled {
-		if err := c.removeImage(ctx, m.Image); err != nil {
+		if err := c.store.removeImage(ctx, m.Image); err != nil {
 			return errors.Join(err, lock.Close())
 		}
 	}
@@ -110,25 +110,25 @@ func (c *CLI) retire(ctx context.Context, lock *filelock.Lock) error {
 
 // removeImage takes an image's name away, and the image with it if it has no other. One that is not there
 // is no error.
-func (c *CLI) removeImage(ctx context.Context, image string) error {
+func (s *store) removeImage(ctx context.Context, image string) error {
 	if _, err := parseReference(image); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
 	defer cancel()
-	err := command.Run(ctx, c.command("image", "rm", image))
+	err := command.Run(ctx, s.command("image", "rm", image))
 	if err == nil {
 		return nil
 	}
-	if there, lookErr := c.exists(ctx, image); lookErr == nil && !there {
+	if there, lookErr := s.exists(ctx, image); lookErr == nil && !there {
 		return nil
 	}
 	return fmt.Errorf("remove image %s: %w", image, err)
 }
 
 // exists reports whether the engine's store holds image.
-func (c *CLI) exists(ctx context.Context, image string) (bool, error) {
-	err := command.Run(ctx, c.command(c.dialect.exists(image)...))
+func (s *store) exists(ctx context.Context, image string) (bool, error) {
+	err := command.Run(ctx, s.command(s.dialect.exists(image)...))
 	if err == nil {
 		return true, nil
 	}
@@ -143,11 +143,11 @@ func (c *CLI) exists(ctx context.Context, image string) (bool, error) {
 }
 
 // engineName is which engine's store a marker speaks of.
-func (c *CLI) engineName() string { return filepath.Base(c.Program) }
+func (s *store) engineName() string { return filepath.Base(s.program) }
 
 // markers is the directory of the marker files.
 func (c *CLI) markers() (string, error) {
-	dir := filepath.Join(c.StateDir, "images")
+	dir := filepath.Join(c.opts.StateDir, "images")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the folder of image markers: %w", err)
 	}

@@ -13,7 +13,7 @@ func TestOutlast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("interrupted")
 		ctx, interrupt := context.WithCancelCause(t.Context())
-		longer, cancel := outlast(ctx, time.Minute)
+		longer, cancel := withGracePeriod(ctx, time.Minute)
 		defer cancel()
 		interrupt(cause)
 		began := time.Now()

@@ -29,20 +29,20 @@ const (
 // after an error or when ctx ends. It takes seconds, and three minutes at most. Its error says what the engine said,
 // and has advice.
 func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
-	temp, err := os.MkdirTemp(c.TempDir, "probe-")
+	temp, err := os.MkdirTemp(c.opts.TempDir, "probe-")
 	if err != nil {
 		return fmt.Errorf("try a container: make a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	leave, err := c.occupy()
+	unmark, err := c.owner.markInUse()
 	if err != nil {
 		return fmt.Errorf("try a container: %w", err)
 	}
-	defer func() { err = errors.Join(err, leave()) }()
+	defer func() { err = errors.Join(err, unmark()) }()
 	image := c.localImage("probe")
 	defer func() {
 		if !errors.Is(err, exec.ErrNotFound) {
-			err = errors.Join(err, c.removeImage(context.WithoutCancel(ctx), image))
+			err = errors.Join(err, c.store.removeImage(context.WithoutCancel(ctx), image))
 		}
 	}()
 	err = c.probe(ctx, temp, image, base)
@@ -50,7 +50,7 @@ func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
 		return fmt.Errorf("try a container: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		return c.advise(fmt.Errorf("try a container: %w", err), "run --rm IMAGE true")
+		return c.store.advise(fmt.Errorf("try a container: %w", err), "run --rm IMAGE true")
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
 func (c *CLI) probe(ctx context.Context, temp, image string, base v1.Image) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, fmt.Errorf("not done within %s", probeTime))
 	defer cancel()
-	if err := c.load(ctx, temp, image, base); err != nil {
+	if err := c.store.load(ctx, temp, image, base); err != nil {
 		return fmt.Errorf("put an image into the engine's store: %w", err)
 	}
 	output := filepath.Join(temp, "output")

@@ -80,7 +80,7 @@ func TestProbe(t *testing.T) {
 			" --log-driver=none --sig-proxy=false --user=0:0 --http-proxy=false"+
 			" --volume=FAKE/temp/script-RANDOM:/input/script:ro,Z"+
 			" --volume=FAKE/temp/probe-RANDOM/output:/output:Z"+
-			" --workdir=/ --entrypoint=/bin/sh "+image+" /input/script/job.sh",
+			" --workdir=/ --entrypoint=/bin/sh "+image+` -c exec /bin/sh "$@" 2>&1 sh /input/script/job.sh`,
 		"rm --force --time=0 --ignore --volumes "+name,
 		"image rm "+image,
 	)
@@ -127,7 +127,7 @@ func TestProbeFailures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f, c := newFake(t, tt.program)
-			if d, ok := c.dialect.(*docker); ok {
+			if d, ok := c.store.dialect.(*docker); ok {
 				d.uid = 0
 			}
 			f.next(t, tt.verb, tt.outcome)
@@ -192,7 +192,7 @@ func TestProbeCannotRemove(t *testing.T) {
 
 func TestProbeWithoutEngine(t *testing.T) {
 	_, c := newFake(t, "podman")
-	c.Program = "podman-is-not-here"
+	c.store.program = "podman-is-not-here"
 	err := c.Probe(t.Context(), probeBase(t))
 	if err == nil || !strings.Contains(fault.Of(err), "apt-get install podman") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, hint %q; want one error", err, fault.Of(err))

@@ -27,7 +27,7 @@ const (
 // may pass is tried again. A failure that is the image's or its registry's is a *PullError; one that any
 // other image would meet as well is not, so that nobody tries one after the other.
 func (c *CLI) pull(ctx context.Context, image reference, progress func(done, total int64)) error {
-	wait := c.RetryWait
+	wait := c.opts.RetryWait
 	for attempt := 1; ; attempt++ {
 		if err := c.login(ctx); err != nil {
 			return fmt.Errorf("pull %s: %w", image.text, err)
@@ -51,7 +51,7 @@ func (c *CLI) pull(ctx context.Context, image reference, progress func(done, tot
 			pullErr := &PullError{Image: image.text, NotFound: v.notFound, Unauthorized: v.unauthorized, Err: err}
 			return fault.Wrap(pullErr, v.advice)
 		}
-		c.Log.Warn("pulling failed, trying again", "image", image.text, "attempt", attempt, "wait", wait, "error", err)
+		c.opts.Log.Warn("pulling failed, trying again", "image", image.text, "attempt", attempt, "wait", wait, "error", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -64,7 +64,7 @@ func (c *CLI) pull(ctx context.Context, image reference, progress func(done, tot
 // login has the caller bring AuthFile up to date. A run may outlast the tokens that it began with: those of
 // ECR live 12 hours. https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
 func (c *CLI) login(ctx context.Context) error {
-	if c.Login == nil {
+	if c.opts.Login == nil {
 		return nil
 	}
 	select {
@@ -73,7 +73,7 @@ func (c *CLI) login(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	defer func() { <-c.loginSlot }()
-	err := c.Login(ctx)
+	err := c.opts.Login(ctx)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -88,7 +88,7 @@ func (c *CLI) login(ctx context.Context) error {
 func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done, total int64)) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, pullTime, fmt.Errorf("not done within %s", pullTime))
 	defer cancel()
-	temp, err := os.MkdirTemp(c.TempDir, "pull-")
+	temp, err := os.MkdirTemp(c.opts.TempDir, "pull-")
 	if err != nil {
 		return fmt.Errorf("make a folder for layers: %w", err)
 	}
@@ -97,15 +97,15 @@ func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done,
 	if err != nil {
 		return err
 	}
-	args, env, err := c.dialect.pull(ctx, pull{image: image, authFile: c.AuthFile, certDir: certs})
+	args, env, err := c.store.dialect.pull(ctx, pull{image: image, authFile: c.opts.AuthFile, certDir: certs})
 	if err != nil {
 		return err
 	}
-	if c.Platform != "" {
-		args = append(args[:1:1], append([]string{"--platform=" + c.Platform}, args[1:]...)...)
+	if c.opts.Platform != "" {
+		args = append(args[:1:1], append([]string{"--platform=" + c.opts.Platform}, args[1:]...)...)
 	}
 	said := &layerCount{report: progress}
-	cmd := c.command(args...)
+	cmd := c.store.command(args...)
 	cmd.Env = append(env, "TMPDIR="+temp)
 	cmd.Stdout, cmd.Stderr = said, said
 	return command.Run(ctx, cmd)
@@ -116,10 +116,10 @@ const maxCAFile = 16 << 20
 
 // certDir makes a directory in temp that holds CAFile as podman wants it; "" without a CAFile.
 func (c *CLI) certDir(temp string) (string, error) {
-	if c.CAFile == "" {
+	if c.opts.CAFile == "" {
 		return "", nil
 	}
-	f, err := os.Open(c.CAFile)
+	f, err := os.Open(c.opts.CAFile)
 	if err != nil {
 		return "", fmt.Errorf("read the CA file: %w", err)
 	}
@@ -150,7 +150,7 @@ var verdicts = []struct {
 	verdict verdict
 }{
 	{
-		[]string{"toomanyrequests", "too many requests", "429"},
+		[]string{"toomanyrequests", "too many requests", "status: 429", "statuscode: 429"}, // 429 alone may be a port
 		verdict{advice: "the registry limits how much is pulled: wait a while, or give credentials"},
 	},
 	{
@@ -171,7 +171,10 @@ var verdicts = []struct {
 	},
 	{
 		// Docker Hub says both for an image that is private or absent; credentials are the likelier mend.
-		[]string{"unauthorized", "authentication required", "access denied", "denied:", "invalid username/password", "403 (forbidden)", "403 forbidden", "401 (unauthorized)"},
+		[]string{
+			"unauthorized", "authentication required", "no basic auth credentials", "access denied", "denied:",
+			"invalid username/password", "403 (forbidden)", "403 forbidden", "401 (unauthorized)",
+		},
 		verdict{final: true, unauthorized: true, advice: "log in to the registry, or name a file with credentials for it (a Red Hat pull secret for Driver Toolkit images)"},
 	},
 	{
@@ -186,11 +189,11 @@ func (c *CLI) machineAdvice(ctx context.Context, v verdict) string {
 		return v.advice
 	}
 	where := "where the container engine keeps its images"
-	if info, err := c.info(ctx); err == nil && info.Storage != "" {
+	if info, err := c.store.info(ctx); err == nil && info.Storage != "" {
 		where = "in " + info.Storage
 	}
-	if c.engineName() == "podman" {
-		where += ", and in " + c.TempDir + " while layers arrive"
+	if c.store.engineName() == "podman" {
+		where += ", and in " + c.opts.TempDir + " while layers arrive"
 	}
 	return "make room: a pull takes about 3 times the size of the image, " + where
 }

@@ -146,6 +146,11 @@ func TestPullFailures(t *testing.T) {
 			1, false, true, "pull secret",
 		},
 		{
+			"docker: no credentials",
+			"Error response from daemon: Get \"http://127.0.0.1:42900/v2/dtk/manifests/9\": no basic auth credentials\n",
+			1, false, true, "pull secret",
+		},
+		{
 			"docker: gone",
 			"Error response from daemon: manifest for X not found: manifest unknown: manifest unknown\n",
 			1, true, false, "deleted",
@@ -285,7 +290,7 @@ func TestPullInterrupted(t *testing.T) {
 	if left := f.markers(t); len(left) != 0 {
 		t.Errorf("markers left: %v", left)
 	}
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"neuron-kmod/internal/platform/command"
 )
@@ -28,6 +29,9 @@ const scriptInput = "script"
 
 // jobScript is where a container sees the script.
 const jobScript = "/input/" + scriptInput + "/job.sh"
+
+// inOneStream runs the script that follows it. Engines carry stdout and stderr in two streams, which lose their order.
+const inOneStream = `exec /bin/sh "$@" 2>&1`
 
 var (
 	validJob   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$`)
@@ -46,29 +50,26 @@ func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(script)) }()
-	leave, err := c.occupy()
+	unmark, err := c.owner.markInUse()
 	if err != nil {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
-	defer func() { err = errors.Join(err, leave()) }()
+	defer func() { err = errors.Join(err, unmark()) }()
 	name := c.localName(job.Name)
-	args, err := c.runArgs(ctx, job, name, script)
-	if err != nil {
-		return fmt.Errorf("job %s: %w", job.Name, err)
-	}
+	args := c.runArgs(job, name, script)
 	defer func() {
 		if !errors.Is(err, exec.ErrNotFound) {
-			err = errors.Join(err, c.removeContainers(ctx, name))
+			err = errors.Join(err, c.store.removeContainers(ctx, name))
 		}
 	}()
-	if err := c.runLimited(ctx, job, args); err != nil {
+	if err := c.runLimited(ctx, job, name, args); err != nil {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
 	return nil
 }
 
 // runLimited runs the engine and tells the script's failure from the engine's.
-func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
+func (c *CLI) runLimited(ctx context.Context, job Job, name string, args []string) error {
 	if job.Limits.Time > 0 {
 		var cancel context.CancelFunc
 		cause := fmt.Errorf("stopped after %s: %w", job.Limits.Time, ErrTimeout)
@@ -80,9 +81,9 @@ func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
 	if job.Log != nil {
 		out = io.MultiWriter(job.Log, end)
 	}
-	cmd := c.command(args...)
+	cmd := c.store.command(args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	err := command.Run(ctx, cmd)
+	err := c.runContainer(ctx, name, cmd)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -96,6 +97,36 @@ func (c *CLI) runLimited(ctx context.Context, job Job, args []string) error {
 	return err
 }
 
+// removalWait is how long it takes until a container that could not be removed is tried again.
+const removalWait = 100 * time.Millisecond
+
+// runContainer runs the program that starts the container called name, and ends it with ctx. A program with a daemon is
+// ended by the removal of its container: if it were killed the daemon might yet make the container, after all removals.
+func (c *CLI) runContainer(ctx context.Context, name string, cmd command.Cmd) error {
+	if !c.store.dialect.hasDaemon() {
+		return command.Run(ctx, cmd)
+	}
+	longer, cancel := withGracePeriod(ctx, cleanupTime)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- command.Run(longer, cmd) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	for {
+		if err := c.store.removeContainers(ctx, name); err != nil {
+			c.opts.Log.Debug("cannot remove the container yet", "container", name, "error", err)
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(removalWait):
+		}
+	}
+}
+
 // usage is what docker says after an error of `run`, which would pass for its last words.
 var usage = regexp.MustCompile(`\s*\n(?:See|Run) 'docker [a-z ]*--help'.*\s*$`)
 
@@ -103,17 +134,13 @@ func withoutUsage(said string) string { return usage.ReplaceAllString(said, "") 
 
 // runArgs is the command line of a job's container. A signal must end the engine's program rather than
 // be handed to the script, which as process 1 would not notice it; removeContainers then ends the script.
-func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]string, error) {
-	flags, err := c.dialect.runFlags(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (c *CLI) runArgs(job Job, name, script string) []string {
 	args := []string{
-		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.RunID,
+		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.opts.RunID,
 		"--pull=never", "--network=none", "--cap-drop=all", "--security-opt=no-new-privileges",
 		"--log-driver=none", "--sig-proxy=false",
 	}
-	args = append(args, flags...)
+	args = append(args, c.store.dialect.runFlags()...)
 	inputs := maps.Clone(job.Inputs)
 	if inputs == nil {
 		inputs = map[string]string{}
@@ -123,13 +150,13 @@ func (c *CLI) runArgs(ctx context.Context, job Job, name, script string) ([]stri
 		args = append(args, "--volume="+inputs[in]+":/input/"+in+":ro,Z")
 	}
 	args = append(args, "--volume="+job.Output+":/output:Z",
-		"--workdir=/", "--entrypoint=/bin/sh", job.Image, jobScript)
-	return append(args, job.Args...), nil
+		"--workdir=/", "--entrypoint=/bin/sh", job.Image, "-c", inOneStream, "sh", jobScript)
+	return append(args, job.Args...)
 }
 
 // writeScript puts the script where the engine can see it; the directory is the caller's to remove.
 func (c *CLI) writeScript(text string) (dir string, err error) {
-	dir, err = os.MkdirTemp(c.TempDir, "script-")
+	dir, err = os.MkdirTemp(c.opts.TempDir, "script-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder for the script: %w", err)
 	}
@@ -146,17 +173,30 @@ func (c *CLI) writeScript(text string) (dir string, err error) {
 }
 
 // removeContainers removes containers in whatever state they are, also when ctx is over.
-func (c *CLI) removeContainers(ctx context.Context, names ...string) error {
+func (s *store) removeContainers(ctx context.Context, names ...string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	err := command.Run(ctx, c.command(append(c.dialect.removeContainer(), names...)...))
-	if failed, ok := errors.AsType[*command.Error](err); ok && strings.Contains(strings.ToLower(failed.Stderr), "no such container") {
-		return nil // older dockers call it an error
+	for {
+		err := command.Run(ctx, s.command(append(s.dialect.removeContainer(), names...)...))
+		if err == nil {
+			return nil
+		}
+		var said string
+		if failed, ok := errors.AsType[*command.Error](err); ok {
+			said = strings.ToLower(failed.Stderr)
+		}
+		switch {
+		case strings.Contains(said, "no such container"): // older dockers call it an error
+			return nil
+		case !strings.Contains(said, "already in progress"): // docker's, for --rm
+			return fmt.Errorf("remove container: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove container: %w", err)
+		case <-time.After(removalWait):
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("remove container: %w", err)
-	}
-	return nil
 }
 
 func (j Job) validate() error {

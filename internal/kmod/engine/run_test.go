@@ -42,61 +42,40 @@ func TestRunCommandLine(t *testing.T) {
 			"--volume=FAKE/temp/script-RANDOM:/input/script:ro,Z",
 			"--volume=" + j.Inputs["source"] + ":/input/source:ro,Z",
 			"--volume=" + j.Output + ":/output:Z",
-			"--workdir=/", "--entrypoint=/bin/sh", j.Image, "/input/script/job.sh", "--not-a-flag", "two words",
+			"--workdir=/", "--entrypoint=/bin/sh", j.Image,
+			"-c", `exec /bin/sh "$@" 2>&1`, "sh", "/input/script/job.sh", "--not-a-flag", "two words",
 		},
 		{"rm", "--force", "--time=0", "--ignore", "--volumes", name},
 	}
 	if diff := cmp.Diff(want, f.argv(t)); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
 		t.Errorf("left in the temporary folder: %v, %v", left, err)
 	}
 }
 
+// R4.2: docker's daemon is root's, and the output is the caller's all the same.
 func TestDockerUser(t *testing.T) {
-	tests := []struct {
-		name string
-		uid  int
-		info string // "" is not to be asked
-		want string
-	}{
-		{"root", 0, "", "--user=0:0"},
-		{"a user", 1000, `{"ServerVersion":"27.1","SecurityOptions":["name=seccomp,profile=builtin"]}`, "--user=1000:100"},
-		{"a user of a rootless daemon", 1000, `{"ServerVersion":"27.1","SecurityOptions":["name=seccomp","name=rootless"]}`, "--user=0:0"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			f, c := newFake(t, "docker")
-			d := c.dialect.(*docker)
-			d.uid, d.gid = tt.uid, 100
-			if tt.info != "" {
-				f.next(t, "info", outcome{Stdout: tt.info})
-			}
-			j := job(t)
-			must(t, c.Run(t.Context(), j))
-			must(t, c.Run(t.Context(), j))
-			var users []string
-			var infos int
-			for _, args := range f.argv(t) {
-				switch args[0] {
-				case "run":
-					users = append(users, "--user="+flag(args, "--user"))
-				case "info":
-					infos++
-				case "rm":
-					if diff := cmp.Diff([]string{"rm", "--force", "--volumes"}, args[:3]); diff != "" {
-						t.Error(diff)
-					}
+	for uid, want := range map[int]string{0: "--user=0:100", 1000: "--user=1000:100"} {
+		f, c := newFake(t, "docker")
+		d := c.store.dialect.(*docker)
+		d.uid, d.gid = uid, 100
+		must(t, c.Run(t.Context(), job(t)))
+		var users []string
+		for _, args := range f.argv(t) {
+			switch args[0] {
+			case "run":
+				users = append(users, "--user="+flag(args, "--user"))
+			case "rm":
+				if diff := cmp.Diff([]string{"rm", "--force", "--volumes"}, args[:3]); diff != "" {
+					t.Error(diff)
 				}
 			}
-			if diff := cmp.Diff([]string{tt.want, tt.want}, users); diff != "" {
-				t.Error(diff)
-			}
-			if asked := infos == 1; asked != (tt.info != "") || infos > 1 {
-				t.Errorf("asked docker %d times", infos)
-			}
-		})
+		}
+		if diff := cmp.Diff([]string{want}, users); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
@@ -170,6 +149,25 @@ func TestRunStopped(t *testing.T) {
 	}
 }
 
+// R8.2: docker's daemon goes on to make a container when nobody waits for it any more. It goes all the same, also when its
+// removal, for --rm, has begun already.
+func TestRunStoppedWithDaemon(t *testing.T) {
+	f, c := newFake(t, "docker")
+	f.next(t, "run", outcome{Slow: true})
+	f.next(t, "rm",
+		outcome{Code: 1, Stderr: "Error: No such container: x\n"},
+		outcome{Code: 1, Stderr: "Error response from daemon: removal of container x is already in progress\n"},
+	)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.onHang(t, cancel)
+	if err := c.Run(ctx, job(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if left := f.names(t, "containers"); len(left) != 0 {
+		t.Errorf("containers left: %v", left)
+	}
+}
+
 type writerFunc func(p []byte)
 
 func (w writerFunc) Write(p []byte) (int, error) {
@@ -188,7 +186,7 @@ func TestRunCannotRemove(t *testing.T) {
 
 func TestOldDockerCannotFindContainer(t *testing.T) {
 	f, c := newFake(t, "docker")
-	c.dialect.(*docker).uid = 0
+	c.store.dialect.(*docker).uid = 0
 	f.next(t, "rm", outcome{Code: 1, Stderr: "Error: No such container: x\n"})
 	must(t, c.Run(t.Context(), job(t)))
 }
@@ -198,7 +196,7 @@ func TestRunDockerFails(t *testing.T) {
 	const why = "docker: Error response from daemon: no space left on device."
 	for _, advice := range []string{"", "\nSee 'docker run --help'.\n", "\n\nRun 'docker run --help' for more information\n"} {
 		f, c := newFake(t, "docker")
-		c.dialect.(*docker).uid = 0
+		c.store.dialect.(*docker).uid = 0
 		f.next(t, "run", outcome{Code: 125, Stderr: why + advice})
 		if err := c.Run(t.Context(), job(t)); err == nil || !strings.HasSuffix(err.Error(), ": "+why) {
 			t.Errorf("got %v, want it to end with %q", err, why)
@@ -209,7 +207,7 @@ func TestRunDockerFails(t *testing.T) {
 func TestRunWithoutEngine(t *testing.T) {
 	f, c := newFake(t, "podman")
 	must(t, os.Remove(filepath.Join(f.dir, "bin", "podman")))
-	c.Program = "podman-is-not-here"
+	c.store.program = "podman-is-not-here"
 	err := c.Run(t.Context(), job(t))
 	if !errors.Is(err, exec.ErrNotFound) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, want exec.ErrNotFound, once", err)

@@ -93,7 +93,7 @@ func TestSweepLeavesOtherEngines(t *testing.T) {
 	const id = "0000000000000dea"
 	killed := f.cli(t, "docker", id, func(*Options) {})
 	dir := f.killedRun(t, id)
-	_, err = killed.occupy()
+	_, err = killed.owner.markInUse()
 	must(t, err)
 	f.put(t, "containers", "job", runLabel+"="+id+" quay.io/dtk:1")
 
@@ -170,9 +170,9 @@ func TestOwnerOnRecord(t *testing.T) {
 		t.Errorf("looked %d times, want 3", during)
 	}
 
-	first, err := c.occupy()
+	first, err := c.owner.markInUse()
 	must(t, err)
-	second, err := c.occupy()
+	second, err := c.owner.markInUse()
 	must(t, err)
 	must(t, first())
 	look()

@@ -10,6 +10,8 @@ import (
 	"path"
 	"regexp"
 
+	"neuron-kmod/internal/platform/limit"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -62,7 +64,7 @@ func unpackLayout(ctx context.Context, archive, dir string) error {
 		return err
 	}
 	budget := int64(maxUnpacked)
-	tr := tar.NewReader(&boundedReader{ctx: ctx, r: f, left: &budget})
+	tr := tar.NewReader(&limit.Reader{Ctx: ctx, R: f, Left: &budget, Exceeded: errUnpacked})
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {

@@ -83,7 +83,7 @@ func (fs *rootfs) kmmTools(env []string) ([]*node, error) {
 
 // program is the executable file at p, links followed; nil if there is none.
 func (fs *rootfs) program(p string) *node {
-	n, err := fs.find(p)
+	n, err := fs.tree.find(p)
 	if err != nil || !n.isRegular() || n.mode&0o111 == 0 {
 		return nil // a link that goes in circles is no program either
 	}

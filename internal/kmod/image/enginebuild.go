@@ -28,16 +28,12 @@ type Builder interface {
 // which the returned image reads from: tempDir has to stay as long as the image
 // is used, and its owner removes it.
 func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v1.Image, err error) {
-	cf, err := parseContainerfile(spec.Name, spec.Containerfile)
-	if err != nil {
-		return nil, err
-	}
-	stages, err := cf.stages(spec.Args)
+	stages, err := parseStages(spec.Containerfile, spec.Args)
 	if err != nil {
 		return nil, err
 	}
 	if last := stages[len(stages)-1].image; last != spec.Base.Name {
-		return nil, wrongBase(fmt.Errorf("%s: the base image is %s, but %s was resolved", cf.name, last, spec.Base.Name))
+		return nil, wrongBase(fmt.Errorf("Containerfile: the base image is %s, but %s was resolved", last, spec.Base.Name))
 	}
 	if err := checkLabels(spec.Labels); err != nil {
 		return nil, err
@@ -52,11 +48,11 @@ func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v
 		}
 	}()
 	if err := runEngine(ctx, b, spec, stages, dir); err != nil {
-		return nil, fmt.Errorf("building %s with the engine: %w", cf.name, err)
+		return nil, fmt.Errorf("building Containerfile with the engine: %w", err)
 	}
 	img, err := loadArchive(ctx, filepath.Join(dir, "image.tar"), filepath.Join(dir, "layout"))
 	if err != nil {
-		return nil, fmt.Errorf("reading the image that the engine built from %s: %w", cf.name, err)
+		return nil, fmt.Errorf("reading the image that the engine built from Containerfile: %w", err)
 	}
 	return normalise(img, spec)
 }
@@ -104,7 +100,7 @@ func copyContext(ctx context.Context, src, dst string) (err error) {
 	if err := os.Mkdir(dst, 0o755); err != nil {
 		return err
 	}
-	c.walk("", c.tree.root, func(p string, n *node) {
+	c.tree.walk("", c.tree.root, func(p string, n *node) {
 		if err == nil {
 			err = c.copyNode(p, n, filepath.Join(dst, filepath.FromSlash(p)))
 		}

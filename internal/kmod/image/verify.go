@@ -69,7 +69,7 @@ func Module(ctx context.Context, img v1.Image, k kernel.Version) ([]byte, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading the image: %w", err)
 	}
-	n, err := fs.find(ModulePath(k)[1:])
+	n, err := fs.tree.find(ModulePath(k)[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (fs *rootfs) verifyModule(ctx context.Context, k kernel.Version) error {
 	var errs []error
 	for _, name := range append([]string{"neuron.ko"}, depmodFiles...) {
 		p := path.Join(module.Dir(k), name)
-		n, err := fs.find(p)
+		n, err := fs.tree.find(p)
 		switch {
 		case err != nil:
 			errs = append(errs, err)
@@ -107,7 +107,7 @@ func (fs *rootfs) verifyModule(ctx context.Context, k kernel.Version) error {
 
 // verifyDepends checks that depmod saw the module: modprobe finds it by this line only.
 func (fs *rootfs) verifyDepends(ctx context.Context, p string) error {
-	n, err := fs.find(p)
+	n, err := fs.tree.find(p)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,9 @@ func (fs *rootfs) verifyDepends(ctx context.Context, p string) error {
 
 func verifyLabels(labels map[string]string, d version.Driver, k kernel.Version) error {
 	var errs []error
-	for _, want := range []pair{{LabelVersion, d.String()}, {LabelDriver, d.String()}, {LabelKernel, k.String()}} {
+	for _, want := range []struct{ name, value string }{
+		{LabelVersion, d.String()}, {LabelDriver, d.String()}, {LabelKernel, k.String()},
+	} {
 		if got := labels[want.name]; got != want.value {
 			errs = append(errs, fmt.Errorf("label %s is %q, not %q", want.name, got, want.value))
 		}

@@ -27,7 +27,7 @@ type compiled struct {
 // error when another run has published the image in the meantime.
 func (s *schedule) compile(ctx context.Context, b plan.Build, toolkit string, makeJobs int) (*compiled, plan.Outcome, error) {
 	if !s.run.Options.Force {
-		if p, found, err := s.run.Target.Published(ctx, b.Tag); err == nil && found {
+		if p, found, err := s.run.Target.Stat(ctx, b.Tag); err == nil && found {
 			return nil, plan.Outcome{State: plan.Published, Digest: p.Digest, Size: p.Size}, nil
 		}
 	}
@@ -132,7 +132,7 @@ func (s *schedule) acceptConcurrentPush(ctx context.Context, b plan.Build, misma
 	if err != nil {
 		return plan.Outcome{}, fmt.Errorf("publish %s: %w", b.Image, errors.Join(mismatch, err))
 	}
-	p, found, err := s.run.Target.Published(ctx, b.Tag)
+	p, found, err := s.run.Target.Stat(ctx, b.Tag)
 	if err != nil || !found {
 		return plan.Outcome{}, fmt.Errorf("publish %s: %w", b.Image, errors.Join(mismatch, err))
 	}

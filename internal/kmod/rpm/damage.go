@@ -11,8 +11,8 @@ import (
 	rpmutils "github.com/sassoftware/go-rpmutils"
 )
 
-// CheckDamage compares the file with the length and the digests that it states, where there are any. It tells damage, not
-// forgery: whoever can write the payload can write them. Packages made before rpm 4.14 have an MD5 in the signature
+// CheckDamage compares the file with the length and the digests that it states, where there are any. It tells damage,
+// not forgery: whoever can write the payload can write them. Packages made before rpm 4.14 have an MD5 in the signature
 // header, later ones a digest of the payload in the main header.
 func (p *Package) CheckDamage(ctx context.Context) error {
 	length := p.size - p.header

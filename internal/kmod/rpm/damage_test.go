@@ -11,7 +11,8 @@ import (
 // R3.1: a file that was cut short or damaged is told from one that was changed, in packages of old and of new rpm.
 func TestCheckDamage(t *testing.T) {
 	old := rpmtest.Package([]rpmtest.Tag{rpmtest.StringTag(1000, "old")}, bytes.Repeat([]byte("payload "), 100))
-	for name, pkg := range map[string][]byte{"old": must(rpmtest.Sign(old)), "new": must(rpmtest.Sign(pack(t, testFiles)))} {
+	packages := map[string][]byte{"old": must(rpmtest.Sign(old)), "new": must(rpmtest.Sign(pack(t, testFiles)))}
+	for name, pkg := range packages {
 		t.Run(name, func(t *testing.T) {
 			damaged := bytes.Clone(pkg)
 			damaged[len(damaged)-9] ^= 1
@@ -27,7 +28,8 @@ func TestCheckDamage(t *testing.T) {
 				if tt.want == "" && err == nil {
 					continue
 				}
-				if err == nil || !strings.Contains(err.Error(), "its payload is damaged: ") || !strings.Contains(err.Error(), tt.want) {
+				if err == nil || !strings.Contains(err.Error(), "its payload is damaged: ") ||
+					!strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%d bytes of %d: got %v, want an error with %q", len(tt.data), len(pkg), err, tt.want)
 				}
 			}

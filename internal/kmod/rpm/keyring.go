@@ -120,7 +120,7 @@ func readEntities(data []byte) (openpgp.EntityList, error) {
 	r := bufio.NewReader(bytes.NewReader(data)) // armor.Decode goes on with the same one
 	for {
 		block, err := armor.Decode(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {

@@ -29,7 +29,7 @@ func walkGzip(p *Package) Walk {
 		}
 		for r := cpio.NewReader(z); ; {
 			h, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err != nil {
@@ -135,10 +135,10 @@ func TestVerifyRefuses(t *testing.T) {
 	key, unknown := must(firstKey()), must(secondKey())
 	ring := ringOf(t, key)
 	pkg := pack(t, testFiles)
-	sign := func(pkg []byte, tag uint32, make func([]byte) ([]byte, error)) []byte {
-		return must(rpmtest.Sign(pkg, rpmtest.Signature{Tag: tag, Make: make}))
+	sign := func(pkg []byte, tag uint32, with func([]byte) ([]byte, error)) []byte {
+		return must(rpmtest.Sign(pkg, rpmtest.Signature{Tag: tag, Make: with}))
 	}
-	pgp := func(make func([]byte) ([]byte, error)) []byte { return sign(pkg, rpmtest.TagPGP, make) }
+	pgp := func(with func([]byte) ([]byte, error)) []byte { return sign(pkg, rpmtest.TagPGP, with) }
 	_, header, payload, err := rpmtest.Split(pkg)
 	if err != nil {
 		t.Fatal(err)

@@ -24,8 +24,8 @@ var (
 // moduleForm is what a kernel module's name can be.
 var moduleForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,55}$`)
 
-// maxModule bounds the names of a Module and of its namespace together: KMM makes labels of them, and refuses longer ones.
-// https://github.com/kubernetes-sigs/kernel-module-management/blob/main/internal/webhook/module.go
+// maxModule bounds the names of a Module and of its namespace together: KMM makes labels of them, and refuses longer
+// ones. https://github.com/kubernetes-sigs/kernel-module-management/blob/main/internal/webhook/module.go
 const maxModule = 40
 
 func isSubdomain(s string) bool { return len(s) <= 253 && subdomainForm.MatchString(s) }
@@ -33,22 +33,26 @@ func isSubdomain(s string) bool { return len(s) <= 253 && subdomainForm.MatchStr
 // CheckName returns an error, of the kind fault.Usage, for a value of a flag that is not a name of a resource.
 func CheckName(flag, s string) error {
 	if !isSubdomain(s) {
-		return fault.AsUsage(fault.Wrap(fmt.Errorf("--%s is %.100q", flag, s), "Kubernetes takes lower-case letters and digits, with single dots or dashes between them"))
+		return fault.AsUsage(fault.Wrap(fmt.Errorf("--%s is %.100q", flag, s),
+			"Kubernetes takes lower-case letters and digits, with single dots or dashes between them"))
 	}
 	return nil
 }
 
-// Check returns an error, of the kind fault.Usage, for names and labels that a cluster refuses: those of a Module, or of a
-// DeviceConfig, of which the operator makes a Module of the same name. Its texts name the flags of the command line.
+// Check returns an error, of the kind fault.Usage, for names and labels that a cluster refuses: those of a Module, or
+// of a DeviceConfig, of which the operator makes a Module of the same name. Its texts name the flags of the command
+// line.
 func (p Place) Check() error {
 	if err := CheckName("name", p.Name); err != nil {
 		return err
 	}
 	if !labelForm.MatchString(p.Namespace) {
-		return fault.AsUsage(fault.Wrap(fmt.Errorf("--namespace is %.100q", p.Namespace), "a namespace has at most 63 lower-case letters, digits and dashes"))
+		return fault.AsUsage(fault.Wrap(fmt.Errorf("--namespace is %.100q", p.Namespace),
+			"a namespace has at most 63 lower-case letters, digits and dashes"))
 	}
 	if n := len(p.Name) + len(p.Namespace); n > maxModule {
-		return fault.AsUsage(fault.Wrap(fmt.Errorf("--name and --namespace have %d characters, and KMM takes %d in both together", n, maxModule), "give a shorter --name"))
+		return fault.AsUsage(fault.Wrap(fmt.Errorf("--name and --namespace have %d characters, and KMM takes %d in "+
+			"both together", n, maxModule), "give a shorter --name"))
 	}
 	if p.Secret != "" {
 		if err := CheckName("image-repo-secret", p.Secret); err != nil {
@@ -60,7 +64,8 @@ func (p Place) Check() error {
 
 func (p Place) checkSelector() error {
 	if len(p.Selector) == 0 {
-		return fault.AsUsage(fault.Wrap(errors.New("--selector is empty, which means all nodes"), "name a label of the nodes with Neuron devices: --selector "+NodeLabel+"=true"))
+		return fault.AsUsage(fault.Wrap(errors.New("--selector is empty, which means all nodes"),
+			"name a label of the nodes with Neuron devices: --selector "+NodeLabel+"=true"))
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.Selector)) {
 		value := p.Selector[key]
@@ -69,7 +74,8 @@ func (p Place) checkSelector() error {
 			prefix, word = "", key
 		}
 		if prefixed && !isSubdomain(prefix) || !wordForm.MatchString(word) || value != "" && !wordForm.MatchString(value) {
-			return fault.AsUsage(fault.Wrap(fmt.Errorf("--selector %.200q is no label", key+"="+value), "write it as `oc get nodes --show-labels` prints it, for example "+NodeLabel+"=true"))
+			return fault.AsUsage(fault.Wrap(fmt.Errorf("--selector %.200q is no label", key+"="+value),
+				"write it as `oc get nodes --show-labels` prints it, for example "+NodeLabel+"=true"))
 		}
 	}
 	return nil
@@ -79,13 +85,15 @@ func (p Place) checkSelector() error {
 func CheckModules(names []string) error {
 	for _, m := range names {
 		if !moduleForm.MatchString(m) {
-			return fault.AsUsage(fault.Wrap(fmt.Errorf("--in-tree-modules-to-remove %.100q is no name of a module", m), "name it as lsmod does"))
+			return fault.AsUsage(fault.Wrap(fmt.Errorf("--in-tree-modules-to-remove %.100q is no name of a module", m),
+				"name it as lsmod does"))
 		}
 	}
 	return nil
 }
 
-// Check returns an error, of the kind fault.Usage, unless in has the operator's other images, all of them and with names that a cluster can pull.
+// Check returns an error, of the kind fault.Usage, unless in has the operator's other images, all of them and with
+// names that a cluster can pull.
 func (in DeviceConfigInput) Check() error {
 	var missing []string
 	for _, f := range []struct{ flag, image string }{
@@ -99,8 +107,10 @@ func (in DeviceConfigInput) Check() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fault.AsUsage(fault.Wrap(fmt.Errorf("a DeviceConfig needs the operator's other images: %s", strings.Join(missing, ", ")),
-			"take them from the operator's release notes; or give --patch, which changes the driver of the DeviceConfig that is there"))
+		return fault.AsUsage(fault.Wrap(fmt.Errorf("a DeviceConfig needs the operator's other images: %s",
+			strings.Join(missing, ", ")),
+			"take them from the operator's release notes; or give --patch, which changes the driver of the DeviceConfig "+
+				"that is there"))
 	}
 	return nil
 }

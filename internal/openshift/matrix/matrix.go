@@ -1,10 +1,9 @@
-// Package matrix holds the build matrix, build-matrix.json: which driver is built for which OpenShift
-// releases. It parses the file and narrows it to what a person asked for. It knows nothing of images, kernels
-// or what is published.
+// Package matrix holds the build matrix, build-matrix.json: which driver is built for which OpenShift releases. It
+// parses the file and narrows it to what a person asked for. It knows nothing of images, kernels or what is published.
 //
-// The file is a list of objects such as {"driver": "2.24.7.0", "ocp_versions": ["4.20", "4.21.3"]}, where
-// "4.20" is every release of that minor. An object may pin the driver's package: "package": "sha256:...", as
-// `neuron-kmod driver` prints it.
+// The file is a list of objects such as {"driver": "2.24.7.0", "ocp_versions": ["4.20", "4.21.3"]}, where "4.20" is
+// every release of that minor. An object may pin the driver's package: "package": "sha256:...", as `neuron-kmod driver`
+// prints it.
 package matrix
 
 import (
@@ -44,8 +43,7 @@ type Pin struct {
 	Pos    jsonfile.Position // in the file
 }
 
-// Load reads the matrix at path. An error of its contents is a *jsonfile.Error; one of the file system wraps
-// that.
+// Load reads the matrix at path. An error of its contents is a *jsonfile.Error; one of the file system wraps that.
 func Load(path string) (*Matrix, error) {
 	data, err := jsonfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,7 +73,8 @@ func Parse(name string, data []byte) (*Matrix, error) {
 			return nil, err
 		}
 		if pos, ok := first[e.Driver]; ok {
-			return nil, e.Pos.Errorf("driver %s is here twice, first in line %d: put all its releases into one entry", e.Driver, pos.Line)
+			return nil, e.Pos.Errorf("driver %s is here twice, first in line %d: put all its releases into one entry", e.Driver,
+				pos.Line)
 		}
 		first[e.Driver] = e.Pos
 		m.Entries = append(m.Entries, e)

@@ -20,10 +20,10 @@ import (
 const usage = `Usage: lab [-dir FOLDER] COMMAND [flags]
 
 Commands:
-  prepare             make what takes long: kernels, toolchain, base image
+  prepare             make what takes long: kernels, toolchain, base image, docker, toolkits in a podman storage
   demo -bin PROGRAM   run the whole job with the program
   serve               keep registries and downloads running, for use by hand
-  with COMMAND...     run a command whose podman is the lab's, with a storage of its own
+  with COMMAND...     run a command whose podman and docker are the lab's, with a storage of its own
   clean               remove the folder
 
 `
@@ -84,6 +84,9 @@ func run(ctx context.Context, args []string) error {
 func prepare(ctx context.Context, dir string, log *slog.Logger) error {
 	l, err := lab.Open(ctx, dir, log)
 	if err != nil {
+		return err
+	}
+	if err := l.PrepareTests(ctx); err != nil {
 		return err
 	}
 	fmt.Printf("The lab is ready in %s. Its kernels:\n", l.Dir)

@@ -191,8 +191,8 @@ type Signature struct {
 	Make func(data []byte) ([]byte, error)
 }
 
-// By is the signature that make makes.
-func By(tag uint32, make func(data []byte) ([]byte, error)) Signature { return Signature{tag, make} }
+// By is the signature that sign makes.
+func By(tag uint32, sign func(data []byte) ([]byte, error)) Signature { return Signature{tag, sign} }
 
 // SignV3 signs a package as the real ones are signed: header, and header and payload, by packets of version 3.
 func (k *Key) SignV3(pkg []byte) ([]byte, error) {

@@ -37,7 +37,7 @@ func TestGate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var g gate
+			var g circuitBreaker
 			asked := 0
 			for i, answer := range tt.answers {
 				err := g.ask(image, func() error { asked++; return answer })

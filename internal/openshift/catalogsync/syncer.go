@@ -1,5 +1,5 @@
-// Package catalogsync keeps the catalogue: it brings in new OpenShift releases and compares what is recorded with what is
-// there. It changes entries in memory; reading and writing the file is its caller's.
+// Package catalogsync keeps the catalogue: it brings in new OpenShift releases and compares what is recorded with what
+// is there. It changes entries in memory; reading and writing the file is its caller's.
 //
 // It asks as few questions as it can, at most so many at once as it is told, and one release that cannot be read never
 // loses another.
@@ -35,8 +35,8 @@ type Toolkits interface {
 	Exists(ctx context.Context, dtk string) error
 }
 
-// Keeper is what both Update and Verify need.
-type Keeper struct {
+// Syncer is what both Update and Verify need.
+type Syncer struct {
 	Repository Repository
 	Toolkits   Toolkits
 	Parallel   int // how many questions are asked at once; less than 1 means 1
@@ -73,9 +73,9 @@ func (s Scope) has(v version.OCP, arch string) bool {
 	return false
 }
 
-// each calls do for 0 to n-1, at most k.Parallel at once, and tells of the progress. It ends early, with the cause, only
-// when ctx ends.
-func (k *Keeper) each(ctx context.Context, step string, n int, do func(i int)) error {
+// each calls do for 0 to n-1, at most k.Parallel at once, and tells of the progress. It ends early, with the cause,
+// only when ctx ends.
+func (k *Syncer) each(ctx context.Context, step string, n int, do func(i int)) error {
 	if n == 0 {
 		return nil
 	}
@@ -110,36 +110,36 @@ func (k *Keeper) each(ctx context.Context, step string, n int, do func(i int)) e
 // outages is how many requests to a repository, each with its retries, may fail one after the other.
 const outages = 3
 
-// gate remembers which repositories have refused these credentials or do not answer, so that they are not asked once for
-// each image.
-type gate struct {
+// circuitBreaker remembers which repositories have refused these credentials or do not answer, so that they are not
+// asked once for each image.
+type circuitBreaker struct {
 	mu     sync.Mutex
-	closed map[string]error // by repository
+	opened map[string]error // by repository
 	failed map[string]int   // in a row
 }
 
 // ask calls do, unless image is of a repository that is not asked any more; it then returns why.
-func (g *gate) ask(image string, do func() error) error {
+func (b *circuitBreaker) ask(image string, do func() error) error {
 	repository, _, _ := strings.Cut(image, "@")
-	g.mu.Lock()
-	err := g.closed[repository]
-	g.mu.Unlock()
+	b.mu.Lock()
+	err := b.opened[repository]
+	b.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("%s is not asked any more: %w", repository, err)
 	}
 	err = do()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed == nil {
-		g.closed, g.failed = map[string]error{}, map[string]int{}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.opened == nil {
+		b.opened, b.failed = map[string]error{}, map[string]int{}
 	}
 	if registry.IsOutage(err) {
-		g.failed[repository]++
+		b.failed[repository]++
 	} else {
-		g.failed[repository] = 0
+		b.failed[repository] = 0
 	}
-	if registry.IsUnauthorized(err) || g.failed[repository] >= outages {
-		g.closed[repository] = err
+	if registry.IsUnauthorized(err) || b.failed[repository] >= outages {
+		b.opened[repository] = err
 	}
 	return err
 }
@@ -150,7 +150,7 @@ func digestOf(image string) string {
 	return digest
 }
 
-// Steps of which Keeper.Progress is told.
+// Steps of which Syncer.Progress is told.
 const (
 	StepReleases = "releases" // release images are read
 	StepKernels  = "kernels"  // Driver Toolkits are asked for their kernels

@@ -13,7 +13,7 @@ import (
 // maxChildren bounds an index; real ones have one manifest for each platform, and perhaps as many attestations.
 const maxChildren = 128
 
-// manifest is a manifest as its bytes, which alone keep its digest. It is what go-containerregistry can put under a tag.
+// manifest is the raw bytes of a manifest, which alone keep its digest. go-containerregistry can put it under a tag.
 type manifest struct {
 	raw       []byte
 	mediaType types.MediaType
@@ -25,31 +25,33 @@ func (m manifest) MediaType() (types.MediaType, error) { return m.mediaType, nil
 func (m manifest) Digest() (v1.Hash, error)            { return m.digest, nil }
 func (m manifest) Size() (int64, error)                { return int64(len(m.raw)), nil }
 
-// newManifest returns raw with the media type that it gives itself, or else the one it was called by.
-func newManifest(raw []byte, called types.MediaType, digest v1.Hash) (manifest, error) {
-	var said struct {
+// newManifest returns raw with the media type that it names itself, or else the one that it was served as.
+func newManifest(raw []byte, servedAs types.MediaType, digest v1.Hash) (manifest, error) {
+	m := manifest{raw: raw, mediaType: servedAs, digest: digest}
+	var named struct {
 		MediaType types.MediaType `json:"mediaType"`
 	}
-	if err := json.Unmarshal(raw, &said); err != nil {
+	if err := json.Unmarshal(raw, &named); err != nil {
 		return manifest{}, fmt.Errorf("parse manifest %s: %w", digest, err)
 	}
-	if said.MediaType != "" {
-		called = said.MediaType
+	if named.MediaType != "" {
+		m.mediaType = named.MediaType
 	}
-	if !called.IsImage() && !called.IsIndex() {
-		return manifest{}, fmt.Errorf("manifest %s: media type %.100q is neither an image's nor an index's", digest, called)
+	if !m.mediaType.IsImage() && !m.mediaType.IsIndex() {
+		return manifest{}, fmt.Errorf("manifest %s: media type %.100q is neither an image's nor an index's",
+			digest, m.mediaType)
 	}
-	return manifest{raw, called, digest}, nil
+	return m, nil
 }
 
-// content is all that an image or an index consists of.
+// content is everything that an image or an index consists of.
 type content struct {
 	top      manifest
 	children []manifest      // of an index
 	blobs    []v1.Descriptor // configurations and layers, each once
 }
 
-// size returns the bytes of it all.
+// size returns the sum of all parts, in bytes.
 func (c *content) size() int64 {
 	total := int64(len(c.top.raw))
 	for _, m := range c.children {
@@ -61,9 +63,9 @@ func (c *content) size() int64 {
 	return total
 }
 
-// readContent reads the manifest that ref names, and if it is an index's those of its images.
-func readContent(ctx context.Context, from place, ref string) (*content, error) {
-	top, err := from.fetch(ctx, ref)
+// readContent reads the manifest that ref names and, if that is an index, those of its images.
+func readContent(ctx context.Context, from contentStore, ref string) (*content, error) {
+	top, err := from.fetchManifest(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +81,7 @@ func readContent(ctx context.Context, from place, ref string) (*content, error) 
 		return nil, fmt.Errorf("index %s has %d manifests", top.digest, len(index.Manifests))
 	}
 	for _, d := range index.Manifests {
-		child, err := from.fetch(ctx, d.Digest.String())
+		child, err := from.fetchManifest(ctx, d.Digest.String())
 		if err != nil {
 			return nil, fmt.Errorf("index %s: %w", top.digest, err)
 		}
