@@ -32,7 +32,7 @@ readonly demo_needs=(
   docker-registry:docker-registry mmdebstrap:mmdebstrap
   dpkg-deb:dpkg modinfo:kmod modprobe:kmod update-ca-certificates:ca-certificates
 )
-readonly test_needs=(shellcheck:shellcheck gcc:gcc skopeo:skopeo busybox:busybox-static chromium:chromium)
+readonly test_needs=(shellcheck:shellcheck gcc:gcc skopeo:skopeo busybox:busybox-static chromium:chromium rpmkeys:rpm)
 
 # needs GROUP... prints the pairs of all groups.
 needs() {

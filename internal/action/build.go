@@ -14,10 +14,10 @@ import (
 
 	"neuron-kmod/container"
 	"neuron-kmod/internal/kernel"
-	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/engine"
 	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/kmod/pipeline"
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/oci/auth"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
@@ -30,13 +30,14 @@ import (
 type BuildRequest struct {
 	Selection     Selection
 	Target        string
-	ToolkitMirror string // HOST/REPOSITORY, "" for none but that of the environment
-	Engine        string // program: "podman" or "docker", with or without its path
-	BaseImage     string // a reference, or oci:DIR:TAG
-	ContainerDir  string // directory with Containerfile, build-module.sh and licenses/; "" for the built-in ones
-	DriverSource  string // URL or directory of the driver's packages
-	Builder       string // who makes the image: "auto", "native" (in-process) or "engine"
-	Jobs          int    // processors to compile with
+	ToolkitMirror string   // HOST/REPOSITORY, "" for none but that of the environment
+	Engine        string   // program: "podman" or "docker", with or without its path
+	BaseImage     string   // a reference, or oci:DIR:TAG
+	ContainerDir  string   // directory with Containerfile, build-module.sh and licenses/; "" for the built-in ones
+	DriverSource  string   // URL or directory of the driver's packages
+	DriverKeys    []string // files with the OpenPGP keys that sign the packages; none means AWS's key, which is built in
+	Builder       string   // who makes the image: "auto", "native" (in-process) or "engine"
+	Jobs          int      // processors to compile with
 	Timeout       time.Duration
 	Force         bool // build and overwrite what is published
 	FailFast      bool
@@ -81,8 +82,8 @@ type BuildResult struct {
 	input *planInput // for a release after it
 }
 
-// Build builds and publishes what is missing. That something failed is in the result's plan, not in the error. A
-// result beside an error is as far as the run came. It blocks for minutes.
+// Build builds and publishes what is missing. That something failed is in the result's plan, not in the error. A result
+// beside an error is as far as the run came. It blocks for minutes.
 func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err := r.check(); err != nil {
 		return nil, fault.AsUsage(err)
@@ -95,6 +96,10 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 		err := fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one",
 			r.ContainerDir)
 		return nil, fault.AsUsage(fault.Wrap(err, "leave --builder out: the engine builds what is not built in"))
+	}
+	keys, err := driverKeys(r.DriverKeys)
+	if err != nil {
+		return nil, err
 	}
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
 	if err != nil {
@@ -118,14 +123,14 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	}
 	preferred, err := in.toolkits.preferMirrored(ctx, p, r.Force)
 	if err == nil {
-		p, err = in.build(ctx, r, preferred, files, preflight)
+		p, err = in.build(ctx, r, preferred, files, keys, preflight)
 	}
 	return &BuildResult{Plan: p, input: in}, err
 }
 
 // build removes what a killed run has left and makes the builds. Where nothing is to do it starts nothing.
 func (in *planInput) build(
-	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func() error,
+	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, keys rpm.Keyring, preflight func() error,
 ) (*plan.Plan, error) {
 	s, settings, log := in.session, in.session.env.Settings, in.session.env.Log
 	ws, err := workspace.Open(ctx, settings.CacheDir, settings.TempDir, log)
@@ -176,7 +181,7 @@ func (in *planInput) build(
 			Created: created, SourceURL: settings.SourceURL, LogDir: filepath.Join(settings.CacheDir, "logs"),
 		},
 		Engine: mirroredEngine{CLI: eng, toolkits: in.toolkits}, Target: in.target, Workspace: ws, Recipe: recipe,
-		Fetcher: s.fetcher(r.DriverSource), Log: log, Progress: bars,
+		Fetcher: s.fetcher(r.DriverSource, keys, in.files.Entries), Log: log, Progress: bars,
 	}
 	if r.KernelDone != nil {
 		run.KernelDone = func(k kernel.Version, states []plan.State) { r.KernelDone(KernelResult{Kernel: k, States: states}) }
@@ -188,11 +193,6 @@ func closeWorkspace(env Env, ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
 		env.Log.Warn("cannot remove the run's directory; the next run will try again", "error", err)
 	}
-}
-
-func (s *session) fetcher(source string) *driver.Fetcher {
-	cache := filepath.Join(s.env.Settings.CacheDir, "drivers")
-	return &driver.Fetcher{HTTP: s.http, Source: source, Cache: cache, Log: s.env.Log}
 }
 
 // checkEngine returns nil if the container engine answers.

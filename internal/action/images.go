@@ -189,6 +189,7 @@ type VerifyResult struct {
 	Digest    string // "sha256:..."
 	Driver    version.Driver
 	Kernel    kernel.Version
+	Package   string // "sha256:..." of the driver\'s package, as the image says; "" if it does not
 }
 
 // Verify checks that an image, REGISTRY/REPOSITORY:TAG or oci:DIR:TAG, is one that KMM can load. An image that is not
@@ -213,36 +214,36 @@ func Verify(ctx context.Context, env Env, reference string) (*VerifyResult, erro
 		return nil, registry.Classify(err)
 	}
 	r := &VerifyResult{Reference: reference, Digest: digest}
-	if r.Driver, r.Kernel, err = verifyImage(ctx, local.Image); err != nil {
+	if err := r.check(ctx, local.Image); err != nil {
 		return nil, fault.AsIncomplete(fmt.Errorf("%s is not a good kmod image: %w", reference, err))
 	}
 	return r, nil
 }
 
-// verifyImage holds an image against its own labels, down to the module's version and vermagic.
-func verifyImage(ctx context.Context, img v1.Image) (version.Driver, kernel.Version, error) {
+// check holds an image against its own labels, down to the module's version and vermagic, and notes what they say.
+func (r *VerifyResult) check(ctx context.Context, img v1.Image) error {
 	cfg, err := img.ConfigFile()
 	if err != nil {
-		return version.Driver{}, kernel.Version{}, err
+		return err
 	}
-	d, err := version.ParseDriver(cfg.Config.Labels[image.LabelDriver])
+	labels := cfg.Config.Labels
+	if r.Driver, err = version.ParseDriver(labels[image.LabelDriver]); err != nil {
+		return fmt.Errorf("label %s: %w", image.LabelDriver, err)
+	}
+	if r.Kernel, err = kernel.Parse(labels[image.LabelKernel]); err != nil {
+		return fmt.Errorf("label %s: %w", image.LabelKernel, err)
+	}
+	if err := image.Verify(ctx, img, r.Driver, r.Kernel); err != nil {
+		return err
+	}
+	r.Package = labels[image.LabelPackageDigest]
+	data, err := image.Module(ctx, img, r.Kernel)
 	if err != nil {
-		return d, kernel.Version{}, fmt.Errorf("label %s: %w", image.LabelDriver, err)
-	}
-	k, err := kernel.Parse(cfg.Config.Labels[image.LabelKernel])
-	if err != nil {
-		return d, k, fmt.Errorf("label %s: %w", image.LabelKernel, err)
-	}
-	if err := image.Verify(ctx, img, d, k); err != nil {
-		return d, k, err
-	}
-	data, err := image.Module(ctx, img, k)
-	if err != nil {
-		return d, k, err
+		return err
 	}
 	info, err := module.Inspect(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return d, k, fmt.Errorf("inspect %s: %w", image.ModulePath(k), err)
+		return fmt.Errorf("inspect %s: %w", image.ModulePath(r.Kernel), err)
 	}
-	return d, k, info.Check(d, k)
+	return info.Check(r.Driver, r.Kernel)
 }

@@ -13,6 +13,7 @@ import (
 	"neuron-kmod/internal/github"
 	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/openshift/toolkit"
@@ -34,7 +35,8 @@ type ReleaseRequest struct {
 	BaseImage     string
 	ContainerDir  string // directory with build-module.sh; "" for the built-in one
 	DriverSource  string
-	DryRun        bool // change nothing; say what would change
+	DriverKeys    []string // files; see BuildRequest
+	DryRun        bool     // change nothing; say what would change
 	// After is the build that this run has made before, nil if none: its session is used, and its failures are told.
 	After *BuildResult
 }
@@ -88,11 +90,14 @@ func (r *ReleaseResult) Verdict(onlyFailures bool) error {
 	return nil
 }
 
-// Release makes the GitHub release of each driver say what is published and carry the sources. A driver that fails
-// does not stop the others. It blocks on the network.
+// Release makes the GitHub release of each driver say what is published and carry the sources. A driver that fails does
+// not stop the others. It blocks on the network.
 func Release(ctx context.Context, env Env, r ReleaseRequest) (*ReleaseResult, error) {
-	rel := &releaser{request: r}
-	var err error
+	keys, err := driverKeys(r.DriverKeys)
+	if err != nil {
+		return nil, err
+	}
+	rel := &releaser{request: r, keys: keys}
 	if r.After != nil {
 		rel.session, rel.target, rel.toolkits = r.After.input.session, r.After.input.target, r.After.input.toolkits
 	} else {
@@ -163,8 +168,8 @@ func (s *session) github() (*github.Client, error) {
 	return c, fault.AsUsage(err)
 }
 
-// fullPlan makes the plan of the drivers that are released, for all their OpenShift releases, with reasons that may
-// be public. It finds the newest driver of the whole matrix.
+// fullPlan makes the plan of the drivers that are released, for all their OpenShift releases, with reasons that may be
+// public. It finds the newest driver of the whole matrix.
 func (r *releaser) fullPlan(ctx context.Context) (*plan.Plan, error) {
 	in, err := Selection{Matrix: r.request.Matrix, Catalog: r.request.Catalog, Driver: r.request.Driver}.input()
 	if err != nil {
@@ -174,6 +179,7 @@ func (r *releaser) fullPlan(ctx context.Context) (*plan.Plan, error) {
 	if err != nil {
 		return nil, fault.AsInvalid(err)
 	}
+	r.entries = m.Entries
 	r.newest = slices.MaxFunc(m.Entries, func(a, b matrix.Entry) int { return a.Driver.Compare(b.Driver) }).Driver
 	if r.toolkits == nil {
 		if r.toolkits, err = r.session.toolkits(ctx, in.Catalog); err != nil {
@@ -202,8 +208,8 @@ func publicReason(u plan.Unresolved) string {
 	return u.Reason
 }
 
-// mayPass reports whether the kernel of an unresolved release could be read the next time: notes without such a
-// release would forget what is published.
+// mayPass reports whether the kernel of an unresolved release could be read the next time: notes without such a release
+// would forget what is published.
 func mayPass(u plan.Unresolved) bool {
 	return u.Err != nil && !errors.As(u.Err, new(*plan.ArchError)) && !registry.Is404(u.Err) &&
 		!errors.Is(u.Err, toolkit.ErrAbsent)
@@ -213,11 +219,13 @@ func mayPass(u plan.Unresolved) bool {
 type releaser struct {
 	session   *session
 	request   ReleaseRequest
+	keys      rpm.Keyring // that sign the driver's packages; none means AWS's
 	target    registry.Target
 	toolkits  *toolkits
 	workspace *workspace.Workspace
 	github    *github.Client // nil for a dry run without a token
 	newest    version.Driver // of the matrix; its release is the latest
+	entries   []matrix.Entry // of the matrix, all of them
 }
 
 // releaseDriver releases the one driver of a plan.
@@ -259,7 +267,9 @@ func (r *releaser) releaseDriver(ctx context.Context, p *plan.Plan) (DriverRelea
 	if err != nil {
 		return result, err
 	}
-	notes := release.NotesInput{Plan: p, Repository: r.target.String(), BusyBox: busyBox}
+	notes := release.NotesInput{
+		Plan: p, Repository: r.target.String(), BusyBox: busyBox, Packages: packageDigests(images),
+	}
 	if result.Notes, err = release.Notes(notes); err != nil {
 		return result, err
 	}
@@ -336,8 +346,8 @@ func (r *releaser) sync(ctx context.Context, result DriverRelease, sources []rel
 	return result, err
 }
 
-// sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that
-// of their BusyBox.
+// sources makes the archives that the GPL asks for: the driver's source as it was compiled for the images, and that of
+// their BusyBox.
 func (r *releaser) sources(
 	ctx context.Context, v version.Driver, images []imageInfo, busyBox []string,
 ) ([]release.Archive, error) {
@@ -346,11 +356,11 @@ func (r *releaser) sources(
 	if err != nil {
 		return nil, err
 	}
-	rpm, err := r.session.fetcher(r.request.DriverSource).Fetch(ctx, v)
+	pkg, err := r.session.fetcher(r.request.DriverSource, r.keys, r.entries).Fetch(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	source, err := driver.Unpack(ctx, rpm, v, r.workspace.Path("source-"+v.String()))
+	source, err := driver.Unpack(ctx, pkg, r.workspace.Path("source-"+v.String()))
 	if err != nil {
 		return nil, err
 	}
@@ -386,8 +396,8 @@ func (r *releaser) sources(
 	return archives, nil
 }
 
-// busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an
-// image of other tools, the one that the binary says. The licence asks for the source whatever the labels are.
+// busyBoxVersions returns the versions of BusyBox in the images, in order: the one that the label says or, for an image
+// of other tools, the one that the binary says. The licence asks for the source whatever the labels are.
 func busyBoxVersions(ctx context.Context, images []imageInfo) ([]string, error) {
 	versions := map[string]bool{}
 	for _, one := range images {
@@ -404,4 +414,15 @@ func busyBoxVersions(ctx context.Context, images []imageInfo) ([]string, error) 
 		}
 	}
 	return slices.Sorted(maps.Keys(versions)), nil
+}
+
+// packageDigests returns the digests of the packages that the images say they were made from, in order.
+func packageDigests(images []imageInfo) []string {
+	digests := map[string]bool{}
+	for _, one := range images {
+		if d := one.labels[image.LabelPackageDigest]; image.IsPackageDigest(d) {
+			digests[d] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(digests))
 }

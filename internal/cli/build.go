@@ -58,6 +58,7 @@ run that was interrupted, run it again.`,
 		"what builds the image: auto, native (in-process, built-in Containerfile only) or `engine`")
 	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource,
 		"`URL or directory` that holds the driver's RPMs")
+	driverKeyFlag(cmd, &r.DriverKeys)
 	f.BoolVar(&o.release, "release", false,
 		"afterwards, create or update the GitHub release (the default in GitHub Actions)")
 	f.BoolVar(&o.noRelease, "no-release", false, "do not touch the GitHub release (the default elsewhere)")
@@ -66,6 +67,12 @@ run that was interrupted, run it again.`,
 	f.BoolVar(&r.Mutable, "mutable-tags", false,
 		"with --create-repository, allow tags to be overwritten; --force needs it")
 	return cmd
+}
+
+// driverKeyFlag says whose signature the driver's packages must have.
+func driverKeyFlag(cmd *cobra.Command, keys *[]string) {
+	cmd.Flags().StringArrayVar(keys, "driver-key", nil,
+		"`file` with the OpenPGP key that signs the driver's RPMs, instead of AWS's built-in key; repeatable")
 }
 
 // engineFlags say with which engine, and from what, images are made.
@@ -108,7 +115,8 @@ func (a *app) build(cmd *cobra.Command, r action.BuildRequest, o buildFlags) err
 	if r.Release {
 		released, err := action.Release(ctx, a.env(), action.ReleaseRequest{
 			Matrix: r.Selection.Matrix, Catalog: r.Selection.Catalog, Driver: r.Selection.Driver,
-			BaseImage: r.BaseImage, ContainerDir: r.ContainerDir, DriverSource: r.DriverSource, After: result,
+			BaseImage: r.BaseImage, ContainerDir: r.ContainerDir, DriverSource: r.DriverSource,
+			DriverKeys: r.DriverKeys, After: result,
 		})
 		if err != nil {
 			return err

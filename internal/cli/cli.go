@@ -131,7 +131,8 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.AsUsage(fault.Wrap(err, "see `"+c.CommandPath()+" --help`"))
 	})
-	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newImages(a), newManifest(a), newPlan(a), newRelease(a),
+	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newDriver(a), newImages(a), newManifest(a), newPlan(a),
+		newRelease(a),
 		newResolve(a), newVerify(a), newVersion(a))
 	return cmd
 }

@@ -51,6 +51,7 @@ permission contents: write.`,
 	f.BoolVar(&r.DryRun, "dry-run", false, "print the notes and, with a token, what would change; change nothing")
 	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource,
 		"`URL or directory` that holds the driver's RPMs")
+	driverKeyFlag(cmd, &r.DriverKeys)
 	f.StringVar(&r.ContainerDir, "container-dir", "",
 		"`directory` with build-module.sh to use instead of the built-in one")
 	f.StringVarP(&output, "output", "o", "table", "`format` of the result: table or json")

@@ -24,6 +24,9 @@ driver version, kernel, depmod files and platform.`,
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s\n  digest  %s\n  driver  %s\n  kernel  %s\n", r.Reference, r.Digest, r.Driver,
 				r.Kernel)
+			if r.Package != "" && err == nil {
+				_, err = fmt.Fprintf(a.stdout, "  package %s\n", r.Package)
+			}
 			return err
 		},
 	}

@@ -28,6 +28,9 @@ type NotesInput struct {
 	// BusyBox are the versions in the available images, whose sources are attached: usually one, more where the base image
 	// has moved on between images.
 	BusyBox []string
+	// Packages are the digests of the driver's packages that the available images were made from: usually one, none where
+	// the images are older than their labels.
+	Packages []string
 }
 
 // Available returns the builds of a plan whose image is in the target, ascending by kernel.
@@ -72,7 +75,7 @@ type notes struct {
 	driver               version.Driver
 	repository           string
 	module, deviceConfig string // YAML
-	busyBox              []string
+	busyBox, packages    []string
 	available            []plan.Build // ascending by kernel, as is missing
 	missing              []plan.Build
 	unresolved           []plan.Unresolved // ascending by release
@@ -83,7 +86,7 @@ func newNotes(in NotesInput) (*notes, error) {
 		return nil, fmt.Errorf("they are of one driver, the plan has %d", len(in.Plan.Drivers))
 	}
 	n := &notes{
-		driver: in.Plan.Drivers[0], repository: in.Repository, busyBox: in.BusyBox,
+		driver: in.Plan.Drivers[0], repository: in.Repository, busyBox: in.BusyBox, packages: in.Packages,
 		available: Available(in.Plan), unresolved: slices.Clone(in.Plan.Unresolved),
 	}
 	for _, b := range in.Plan.Builds {

@@ -51,6 +51,7 @@ func mixed(t testing.TB) NotesInput {
 		build(t, el9_5, plan.Missing, "4.20.4", "4.20.5", "4.20.6"),
 		withError(build(t, el9_4, plan.Skipped, "4.18.17"), "stopped after the first failure"),
 	)
+	in.Packages = []string{"sha256:" + strings.Repeat("01", 32), "sha256:" + strings.Repeat("89", 32)}
 	for _, u := range []struct{ release, toolkit, reason string }{
 		{"4.20.12", "a", "manifest unknown"}, {"4.20.12", "b", "manifest unknown"}, {"4.20.11", "c", "unauthorized (log in: `podman login`)"}, {"4.20.13", "d", ""},
 	} {

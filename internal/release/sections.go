@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/format"
 	"neuron-kmod/internal/version"
@@ -137,5 +138,17 @@ func (n *notes) writeSources(b *strings.Builder) {
 		fmt.Fprintf(b, "- %s: BusyBox %s, the shell and the commands in the images. GPL-2.0. Copyright its many authors, "+
 			"whom its file AUTHORS names.\n",
 			code(BusyBoxFile(v)), code(v))
+	}
+	if len(n.packages) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\nThe driver's source came in %s, whose signature was checked. Digest of what is signed:\n\n",
+		code(driver.FileName(n.driver)))
+	const most = 10 // more than a package is ever built again
+	for _, digest := range n.packages[:min(len(n.packages), most)] {
+		fmt.Fprintf(b, "- %s\n", code(digest))
+	}
+	if more := len(n.packages) - most; more > 0 {
+		fmt.Fprintf(b, "- and %d more, which the images' labels tell\n", more)
 	}
 }

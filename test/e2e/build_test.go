@@ -108,8 +108,8 @@ func checkImage(t *testing.T, env *lab.Env, b built) {
 		t.Errorf("modinfo vermagic %q, want %s", got, b.Kernel)
 	}
 	checkLabels(t, env, b)
-	if r := run(t, env, "verify", env.Target+":"+b.Tag); r.code != 0 {
-		t.Errorf("verify: exit code %d: %s", r.code, r.stderr)
+	if r := run(t, env, "verify", env.Target+":"+b.Tag); r.code != 0 || !strings.Contains(r.stdout, "  package sha256:") {
+		t.Errorf("verify: exit code %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	if _, err := os.Stat(filepath.Join(root, "licenses", "GPL-2.0.txt")); err != nil {
 		t.Error(err)
@@ -142,7 +142,7 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 	}
 	for _, key := range []string{"org.opencontainers.image.source", "org.opencontainers.image.created", "org.opencontainers.image.title",
 		"org.opencontainers.image.licenses", "org.opencontainers.image.base.digest", "busybox.source", "busybox.copyright",
-		"neuron-driver.source", "neuron-driver.source-digest", "neuron-driver.copyright"} {
+		"neuron-driver.source", "neuron-driver.source-digest", "neuron-driver.package-digest", "neuron-driver.copyright"} {
 		if cfg.Config.Labels[key] == "" {
 			t.Errorf("label %s is missing", key)
 		}

@@ -37,7 +37,8 @@ func in(env *lab.Env, vars []string, more ...string) *lab.Env {
 
 // cloudArgs are the arguments of `build all` that an environment without GitHub needs: everything else is found.
 func cloudArgs(env *lab.Env, more ...string) []string {
-	return append([]string{"build", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog, "--no-release"}, more...)
+	return append([]string{"build", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog,
+		"--driver-key", env.DriverKey, "--no-release"}, more...)
 }
 
 // watchCloud looks for every secret that env holds or issues while a run goes on.

@@ -27,7 +27,7 @@ import (
 
 // releaseArgs are those of a run that releases what it has built.
 func releaseArgs(env *lab.Env, args ...string) []string {
-	return append(args, "--matrix", env.Matrix, "--catalog", env.Catalog)
+	return append(args, "--matrix", env.Matrix, "--catalog", env.Catalog, "--driver-key", env.DriverKey)
 }
 
 // theRelease is the one on GitHub, whole and published.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/rpmpack"
 
+	"neuron-kmod/internal/kmod/rpm/rpmtest"
 	"neuron-kmod/test/lab"
 )
 
@@ -72,7 +73,13 @@ func TestHostilePackage(t *testing.T) {
 	}
 	own, err1 := lab.DriverRPM(lab.RPMSpec{Version: driverVersion(t, driver)})
 	another, err2 := lab.DriverRPM(lab.RPMSpec{Version: driverVersion(t, other)})
-	if err := errors.Join(err1, err2); err != nil {
+	unsigned, err3 := rpmtest.Sign(own)
+	stranger, err4 := rpmtest.FixedKey("stranger")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	strangers, err := stranger.SignV3(own)
+	if err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {
@@ -87,7 +94,9 @@ func TestHostilePackage(t *testing.T) {
 		"a bomb":           {hostileRPM(t, rpmpack.RPMFile{Name: root + "/bomb", Body: make([]byte, 256<<20)}), `bomb" is 268435456 bytes`},
 		"another driver":   {another, `in version "` + other + `", not`},
 		"an error page":    {[]byte("<html>please log in</html>"), "is not an RPM"},
-		"a truncated file": {own[:len(own)/2], "its payload is damaged"},
+		"an unsigned file": {unsigned, "it is not signed"},
+		"a stranger's":     {strangers, "which is not "},
+		"a truncated file": {own[:len(own)-100], "its payload is damaged"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +136,11 @@ func hostileRPM(t *testing.T, files ...rpmpack.RPMFile) []byte {
 	if err := rpm.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	return out.Bytes()
+	signed, err := lab.SignRPM(out.Bytes(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }
 
 // expectNoPull checks that nobody asked for a Driver Toolkit's layers.

@@ -50,12 +50,14 @@ type Options struct {
 // Env is a running environment for the program under test.
 type Env struct {
 	Dir      string
-	Matrix   string   // path of build-matrix.json
-	Catalog  string   // path of driver-toolkit.json
-	AuthFile string   // credentials of both registries
-	CAFile   string   // who signed the registries' certificates
-	Vars     []string // KEY=value for the program's environment, its engine included
-	Storage  string   // directory of podman's images
+	Matrix   string // path of build-matrix.json
+	Catalog  string // path of driver-toolkit.json
+	AuthFile string // credentials of both registries
+	CAFile   string // who signed the registries' certificates
+	// DriverKey is the path of the key that signs the drivers' packages.
+	DriverKey string
+	Vars      []string // KEY=value for the program's environment, its engine included
+	Storage   string   // directory of podman's images
 
 	ToolkitHost   string // HOST:PORT of the DTK registry, which has the base image as well
 	TargetHost    string
@@ -189,6 +191,9 @@ func (e *Env) startServers(ctx context.Context, o Options) error {
 	if err := writeDrivers(drivers); err != nil {
 		return err
 	}
+	if e.DriverKey, err = writeDriverKey(e.Dir); err != nil {
+		return err
+	}
 	if e.Downloads, err = startDownloads(ctx, drivers); err != nil {
 		return err
 	}
@@ -241,7 +246,8 @@ func (e *Env) PlanFlags() []string {
 
 // BuildFlags are the flags of `neuron-kmod build` that lead it to this environment.
 func (e *Env) BuildFlags() []string {
-	return append(e.PlanFlags(), "--driver-source", e.Downloads.URL(), "--base-image", e.BaseImage)
+	return append(e.PlanFlags(),
+		"--driver-source", e.Downloads.URL(), "--driver-key", e.DriverKey, "--base-image", e.BaseImage)
 }
 
 // Client is an HTTP client that trusts the lab's servers; for looking at what a run has left in a registry.
@@ -296,7 +302,8 @@ func (e *Env) writeAuthFile() error {
 	return renameio.WriteFile(e.AuthFile, data, 0o600)
 }
 
-// writeDrivers fills the download server's directory. Each version comes with another compression.
+// writeDrivers fills the download server's directory. Each version comes with another compression, and every other one
+// with signatures of version 4.
 func writeDrivers(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -307,7 +314,8 @@ func writeDrivers(dir string) error {
 	}
 	compressors := []string{"gzip", "xz", "zstd"}
 	for i, v := range versions {
-		if err := WriteDriver(dir, RPMSpec{Version: v, Compressor: compressors[i%len(compressors)]}); err != nil {
+		spec := RPMSpec{Version: v, Compressor: compressors[i%len(compressors)], Packets: 3 + i%2}
+		if err := WriteDriver(dir, spec); err != nil {
 			return err
 		}
 	}

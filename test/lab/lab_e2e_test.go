@@ -21,6 +21,7 @@ import (
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/platform/command"
+	"neuron-kmod/internal/version"
 )
 
 func openLab(t *testing.T) *Lab {
@@ -216,7 +217,7 @@ func sources(t *testing.T, version, kernelName string) (pristine, patched string
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := driver.Unpack(t.Context(), filepath.Join(dir, RPMName(v)), v, filepath.Join(dir, "pristine"))
+	source, err := driver.Unpack(t.Context(), driverPackage(t, dir, v), filepath.Join(dir, "pristine"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +226,16 @@ func sources(t *testing.T, version, kernelName string) (pristine, patched string
 		t.Fatal(err)
 	}
 	return source.Dir, patched
+}
+
+// driverPackage proves the package that WriteDriver has put into a directory.
+func driverPackage(t *testing.T, dir string, v version.Driver) driver.Package {
+	t.Helper()
+	p, err := (&driver.Fetcher{Source: dir, Keys: driverKeys(t)}).Fetch(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func compile(t *testing.T, e *Env, image, kernel, source string) (string, error) {

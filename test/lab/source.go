@@ -30,8 +30,8 @@ var madeAt = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 // Files are a driver's source: slash-separated paths within usr/src/aws-neuronx-VERSION, and contents.
 type Files map[string][]byte
 
-// generation is what the templates ask of a driver version: the forms of the real driver's source that the
-// patch rules are about came and went with these.
+// generation is what the templates ask of a driver version: the forms of the real driver's source that the patch rules
+// are about came and went with these.
 type generation struct {
 	Version string
 	Commit  string
@@ -41,8 +41,8 @@ type generation struct {
 	PlacesMappings bool
 }
 
-// DriverSource returns the source of the lab's driver in the form that the real driver of that version has:
-// it compiles for a Debian kernel as it is, and for a RHEL kernel only after the patch rules that are due.
+// DriverSource returns the source of the lab's driver in the form that the real driver of that version has: it compiles
+// for a Debian kernel as it is, and for a RHEL kernel only after the patch rules that are due.
 func DriverSource(v version.Driver) (Files, error) {
 	constSignatures, err := version.ParseDriver("2.18.12.0")
 	if err != nil {
@@ -94,14 +94,15 @@ func render(name string, gen generation) ([]byte, error) {
 type RPMSpec struct {
 	Version    version.Driver
 	Compressor string      // "gzip" (also if empty), "xz" or "zstd"
+	Packets    int         // version of the signatures' OpenPGP packets, 3 (also if zero) or 4
 	Edit       func(Files) // changes the source before it is packed; for drivers that are broken on purpose
 }
 
 // RPMName is the name under which the real repository serves a driver.
 func RPMName(v version.Driver) string { return "aws-neuronx-dkms-" + v.String() + ".noarch.rpm" }
 
-// DriverRPM packs the driver as the real package has it: usr/src/aws-neuronx-VERSION/. The same spec gives
-// the same bytes.
+// DriverRPM packs the driver as the real package has it, usr/src/aws-neuronx-VERSION/, and signs it. The same spec
+// gives the same bytes.
 func DriverRPM(spec RPMSpec) ([]byte, error) {
 	files, err := DriverSource(spec.Version)
 	if err != nil {
@@ -142,7 +143,7 @@ func DriverRPM(spec RPMSpec) ([]byte, error) {
 	if err := rpm.Write(&out); err != nil {
 		return nil, fmt.Errorf("driver RPM %s: %w", spec.Version, err)
 	}
-	return out.Bytes(), nil
+	return SignRPM(out.Bytes(), spec.Packets)
 }
 
 // directories lists the directories of a source tree, the tree's own (".") first.

@@ -67,11 +67,11 @@ func fillDisk(t *testing.T, dir string) {
 	v := mustDriver(t, "2.24.7.0")
 
 	t.Run("unpack", func(t *testing.T) {
-		_, err := Unpack(t.Context(), writeTemp(t, FileName(v), rpm), v, filepath.Join(dir, "source"))
+		_, err := Unpack(t.Context(), asProven(t, writeTemp(t, FileName(v), rpm), v), filepath.Join(dir, "source"))
 		checkDiskFull(t, dir, err)
 	})
 	t.Run("prepare", func(t *testing.T) {
-		s, err := Unpack(t.Context(), writeTemp(t, FileName(v), rpm), v, filepath.Join(t.TempDir(), "source"))
+		s, err := Unpack(t.Context(), asProven(t, writeTemp(t, FileName(v), rpm), v), filepath.Join(t.TempDir(), "source"))
 		if err != nil {
 			t.Fatal(err)
 		}

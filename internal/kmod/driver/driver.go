@@ -1,9 +1,9 @@
 // Package driver holds the Neuron driver's source: it fetches the package, checks and unpacks it without any outside
 // program, and prepares a copy of the source for one kernel by rules that are data.
 //
-// A package is hostile until it has been checked: every size that it states is bounded before it is believed, and
-// nothing in it can be written outside the directory it is unpacked into. This package knows nothing of containers,
-// images or registries, and does not read the environment.
+// A package becomes source only once it is proven who signed it. It is hostile until then: every size that it states is
+// bounded before it is believed, and nothing in it can be written outside the directory it is unpacked into. This
+// package knows nothing of containers, images or registries, and does not read the environment.
 package driver
 
 import (
@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/version"
 )
@@ -20,12 +21,20 @@ import (
 // https://github.com/aws-neuron/aws-neuron-driver/blob/main/aws-neuronx-dkms-mkrpm.spec
 const packageName = "aws-neuronx-dkms"
 
+// Package is a driver's package that has been proven: somebody whose key is trusted has signed what it holds.
+type Package struct {
+	Version version.Driver
+	Path    string    // of the file
+	Proof   rpm.Proof // who has signed it, and the digest of what is signed
+}
+
 // Source is the driver's source as the package brought it. Nothing in this package changes it once Unpack has returned
 // it; what is built is a copy that Prepare makes.
 type Source struct {
 	Version version.Driver
 	Dir     string    // the directory with Kbuild and the C files
 	Made    time.Time // when the package was made, in UTC, as its header says; zero where it says nothing
+	Package string    // digest of the package, as rpm.Proof has it
 }
 
 // FileName returns the name of the file that holds a version's package.

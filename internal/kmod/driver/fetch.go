@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/filelock"
 	"neuron-kmod/internal/version"
@@ -31,6 +32,10 @@ type Fetcher struct {
 	HTTP *http.Client
 	// Source is the URL of a directory of packages, or the path of one.
 	Source string
+	// Keys are those whose signatures count; none means the key of AWS's packages.
+	Keys rpm.Keyring
+	// Pins are the digests that the packages of some versions must have.
+	Pins map[version.Driver]Pin
 	// Cache is the directory that downloads are kept in; it is made when needed.
 	Cache string
 	// MaxBytes bounds a package; 0 means 64 MiB.
@@ -41,30 +46,30 @@ type Fetcher struct {
 	wait func(context.Context, time.Duration) error // nil: really waits
 }
 
-// Fetch returns the path of the checked package of a version: the one in the directory that Source names, in place;
-// else the one in the cache, downloaded if it is not there or not whole. It blocks until the package is there, ctx is
-// done, or the server has failed too often.
-func (f *Fetcher) Fetch(ctx context.Context, v version.Driver) (string, error) {
+// Fetch returns the proven package of a version: the one in the directory that Source names, in place; else the one in
+// the cache, downloaded if it is not there or not whole. It blocks until the package is there, ctx is done, or the
+// server has failed too often.
+func (f *Fetcher) Fetch(ctx context.Context, v version.Driver) (Package, error) {
 	if v.IsZero() {
-		return "", errors.New("fetch the driver: no version is given")
+		return Package{}, errors.New("fetch the driver: no version is given")
 	}
-	path, err := f.fetch(ctx, v)
+	p, err := f.fetch(ctx, v)
 	if err != nil {
-		return "", fmt.Errorf("fetch driver %s: %w", v, err)
+		return Package{}, fmt.Errorf("fetch driver %s: %w", v, err)
 	}
-	return path, nil
+	return p, nil
 }
 
-func (f *Fetcher) fetch(ctx context.Context, v version.Driver) (string, error) {
+func (f *Fetcher) fetch(ctx context.Context, v version.Driver) (Package, error) {
 	if !strings.Contains(f.Source, "://") {
 		return f.inFolder(ctx, f.Source, v)
 	}
 	u, err := packageURL(f.Source, v)
 	if err != nil {
-		return "", err
+		return Package{}, err
 	}
 	if err := os.MkdirAll(f.Cache, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache directory: %w", err)
+		return Package{}, fmt.Errorf("make the cache directory: %w", err)
 	}
 	return f.cached(ctx, u, v)
 }
@@ -86,18 +91,19 @@ func packageURL(source string, v version.Driver) (*url.URL, error) {
 }
 
 // inFolder checks the package of a version in a directory.
-func (f *Fetcher) inFolder(ctx context.Context, folder string, v version.Driver) (string, error) {
+func (f *Fetcher) inFolder(ctx context.Context, folder string, v version.Driver) (Package, error) {
 	path := filepath.Join(folder, FileName(v))
-	err := f.check(ctx, path, v)
+	p, err := f.check(ctx, path, v)
 	if errors.Is(err, fs.ErrNotExist) {
 		there, _ := packagesIn(folder) // err already says that the directory is not there
-		return "", fault.Wrap(err, fmt.Sprintf("put %s into %s; driver packages that are there: %s",
+		return Package{}, fault.Wrap(err, fmt.Sprintf("put %s into %s; driver packages that are there: %s",
 			FileName(v), folder, cmp.Or(strings.Join(there, ", "), "none")))
 	}
 	if err != nil {
-		return "", fault.Wrap(fmt.Errorf("%s: %w", path, err), "replace the file by the package that AWS publishes")
+		return Package{}, fault.Wrap(fmt.Errorf("%s: %w", path, err),
+			f.advice(err, "replace the file by the package that AWS publishes"))
 	}
-	return path, nil
+	return p, nil
 }
 
 func packagesIn(folder string) ([]string, error) {
@@ -114,32 +120,38 @@ func packagesIn(folder string) ([]string, error) {
 // cached returns the package in the cache, which it downloads if it has to. Of several that want the same one the first
 // downloads it while the others wait: the lock is the system's, so that a killed process holds none and the next one
 // starts its partial file again.
-func (f *Fetcher) cached(ctx context.Context, u *url.URL, v version.Driver) (_ string, err error) {
+func (f *Fetcher) cached(ctx context.Context, u *url.URL, v version.Driver) (_ Package, err error) {
 	path := filepath.Join(f.Cache, FileName(v))
 	lock, err := filelock.Exclusive(ctx, filepath.Join(f.Cache, "."+FileName(v)+".lock"))
 	if err != nil {
-		return "", fmt.Errorf("wait for the cached package: %w", err)
+		return Package{}, fmt.Errorf("wait for the cached package: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Remove()) }()
-	err = f.check(ctx, path, v)
+	p, err := f.check(ctx, path, v)
 	if err == nil {
-		return path, nil
+		return p, nil
 	}
 	if ctx.Err() != nil {
-		return "", err
+		return Package{}, err
+	}
+	// A whole package that is not trusted got there by other hands, or by a run with other keys: no accident that another
+	// download would mend, nor a file to be lost without a word.
+	if isUntrusted(err) {
+		return Package{}, fault.Wrap(fmt.Errorf("the cached package %s: %w", path, err),
+			f.advice(err, "")+"; remove the file and it is fetched again")
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		f.log().Warn("the cached driver package is not usable and is fetched again", "file", path, "reason", err)
 	}
-	return path, f.download(ctx, u, v, path)
+	return f.download(ctx, u, v, path)
 }
 
 // download fetches a package to path: under a temporary name, and renamed once it has been checked.
-func (f *Fetcher) download(ctx context.Context, u *url.URL, v version.Driver, path string) (err error) {
+func (f *Fetcher) download(ctx context.Context, u *url.URL, v version.Driver, path string) (_ Package, err error) {
 	partial := filepath.Join(f.Cache, "."+FileName(v)+".partial")
 	file, err := os.Create(partial)
 	if err != nil {
-		return explainDisk(err, f.Cache)
+		return Package{}, explainDisk(err, f.Cache)
 	}
 	defer func() {
 		if err != nil {
@@ -147,24 +159,55 @@ func (f *Fetcher) download(ctx context.Context, u *url.URL, v version.Driver, pa
 		}
 	}()
 	if err := errors.Join(f.transfer(ctx, u, v, file), file.Sync(), file.Close()); err != nil {
-		return explainDisk(err, f.Cache)
+		return Package{}, explainDisk(err, f.Cache)
 	}
-	if err := f.check(ctx, partial, v); err != nil {
-		return fault.Wrap(fmt.Errorf("what %s serves is not the package: %w", u, err),
-			"look at the URL with a browser: a proxy or a login page may have answered in the server's place")
+	p, err := f.check(ctx, partial, v)
+	if err != nil {
+		return Package{}, fault.Wrap(fmt.Errorf("what %s serves is not the package: %w", u, err), f.advice(err,
+			"look at the URL with a browser: a proxy or a login page may have answered in the server's place"))
 	}
-	return os.Rename(partial, path)
+	p.Path = path
+	return p, os.Rename(partial, path)
 }
 
-func (f *Fetcher) check(ctx context.Context, path string, v version.Driver) error {
+func (f *Fetcher) check(ctx context.Context, path string, v version.Driver) (Package, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return Package{}, err
 	}
 	if info.Size() > f.maxBytes() {
-		return tooLarge(f.maxBytes())
+		return Package{}, tooLarge(f.maxBytes())
 	}
-	return checkRPM(ctx, path, v, defaultLimits)
+	p, err := checkRPM(ctx, path, v, f.keys(), defaultLimits)
+	if pin, ok := f.Pins[v]; err == nil && ok && p.Proof.Digest != pin.Digest {
+		return Package{}, &PinError{Pin: pin, Version: v, Got: p.Proof.Digest}
+	}
+	return p, err
+}
+
+func (f *Fetcher) keys() rpm.Keyring {
+	if len(f.Keys) > 0 {
+		return f.Keys
+	}
+	return rpm.Neuron()
+}
+
+func isUntrusted(err error) bool {
+	_, untrusted := errors.AsType[*rpm.UntrustedError](err)
+	return untrusted
+}
+
+// advice is what to do about a package that is not trusted or not the pinned one, or else something other.
+func (f *Fetcher) advice(err error, other string) string {
+	if _, pinned := errors.AsType[*PinError](err); pinned {
+		return "AWS may have built the version again: look at what is new in it, then pin the new digest " +
+			"or keep the old package"
+	}
+	if !isUntrusted(err) {
+		return other
+	}
+	return fmt.Sprintf("packages are taken that are signed by %s; the key of a fork, or of a mirror that signs anew, "+
+		"is named with --driver-key FILE", f.keys())
 }
 
 func tooLarge(limit int64) error {

@@ -61,7 +61,7 @@ func (s *repository) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func newFetcher(t *testing.T, repo *repository) (*Fetcher, *[]time.Duration) {
 	var waits []time.Duration
 	return &Fetcher{
-		HTTP: repo.Client(), Source: repo.URL + "/yum/", Cache: filepath.Join(t.TempDir(), "cache"),
+		HTTP: repo.Client(), Source: repo.URL + "/yum/", Keys: testKeys(t), Cache: filepath.Join(t.TempDir(), "cache"),
 		wait: func(ctx context.Context, d time.Duration) error { waits = append(waits, d); return ctx.Err() },
 	}, &waits
 }
@@ -84,14 +84,14 @@ func TestFetch(t *testing.T) {
 	repo := newRepository(t, packRPM(t, "2.24.7.0", "xz", sourceFiles()))
 	f, _ := newFetcher(t, repo)
 	for range 2 {
-		path, err := f.Fetch(t.Context(), v)
+		p, err := f.Fetch(t.Context(), v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := filepath.Join(f.Cache, "aws-neuronx-dkms-2.24.7.0.noarch.rpm"); path != want {
-			t.Errorf("got %s, want %s", path, want)
+		if want := filepath.Join(f.Cache, "aws-neuronx-dkms-2.24.7.0.noarch.rpm"); p.Path != want || p.Version != v {
+			t.Errorf("got %+v, want %s", p, want)
 		}
-		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, repo.content) {
+		if got, err := os.ReadFile(p.Path); err != nil || !bytes.Equal(got, repo.content) {
 			t.Errorf("other content (%v)", err)
 		}
 		if there, err := os.ReadDir(f.Cache); len(there) != 1 || err != nil {
@@ -163,8 +163,8 @@ func TestFetchDamagedCache(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := f.Fetch(t.Context(), mustDriver(t, "2.24.7.0"))
-			if err != nil || got != path {
-				t.Fatalf("got %s, %v", got, err)
+			if err != nil || got.Path != path {
+				t.Fatalf("got %+v, %v", got, err)
 			}
 			if content, err := os.ReadFile(path); err != nil || !bytes.Equal(content, good) {
 				t.Errorf("not replaced (%v)", err)
@@ -179,11 +179,11 @@ func TestFetchDamagedCache(t *testing.T) {
 // R9.2: runs that want the same package at the same time download it once.
 func TestFetchConcurrent(t *testing.T) {
 	repo := newRepository(t, packRPM(t, "2.24.7.0", "zstd", sourceFiles()))
-	cache := filepath.Join(t.TempDir(), "cache")
+	cache, keys := filepath.Join(t.TempDir(), "cache"), testKeys(t)
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			f := &Fetcher{HTTP: repo.Client(), Source: repo.URL + "/yum", Cache: cache}
+			f := &Fetcher{HTTP: repo.Client(), Source: repo.URL + "/yum", Keys: keys, Cache: cache}
 			if _, err := f.Fetch(t.Context(), mustDriver(t, "2.24.7.0")); err != nil {
 				t.Error(err)
 			}
@@ -220,7 +220,7 @@ func TestFetchFolder(t *testing.T) {
 	v := mustDriver(t, "2.24.7.0")
 	folder := t.TempDir()
 	path := filepath.Join(folder, FileName(v))
-	f := &Fetcher{Source: folder}
+	f := &Fetcher{Source: folder, Keys: testKeys(t)}
 
 	_, err := f.Fetch(t.Context(), v)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.Of(err), "none") {
@@ -241,8 +241,8 @@ func TestFetchFolder(t *testing.T) {
 	if err := os.WriteFile(path, packRPM(t, "2.24.7.0", "gzip", sourceFiles()), 0o444); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := f.Fetch(t.Context(), v); err != nil || got != path {
-		t.Errorf("got %s, %v", got, err)
+	if got, err := f.Fetch(t.Context(), v); err != nil || got.Path != path {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := (&Fetcher{Source: filepath.Join(folder, "nowhere")}).Fetch(t.Context(), v); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: %v", err)

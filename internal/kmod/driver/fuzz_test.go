@@ -21,7 +21,7 @@ func FuzzUnpack(f *testing.F) {
 	v := mustDriver(f, "2.24.7.0")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		checkUnpacked(t, data, func(rpm, dst string) error {
-			_, err := unpack(t.Context(), rpm, v, dst, testLimits)
+			_, err := unpack(t.Context(), asProven(t, rpm, v), dst, testLimits)
 			return err
 		})
 	})

@@ -3,17 +3,19 @@ package driver
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/rpmpack"
 
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/rpm"
+	"neuron-kmod/internal/kmod/rpm/rpmtest"
 	"neuron-kmod/internal/version"
 )
 
@@ -64,7 +66,56 @@ func packRPM(t testing.TB, v, compressor string, files map[string]string) []byte
 	if err := r.Write(&buf); err != nil {
 		t.Fatal(err)
 	}
-	return buf.Bytes()
+	return signed(t, buf.Bytes())
+}
+
+var testKey = sync.OnceValues(func() (*rpmtest.Key, error) { return rpmtest.FixedKey("Driver") })
+
+// signed signs a package with the key of the tests, as the real ones are signed.
+func signed(t testing.TB, pkg []byte) []byte {
+	t.Helper()
+	key, err := testKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := key.SignV3(pkg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// testKeys has the key of the tests alone.
+func testKeys(t testing.TB) rpm.Keyring {
+	t.Helper()
+	key, err := testKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := key.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := rpm.ParseKeyring(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// asProven is the package in a file as if it had been proven, for tests of what comes after that.
+func asProven(t testing.TB, path string, v version.Driver) Package {
+	t.Helper()
+	p := Package{Version: v, Path: path}
+	r, err := openRPM(path)
+	if err != nil {
+		return p
+	}
+	defer r.Close()
+	if p.Proof.Digest, err = r.pkg.Digest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func writeTemp(t testing.TB, name string, data []byte) string {
@@ -77,40 +128,16 @@ func writeTemp(t testing.TB, name string, data []byte) string {
 }
 
 // tag is a tag of a hand-made header; count is what the header claims.
-type tag struct {
-	tag, typ, count uint32
-	data            []byte
+func tag(number, typ, count uint32, data []byte) rpmtest.Tag {
+	return rpmtest.Tag{Tag: number, Type: typ, Count: count, Data: data}
 }
-
-func stringTag(number uint32, s string) tag { return tag{number, 6, 1, append([]byte(s), 0)} }
 
 // driverTags are those of a package that passes as the driver's 2.24.7.0.
-func driverTags() []tag {
-	return []tag{
-		stringTag(1000, packageName), stringTag(1001, "2.24.7.0"), stringTag(1002, "dkms"), stringTag(1022, "noarch"),
-		stringTag(1124, "cpio"), stringTag(1125, "gzip"),
+func driverTags() []rpmtest.Tag {
+	return []rpmtest.Tag{
+		rpmtest.StringTag(1000, packageName), rpmtest.StringTag(1001, "2.24.7.0"), rpmtest.StringTag(1002, "dkms"), rpmtest.StringTag(1022, "noarch"),
+		rpmtest.StringTag(1124, "cpio"), rpmtest.StringTag(1125, "gzip"),
 	}
-}
-
-func rawHeader(tags []tag) []byte {
-	var index, data []byte
-	for _, t := range tags {
-		for _, n := range []uint32{t.tag, t.typ, uint32(len(data)), t.count} {
-			index = binary.BigEndian.AppendUint32(index, n)
-		}
-		data = append(data, t.data...)
-	}
-	h := append(slices.Clone(headerMagic), 0, 0, 0, 0)
-	h = binary.BigEndian.AppendUint32(h, uint32(len(tags)))
-	h = binary.BigEndian.AppendUint32(h, uint32(len(data)))
-	return slices.Concat(h, index, data)
-}
-
-// rawRPM makes a package of any headers and payload, which no build tool would make.
-func rawRPM(tags []tag, payload []byte) []byte {
-	lead := make([]byte, leadSize)
-	copy(lead, leadMagic)
-	return slices.Concat(lead, rawHeader(nil), rawHeader(tags), payload)
 }
 
 // member is an entry of a hand-made archive.
@@ -151,7 +178,7 @@ const testTree = "./usr/src/aws-neuronx-2.24.7.0/"
 // evilRPM is a package that passes as the driver's 2.24.7.0, with these members after a good one.
 func evilRPM(t testing.TB, members ...member) []byte {
 	good := member{name: testTree + "Kbuild", mode: 0o100644, body: "obj-m += neuron.o\n"}
-	return rawRPM(driverTags(), gzipped(t, cpioArchive(append([]member{good}, members...)...)))
+	return rpmtest.Package(driverTags(), gzipped(t, cpioArchive(append([]member{good}, members...)...)))
 }
 
 // listing is every file below dir with its mode and text, for comparing trees.

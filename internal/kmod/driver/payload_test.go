@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"neuron-kmod/internal/kmod/rpm/rpmtest"
+
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -24,10 +26,10 @@ func TestPayloadMemory(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.compressor, func(t *testing.T) {
-			rpm := writeTemp(t, "evil.rpm", rawRPM(append(driverTags(), stringTag(1125, tt.compressor)), tt.payload))
+			rpm := writeTemp(t, "evil.rpm", signed(t, rpmtest.Package(append(driverTags(), rpmtest.StringTag(1125, tt.compressor)), tt.payload)))
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			err := checkRPM(t.Context(), rpm, mustDriver(t, "2.24.7.0"), defaultLimits)
+			_, err := checkRPM(t.Context(), rpm, mustDriver(t, "2.24.7.0"), testKeys(t), defaultLimits)
 			runtime.ReadMemStats(&after)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)

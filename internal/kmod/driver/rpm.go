@@ -2,8 +2,6 @@ package driver
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,15 +10,15 @@ import (
 
 	rpmutils "github.com/sassoftware/go-rpmutils"
 
+	"neuron-kmod/internal/kmod/rpm"
 	"neuron-kmod/internal/version"
 )
 
 // rpmFile is an open package whose headers have been checked and read.
 type rpmFile struct {
 	file   *os.File
-	header *rpmutils.RpmHeader
-	start  int64 // where the payload begins
-	size   int64 // of the whole file
+	pkg    *rpm.Package
+	header *rpmutils.RpmHeader // of pkg
 }
 
 // openRPM opens a package and reads its headers. Their shape is checked before the library sees them. The caller closes
@@ -42,23 +40,17 @@ func openRPM(path string) (_ *rpmFile, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("it is not a regular file")
 	}
-	start, err := checkHeaders(f, info.Size())
+	pkg, err := rpm.Read(f, info.Size())
 	if err != nil {
 		return nil, err
 	}
-	header, err := rpmutils.ReadHeader(io.NewSectionReader(f, 0, start))
-	if err != nil {
-		return nil, err
-	}
-	return &rpmFile{file: f, header: header, start: start, size: info.Size()}, nil
+	return &rpmFile{file: f, pkg: pkg, header: pkg.Header}, nil
 }
 
 func (r *rpmFile) Close() error { return r.file.Close() }
 
 // compressed is the payload as it lies in the file.
-func (r *rpmFile) compressed() *io.SectionReader {
-	return io.NewSectionReader(r.file, r.start, r.size-r.start)
-}
+func (r *rpmFile) compressed() *io.SectionReader { return r.pkg.Payload() }
 
 // identify checks that the package is the driver's, and of that version.
 func (r *rpmFile) identify(v version.Driver) error {
@@ -88,56 +80,51 @@ func (r *rpmFile) made() (time.Time, error) {
 	return time.Unix(int64(seconds[0]), 0).UTC(), nil
 }
 
-// sha256Algo is PGPHASHALGO_SHA256 of rpm's header tags; it is the one that rpm writes by default.
-const sha256Algo = 8
-
-// checkDigest compares the payload with the digest in the header, where there is one: packages made before rpm 4.14
-// have none. It tells damage, not forgery: whoever can write the payload can write the digest.
-func (r *rpmFile) checkDigest(ctx context.Context) error {
-	if !r.header.HasTag(rpmutils.PAYLOADDIGEST) {
-		return nil
-	}
-	algo, err := r.header.GetUint32s(rpmutils.PAYLOADDIGESTALGO)
-	if err != nil {
-		return fmt.Errorf("its payload digest: %w", err)
-	}
-	want, err := r.header.GetStrings(rpmutils.PAYLOADDIGEST)
-	if err != nil {
-		return fmt.Errorf("its payload digest: %w", err)
-	}
-	if len(algo) != 1 || algo[0] != sha256Algo || len(want) == 0 {
-		return nil
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, contextReader{ctx, r.compressed()}); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != want[0] {
-		return fmt.Errorf("its payload is damaged: sha256 is %s, the header says %.64q", got, want[0])
-	}
-	return nil
-}
-
-// checkRPM checks a whole package: headers, name, version, payload digest, and that the payload can be read to its end
-// within the limits, so that one that was cut short is recognised whatever its header tells.
-func checkRPM(ctx context.Context, path string, v version.Driver, lim limits) (err error) {
+// checkRPM checks a whole package: headers, name, version, payload digest, signature, and that the payload can be read
+// to its end within the limits, so that one that was cut short is recognised whatever its header tells.
+func checkRPM(ctx context.Context, path string, v version.Driver, keys rpm.Keyring, lim limits) (_ Package, err error) {
 	r, err := openRPM(path)
 	if err != nil {
-		return err
+		return Package{}, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := r.identify(v); err != nil {
-		return err
+		return Package{}, err
 	}
-	// R3.1: signature. The place to require one by the key that AWS publishes; until then anyone who can answer for the
-	// source can make a package that passes.
-	if err := r.checkDigest(ctx); err != nil {
-		return err
+	// Damage is told before forgery, since it is more likely and another copy mends it.
+	if err := r.pkg.CheckDamage(ctx); err != nil {
+		return Package{}, err
 	}
-	return r.walk(ctx, lim, func(e entry, _ io.Reader) error {
+	proof, err := r.pkg.Verify(ctx, keys, r.members(ctx, lim))
+	if err != nil {
+		return Package{}, err
+	}
+	err = r.walk(ctx, lim, func(e entry, _ io.Reader) error {
 		_, err := cleanName(e.name)
 		return err
 	})
+	return Package{Version: v, Path: path, Proof: proof}, err
+}
+
+// members walks the payload for a comparison with what is signed.
+func (r *rpmFile) members(ctx context.Context, lim limits) rpm.Walk {
+	return func(visit func(rpm.Entry, io.Reader) error) error {
+		return r.walk(ctx, lim, func(e entry, body io.Reader) error {
+			return visit(rpm.Entry{Name: e.name, Mode: e.mode, Size: e.size}, body)
+		})
+	}
+}
+
+// expect checks that the open file is the package that was proven.
+func (r *rpmFile) expect(ctx context.Context, p Package) error {
+	got, err := r.pkg.Digest(ctx)
+	if err != nil {
+		return err
+	}
+	if got != p.Proof.Digest {
+		return fmt.Errorf("it is not the package that was checked: it is now %s, not %q", got, p.Proof.Digest)
+	}
+	return r.identify(p.Version)
 }
 
 // contextReader fails once its context is done, so that a long read can be stopped.

@@ -49,11 +49,11 @@ func TestFetchBreaksOff(t *testing.T) {
 				return breakOff(t, w, head, body)
 			}
 			f, waits := newFetcher(t, repo)
-			path, err := f.Fetch(t.Context(), mustDriver(t, "2.24.7.0"))
+			p, err := f.Fetch(t.Context(), mustDriver(t, "2.24.7.0"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, good) {
+			if got, err := os.ReadFile(p.Path); err != nil || !bytes.Equal(got, good) {
 				t.Errorf("other content (%v)", err)
 			}
 			if diff := cmp.Diff([]time.Duration{time.Second, 2 * time.Second}, *waits); diff != "" {

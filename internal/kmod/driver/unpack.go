@@ -11,32 +11,30 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
-
-	"neuron-kmod/internal/version"
 )
 
-// Unpack unpacks the driver's source from a package into the directory dst, which must not exist while its parent must.
-// It returns the tree of usr/src/aws-neuronx-<version> below dst; what else a package holds, as the real one holds
-// /usr/share/aws-neuronx, is read but not unpacked.
+// Unpack unpacks the driver's source from a proven package into the directory dst, which must not exist while its
+// parent must. It returns the tree of usr/src/aws-neuronx-<version> below dst; what else a package holds, as the real
+// one holds /usr/share/aws-neuronx, is read but not unpacked.
 //
-// Files come out as 0644 or 0755 whatever the package says. It is an error if the package is not the driver's of that
-// version, if a name leads out of the root, if the tree has anything but files and directories, or if the package is
-// larger than a driver's source can be. Nothing is left after an error.
-func Unpack(ctx context.Context, rpm string, v version.Driver, dst string) (*Source, error) {
-	s, err := unpack(ctx, rpm, v, dst, defaultLimits)
+// Files come out as 0644 or 0755 whatever the package says. It is an error if the file is no longer what was proven, if
+// a name leads out of the root, if the tree has anything but files and directories, or if the package is larger than a
+// driver's source can be. Nothing is left after an error.
+func Unpack(ctx context.Context, p Package, dst string) (*Source, error) {
+	s, err := unpack(ctx, p, dst, defaultLimits)
 	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", rpm, explainDisk(err, dst))
+		return nil, fmt.Errorf("unpack %s: %w", p.Path, explainDisk(err, dst))
 	}
 	return s, nil
 }
 
-func unpack(ctx context.Context, rpm string, v version.Driver, dst string, lim limits) (_ *Source, err error) {
-	r, err := openRPM(rpm)
+func unpack(ctx context.Context, p Package, dst string, lim limits) (_ *Source, err error) {
+	r, err := openRPM(p.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.identify(v); err != nil {
+	if err := r.expect(ctx, p); err != nil {
 		return nil, err
 	}
 	made, err := r.made()
@@ -44,7 +42,7 @@ func unpack(ctx context.Context, rpm string, v version.Driver, dst string, lim l
 		return nil, err
 	}
 	err = createDir(dst, func(root *os.Root) error {
-		t := tree{root: root, top: treePath(v)}
+		t := tree{root: root, top: treePath(p.Version)}
 		if err := r.walk(ctx, lim, t.add); err != nil {
 			return err
 		}
@@ -53,7 +51,10 @@ func unpack(ctx context.Context, rpm string, v version.Driver, dst string, lim l
 	if err != nil {
 		return nil, err
 	}
-	return &Source{Version: v, Dir: filepath.Join(dst, filepath.FromSlash(treePath(v))), Made: made}, nil
+	return &Source{
+		Version: p.Version, Dir: filepath.Join(dst, filepath.FromSlash(treePath(p.Version))), Made: made,
+		Package: p.Proof.Digest,
+	}, nil
 }
 
 // createDir makes the directory dst with what fill writes into it: under a temporary name beside it, which is renamed

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"neuron-kmod/internal/kmod/rpm/rpmtest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -23,7 +25,7 @@ func TestUnpack(t *testing.T) {
 			v := mustDriver(t, "2.24.7.0")
 			rpm := writeTemp(t, FileName(v), packRPM(t, "2.24.7.0", compressor, sourceFiles()))
 			dst := filepath.Join(t.TempDir(), "source")
-			s, err := Unpack(t.Context(), rpm, v, dst)
+			s, err := Unpack(t.Context(), asProven(t, rpm, v), dst)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,32 +47,32 @@ func TestUnpack(t *testing.T) {
 func TestUnpackMade(t *testing.T) {
 	v := mustDriver(t, "2.24.7.0")
 	good := gzipped(t, cpioArchive(member{name: testTree + "Kbuild", mode: 0o100644}))
-	number := func(n ...uint32) tag {
-		made := tag{tag: 1006, typ: 4, count: uint32(len(n))}
+	number := func(n ...uint32) rpmtest.Tag {
+		var data []byte
 		for _, v := range n {
-			made.data = binary.BigEndian.AppendUint32(made.data, v)
+			data = binary.BigEndian.AppendUint32(data, v)
 		}
-		return made
+		return tag(1006, 4, uint32(len(n)), data)
 	}
 	tests := []struct {
 		name    string
-		tags    []tag
+		tags    []rpmtest.Tag
 		want    time.Time
 		refused bool
 	}{
 		{"none", nil, time.Time{}, false},
-		{"one", []tag{number(1700000000)}, time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC), false},
-		{"after 2038", []tag{number(4000000000)}, time.Date(2096, 10, 2, 7, 6, 40, 0, time.UTC), false},
-		{"two", []tag{number(1, 2)}, time.Time{}, true},
-		{"text", []tag{stringTag(1006, "yesterday")}, time.Time{}, true},
+		{"one", []rpmtest.Tag{number(1700000000)}, time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC), false},
+		{"after 2038", []rpmtest.Tag{number(4000000000)}, time.Date(2096, 10, 2, 7, 6, 40, 0, time.UTC), false},
+		{"two", []rpmtest.Tag{number(1, 2)}, time.Time{}, true},
+		{"text", []rpmtest.Tag{rpmtest.StringTag(1006, "yesterday")}, time.Time{}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tags := driverTags()
 			for _, made := range tt.tags { // the header's data begins with it, so that it is aligned
-				tags = append([]tag{made}, tags...)
+				tags = append([]rpmtest.Tag{made}, tags...)
 			}
-			s, err := Unpack(t.Context(), writeTemp(t, FileName(v), rawRPM(tags, good)), v, filepath.Join(t.TempDir(), "source"))
+			s, err := Unpack(t.Context(), asProven(t, writeTemp(t, FileName(v), rpmtest.Package(tags, good)), v), filepath.Join(t.TempDir(), "source"))
 			if tt.refused {
 				if err == nil || !strings.Contains(err.Error(), "build time") {
 					t.Errorf("error %v, want one about the build time", err)
@@ -104,9 +106,9 @@ func hostile(t testing.TB) []struct {
 	archive := cpioArchive(file(testTree + "neuron_cdev.c"))
 	whole := gzipped(t, archive)
 	claim := func(offset int, digits string) []byte { // replaces a number in the archive's first header
-		return rawRPM(driverTags(), gzipped(t, bytes.Join([][]byte{archive[:offset], archive[offset+8:]}, []byte(digits))))
+		return rpmtest.Package(driverTags(), gzipped(t, bytes.Join([][]byte{archive[:offset], archive[offset+8:]}, []byte(digits))))
 	}
-	retag := func(tg tag) []byte { return rawRPM(append(driverTags(), tg), whole) } // the last of a number counts
+	retag := func(tg rpmtest.Tag) []byte { return rpmtest.Package(append(driverTags(), tg), whole) } // the last of a number counts
 	return []struct {
 		name string
 		rpm  []byte
@@ -119,7 +121,7 @@ func hostile(t testing.TB) []struct {
 		{"link out of the tree", evilRPM(t, link(testTree+"out", "/etc")), "link"},
 		{"link up the tree", evilRPM(t, link(testTree+"up", "../../../../..")), "link"},
 		{"file through a link", evilRPM(t, link(testTree+"dir", "/tmp"), file(testTree+"dir/evil")), "link"},
-		{"the tree is a link", rawRPM(driverTags(), gzipped(t, cpioArchive(
+		{"the tree is a link", rpmtest.Package(driverTags(), gzipped(t, cpioArchive(
 			link(strings.TrimSuffix(testTree, "/"), "/tmp"), file(testTree+"evil")))), "link"},
 		{"hard link", evilRPM(t, member{name: testTree + "hard.c", mode: 0o100644, links: 2}), "hard link"},
 		{"block device", evilRPM(t, member{name: testTree + "sda", mode: 0o060644}), "device"},
@@ -130,20 +132,20 @@ func hostile(t testing.TB) []struct {
 		{"a bomb in one file", evilRPM(t, zeros(testTree+"bomb.c", 1<<20+1)), "at most 1048576 are taken"},
 		{"a bomb beside the tree", evilRPM(t, zeros("/a", 1<<20), zeros("/b", 1<<20)), errTooLarge.Error()},
 		{"too many files", evilRPM(t, make40(file("/a"))...), "more than 40 entries"},
-		{"no source", rawRPM(driverTags(), gzipped(t, cpioArchive())), "neither Kbuild nor Makefile"},
+		{"no source", rpmtest.Package(driverTags(), gzipped(t, cpioArchive())), "neither Kbuild nor Makefile"},
 		{"a file that claims 4 GB", claim(54, "FFFFFFFF"), "is 4294967295 bytes"},
 		{"a name that claims 4 GB", claim(94, "FFFFFFFF"), "a name of 4294967295 bytes"},
 		{"a negative size", claim(54, "-fffffff"), "eight hex digits"},
 		{"a name of another length", claim(94, "00000010"), "does not end where its header says"},
-		{"not an archive", rawRPM(driverTags(), gzipped(t, bytes.Repeat([]byte("tar?"), 100))), `begins with "tar?ta"`},
-		{"not compressed", rawRPM(driverTags(), []byte("not compressed at all")), "gzip"},
-		{"an archive without an end", rawRPM(driverTags(), gzipped(t, nil)), "unexpected EOF"},
-		{"a truncated payload", rawRPM(driverTags(), whole[:len(whole)/2]), "unexpected EOF"},
-		{"another compressor", retag(stringTag(1125, "bzip2")), "gzip, xz and zstd"},
-		{"another archive form", retag(stringTag(1124, "drpm")), "only cpio"},
-		{"another package", retag(stringTag(1000, "bash")), `package "bash"`},
-		{"another version", retag(stringTag(1001, "2.24.7.1")), `version "2.24.7.1"`},
-		{"no name", rawRPM(driverTags()[1:], whole), "its name"},
+		{"not an archive", rpmtest.Package(driverTags(), gzipped(t, bytes.Repeat([]byte("tar?"), 100))), `begins with "tar?ta"`},
+		{"not compressed", rpmtest.Package(driverTags(), []byte("not compressed at all")), "gzip"},
+		{"an archive without an end", rpmtest.Package(driverTags(), gzipped(t, nil)), "unexpected EOF"},
+		{"a truncated payload", rpmtest.Package(driverTags(), whole[:len(whole)/2]), "unexpected EOF"},
+		{"another compressor", retag(rpmtest.StringTag(1125, "bzip2")), "gzip, xz and zstd"},
+		{"another archive form", retag(rpmtest.StringTag(1124, "drpm")), "only cpio"},
+		{"another package", retag(rpmtest.StringTag(1000, "bash")), `package "bash"`},
+		{"another version", retag(rpmtest.StringTag(1001, "2.24.7.1")), `version "2.24.7.1"`},
+		{"no name", rpmtest.Package(driverTags()[1:], whole), "its name"},
 	}
 }
 
@@ -162,7 +164,7 @@ func TestUnpackHostile(t *testing.T) {
 			rpm := writeTemp(t, "evil.rpm", tt.rpm)
 			parent := t.TempDir()
 			dst := filepath.Join(parent, "source")
-			_, err := unpack(t.Context(), rpm, mustDriver(t, "2.24.7.0"), dst, testLimits)
+			_, err := unpack(t.Context(), asProven(t, rpm, mustDriver(t, "2.24.7.0")), dst, testLimits)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want one with %q", err, tt.want)
 			}
@@ -191,7 +193,7 @@ func TestUnpackOutsideAndModes(t *testing.T) {
 		member{name: testTree + "open/deep/file.h", mode: 0o100666},
 	))
 	dst := filepath.Join(t.TempDir(), "source")
-	if _, err := Unpack(t.Context(), rpm, mustDriver(t, "2.24.7.0"), dst); err != nil {
+	if _, err := Unpack(t.Context(), asProven(t, rpm, mustDriver(t, "2.24.7.0")), dst); err != nil {
 		t.Fatal(err)
 	}
 	got := listing(t, dst)
@@ -227,7 +229,7 @@ func TestUnpackRefusals(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		dst := filepath.Join(t.TempDir(), "source")
-		if _, err := Unpack(ctx, rpm, v, dst); !errors.Is(err, context.Canceled) {
+		if _, err := Unpack(ctx, asProven(t, rpm, v), dst); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		if _, err := os.Lstat(dst); !errors.Is(err, fs.ErrNotExist) {
@@ -235,13 +237,13 @@ func TestUnpackRefusals(t *testing.T) {
 		}
 	})
 	t.Run("there already", func(t *testing.T) {
-		if _, err := Unpack(t.Context(), rpm, v, t.TempDir()); !errors.Is(err, fs.ErrExist) {
+		if _, err := Unpack(t.Context(), asProven(t, rpm, v), t.TempDir()); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("no such package", func(t *testing.T) {
 		dst := filepath.Join(t.TempDir(), "source")
-		if _, err := Unpack(t.Context(), rpm+".gone", v, dst); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := Unpack(t.Context(), asProven(t, rpm+".gone", v), dst); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -3,6 +3,8 @@ package image
 import (
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/version"
 )
@@ -22,7 +24,8 @@ const (
 	LabelKernel = "kernel-version"
 
 	LabelDriverSource    = "neuron-driver.source"
-	LabelSourceDigest    = "neuron-driver.source-digest" // driver.SourceDigest of what was compiled
+	LabelSourceDigest    = "neuron-driver.source-digest"  // driver.SourceDigest of what was compiled
+	LabelPackageDigest   = "neuron-driver.package-digest" // driver.Source's Package: what is signed of the package
 	LabelDriverLicense   = "neuron-driver.license"
 	LabelDriverCopyright = "neuron-driver.copyright"
 
@@ -31,6 +34,12 @@ const (
 	LabelBusyBoxLicense   = "busybox.license"
 	LabelBusyBoxCopyright = "busybox.copyright"
 )
+
+// IsPackageDigest reports whether a value of LabelPackageDigest has the form of one.
+func IsPackageDigest(s string) bool {
+	_, err := v1.NewHash(s)
+	return err == nil
+}
 
 // ArgBase is the ARG that the Containerfile's FROM takes the base image from.
 const ArgBase = "BASE_IMAGE"
@@ -41,6 +50,7 @@ type LabelInput struct {
 	Kernel     kernel.Version
 	Repository string // of the project: "https://github.com/OWNER/REPO", no slash at the end
 	Source     string // driver.SourceDigest of what was compiled; "" leaves its label out
+	Package    string // digest of the driver's package, which is proven; "" leaves its label out
 	BusyBox    string // BaseInfo.BusyBox; "" leaves the busybox labels out
 	Base       Base   // its name and digest
 	Created    time.Time
@@ -67,6 +77,7 @@ func Args(in LabelInput) map[string]string {
 		"CREATED":         timestamp(in.Created),
 		"SOURCE_URL":      in.Repository,
 		"SOURCE_DIGEST":   in.Source,
+		"PACKAGE_DIGEST":  in.Package,
 		"BUSYBOX_VERSION": in.BusyBox,
 		"BUSYBOX_SOURCE":  in.busyBoxSource(),
 	}
@@ -91,6 +102,9 @@ func Labels(in LabelInput) map[string]string {
 	}
 	if in.Source != "" {
 		labels[LabelSourceDigest] = in.Source
+	}
+	if in.Package != "" {
+		labels[LabelPackageDigest] = in.Package
 	}
 	if in.BusyBox != "" {
 		labels[LabelBusyBoxVersion] = in.BusyBox

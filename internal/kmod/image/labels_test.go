@@ -13,7 +13,10 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-const testSource = "sha256:4567"
+const (
+	testSource  = "sha256:4567"
+	testPackage = "sha256:89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab89ab"
+)
 
 const testRepository = "https://github.com/example/kmods"
 
@@ -63,7 +66,7 @@ func kmodSpec(t testing.TB, base Base, in LabelInput) Spec {
 func testLabels(t testing.TB, base Base, busyBox string) LabelInput {
 	return LabelInput{
 		Driver: mustDriver(t, "2.24.7.0"), Kernel: mustKernel(t, "5.14.0-570.96.1.el9_6.x86_64+rt"),
-		Repository: testRepository, Source: testSource, BusyBox: busyBox, Base: base, Created: testTime,
+		Repository: testRepository, Source: testSource, Package: testPackage, BusyBox: busyBox, Base: base, Created: testTime,
 	}
 }
 
@@ -82,6 +85,7 @@ func TestLabels(t *testing.T) {
 		"kernel-version":                       "5.14.0-570.96.1.el9_6.x86_64+rt",
 		"neuron-driver.source":                 "https://github.com/example/kmods/releases/download/neuron-driver-2.24.7.0/aws-neuronx-dkms-2.24.7.0-modified-source.tar.gz",
 		"neuron-driver.source-digest":          "sha256:4567",
+		"neuron-driver.package-digest":         testPackage,
 		"neuron-driver.license":                "GPL-2.0",
 		"neuron-driver.copyright":              "Copyright Amazon.com, Inc. or its affiliates. All Rights Reserved.",
 		"busybox.version":                      "1.36.1",

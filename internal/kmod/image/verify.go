@@ -135,6 +135,9 @@ func verifyLabels(labels map[string]string, d version.Driver, k kernel.Version) 
 			errs = append(errs, fmt.Errorf("label %s is %q, not %q", want.name, got, want.value))
 		}
 	}
+	if digest := labels[LabelPackageDigest]; digest != "" && !IsPackageDigest(digest) {
+		errs = append(errs, fmt.Errorf("label %s is %.80q, not a digest", LabelPackageDigest, digest))
+	}
 	for _, name := range []string{LabelSource, LabelDriverSource, LabelDriverLicense, LabelDriverCopyright} {
 		if labels[name] == "" {
 			errs = append(errs, fmt.Errorf("label %s is not there", name))

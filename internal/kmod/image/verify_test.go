@@ -73,6 +73,7 @@ func TestVerifyFindsFaults(t *testing.T) {
 		"another kernel":        {label(LabelKernel, "6.1.0"), []string{`label kernel-version is "6.1.0"`}},
 		"no time":               {label(LabelCreated, "yesterday"), []string{`label org.opencontainers.image.created is "yesterday"`}},
 		"another BusyBox":       {label(LabelBusyBoxVersion, "1.35.0"), []string{`label busybox.version is "1.35.0", but the BusyBox in the image is "1.36.1"`}},
+		"no digest":             {label(LabelPackageDigest, "sha256:<b>"), []string{`label neuron-driver.package-digest is "sha256:<b>", not a digest`}},
 		"no labels": {withConfig(t, func(c *v1.ConfigFile) { c.Config.Labels = nil }), []string{
 			"neuron-driver-version", "neuron-driver.source is not there", "neuron-driver.license", "neuron-driver.copyright",
 			"image.source is not there", "image.created", "busybox.version", "busybox.source", "busybox.license", "busybox.copyright",

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/engine"
 	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/oci/registry"
@@ -34,9 +35,9 @@ type Lease interface {
 	Release(ctx context.Context) error
 }
 
-// Fetcher gets a driver's RPM and returns the path of a checked local file.
+// Fetcher gets a driver's package and proves who signed it.
 type Fetcher interface {
-	Fetch(ctx context.Context, v version.Driver) (string, error)
+	Fetch(ctx context.Context, v version.Driver) (driver.Package, error)
 }
 
 // Workspace is the run's own directory.

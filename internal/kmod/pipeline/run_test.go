@@ -25,8 +25,11 @@ import (
 
 	"neuron-kmod/container"
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/engine"
 	"neuron-kmod/internal/kmod/image"
+	"neuron-kmod/internal/kmod/rpm"
+	"neuron-kmod/internal/kmod/rpm/rpmtest"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/progress"
@@ -66,22 +69,41 @@ type rpmFetcher struct {
 	err   map[string]error // by driver version
 }
 
-func (f *rpmFetcher) Fetch(_ context.Context, v version.Driver) (string, error) {
+func (f *rpmFetcher) Fetch(ctx context.Context, v version.Driver) (driver.Package, error) {
 	f.calls.Add(1)
 	if err := f.err[v.String()]; err != nil {
-		return "", err
+		return driver.Package{}, err
+	}
+	key, err := rpmtest.FixedKey("Pipeline")
+	if err != nil {
+		return driver.Package{}, err
+	}
+	public, err := key.Public()
+	if err != nil {
+		return driver.Package{}, err
+	}
+	keys, err := rpm.ParseKeyring(public)
+	if err != nil {
+		return driver.Package{}, err
 	}
 	r, err := rpmpack.NewRPM(rpmpack.RPMMetaData{Name: "aws-neuronx-dkms", Version: v.String(), Release: "dkms", Arch: "noarch"})
 	if err != nil {
-		return "", err
+		return driver.Package{}, err
 	}
 	r.AddFile(rpmpack.RPMFile{Name: "/usr/src/aws-neuronx-" + v.String() + "/Kbuild", Body: []byte("obj-m += neuron.o\n"), Mode: 0o644})
-	path := filepath.Join(f.t.TempDir(), "driver.rpm")
-	out, err := os.Create(path)
-	if err != nil {
-		return "", err
+	var out bytes.Buffer
+	if err := r.Write(&out); err != nil {
+		return driver.Package{}, err
 	}
-	return path, errors.Join(r.Write(out), out.Close())
+	signed, err := key.SignV3(out.Bytes())
+	if err != nil {
+		return driver.Package{}, err
+	}
+	dir := f.t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, driver.FileName(v)), signed, 0o600); err != nil {
+		return driver.Package{}, err
+	}
+	return (&driver.Fetcher{Source: dir, Keys: keys}).Fetch(ctx, v)
 }
 
 // baseImage has what KMM needs.
@@ -245,6 +267,30 @@ func TestDoOrder(t *testing.T) {
 	}
 	if b := p.Builds[0]; !strings.HasPrefix(b.Digest, "sha256:") || b.Size == 0 || b.Seconds == 0 {
 		t.Errorf("report: %+v", b)
+	}
+}
+
+// R3.1, R5.2: an image says from which package, and which prepared source, it was made.
+func TestDoLabels(t *testing.T) {
+	r, fetcher := newRun(t, newFakeEngine(t))
+	p := do(t, r, newPlan(t, 1, "2.24.7.0"))
+	img, err := r.Target.Image(t.Context(), p.Builds[0].Tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkg, err := fetcher.Fetch(t.Context(), p.Builds[0].Driver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Config.Labels[image.LabelPackageDigest]; got != pkg.Proof.Digest || !image.IsPackageDigest(got) {
+		t.Errorf("package digest %q, want %q", got, pkg.Proof.Digest)
+	}
+	if got := cfg.Config.Labels[image.LabelSourceDigest]; !image.IsPackageDigest(got) || got == pkg.Proof.Digest {
+		t.Errorf("source digest %q", got)
 	}
 }
 

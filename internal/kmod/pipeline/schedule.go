@@ -298,10 +298,10 @@ func (s *schedule) prepareSources(ctx context.Context, work []kernelWork) []kern
 
 func (s *schedule) source(ctx context.Context, v version.Driver) (*driver.Source, error) {
 	task := s.run.Progress.Start("source", v.String(), "")
-	rpm, err := s.run.Fetcher.Fetch(ctx, v)
+	pkg, err := s.run.Fetcher.Fetch(ctx, v)
 	var src *driver.Source
 	if err == nil {
-		src, err = driver.Unpack(ctx, rpm, v, s.run.Workspace.Path("source-"+v.String()))
+		src, err = driver.Unpack(ctx, pkg, s.run.Workspace.Path("source-"+v.String()))
 	}
 	task.Done(err)
 	return src, err

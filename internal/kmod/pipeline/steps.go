@@ -150,6 +150,7 @@ func (s *schedule) assemble(ctx context.Context, b plan.Build, m *compiled) (v1.
 	}
 	in := image.LabelInput{
 		Driver: b.Driver, Kernel: b.Kernel, Repository: s.run.Options.SourceURL, Source: m.source,
+		Package: s.sources[b.Driver].Package,
 		BusyBox: s.run.Recipe.BusyBox, Base: s.run.Recipe.Base, Created: s.run.Options.Created,
 	}
 	spec := image.Spec{

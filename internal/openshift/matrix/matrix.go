@@ -2,12 +2,14 @@
 // parses the file and narrows it to what a person asked for. It knows nothing of images, kernels or what is published.
 //
 // The file is a list of objects such as {"driver": "2.24.7.0", "ocp_versions": ["4.20", "4.21.3"]}, where "4.20" is
-// every release of that minor.
+// every release of that minor. An object may pin the driver's package: "package": "sha256:...", as `neuron-kmod driver`
+// prints it.
 package matrix
 
 import (
 	"errors"
 	"io/fs"
+	"regexp"
 
 	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/jsonfile"
@@ -18,6 +20,7 @@ import (
 const (
 	keyDriver   = "driver"
 	keyReleases = "ocp_versions"
+	keyPackage  = "package" // may be absent
 )
 
 // Matrix is a build matrix. It has at least one entry, and each driver once.
@@ -31,6 +34,13 @@ type Entry struct {
 	Driver    version.Driver
 	Selectors []version.Selector // at least one; no release is selected twice
 	Pos       jsonfile.Position  // of the driver's version
+	Package   Pin
+}
+
+// Pin is the digest that a driver's package must have; the zero Pin is none.
+type Pin struct {
+	Digest string            // "sha256:" and 64 hexadecimal digits
+	Pos    jsonfile.Position // in the file
 }
 
 // Load reads the matrix at path. An error of its contents is a *jsonfile.Error; one of the file system wraps that.
@@ -73,7 +83,7 @@ func Parse(name string, data []byte) (*Matrix, error) {
 }
 
 func parseEntry(v jsonfile.Value) (Entry, error) {
-	obj, err := v.Object(keyDriver, keyReleases)
+	obj, err := v.Object(keyDriver, keyReleases, keyPackage)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -89,8 +99,29 @@ func parseEntry(v jsonfile.Value) (Entry, error) {
 	if e.Driver, err = jsonfile.ParseText(driver, version.ParseDriver); err != nil {
 		return Entry{}, err
 	}
+	if e.Package, err = parsePin(obj); err != nil {
+		return Entry{}, err
+	}
 	e.Selectors, err = parseSelectors(releases)
 	return e, err
+}
+
+var packageDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+func parsePin(obj jsonfile.Object) (Pin, error) {
+	v, ok := obj.Lookup(keyPackage)
+	if !ok {
+		return Pin{}, nil
+	}
+	digest, err := v.Text()
+	if err != nil {
+		return Pin{}, err
+	}
+	if !packageDigest.MatchString(digest) {
+		return Pin{}, v.Pos.Errorf("%.80q is not the digest of a package: sha256: and 64 hexadecimal digits, "+
+			"as `neuron-kmod driver VERSION` prints it", digest)
+	}
+	return Pin{Digest: digest, Pos: v.Pos}, nil
 }
 
 func parseSelectors(v jsonfile.Value) ([]version.Selector, error) {

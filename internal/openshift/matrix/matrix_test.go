@@ -66,6 +66,28 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// R2.1, R3.1: a driver's package may be pinned, and no filter loses the pin.
+func TestParsePackage(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("0f", 32)
+	m, err := matrix.Parse("build-matrix.json", []byte(`[
+  {"driver": "2.24.7.0", "ocp_versions": ["4.20", "4.21"], "package": "`+digest+`"},
+  {"driver": "2.22.2.0", "ocp_versions": ["4.20"]}
+]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := m.Filter("all", "4.20")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := entries[0].Package; got.Digest != digest || got.Pos.String() != "build-matrix.json:2:71" {
+		t.Errorf("got %+v, want %s at 2:71", got, digest)
+	}
+	if got := entries[1].Package; got != (matrix.Pin{}) {
+		t.Errorf("got %+v, want none", got)
+	}
+}
+
 // R2.1, R8.1: a matrix that is not right is refused with its place and the mend.
 func TestParseErrors(t *testing.T) {
 	tests := map[string]struct{ in, want string }{
@@ -75,7 +97,7 @@ func TestParseErrors(t *testing.T) {
 		"null":              {"null", "m.json:1:1: found null where a list of drivers"},
 		"no drivers":        {"[]", "m.json:1:1: the list of drivers is empty: add at least one"},
 		"entry is text":     {`["2.24.7.0"]`, `m.json:1:2: found the text "2.24.7.0" where an object in { } belongs`},
-		"unknown key":       {`[{"driver": "2.24.7.0", "ocp": ["4.20"]}]`, `m.json:1:25: unknown key "ocp": the keys are driver, ocp_versions`},
+		"unknown key":       {`[{"driver": "2.24.7.0", "ocp": ["4.20"]}]`, `m.json:1:25: unknown key "ocp": the keys are driver, ocp_versions, package`},
 		"comment key":       {`[{"//": "x", "driver": "2.24.7.0", "ocp_versions": ["4.20"]}]`, `m.json:1:3: unknown key "//"`},
 		"key twice":         {`[{"driver": "2.24.7.0", "driver": "2.24.8.0"}]`, `m.json:1:25: the key "driver" is here twice`},
 		"no driver":         {`[{"ocp_versions": ["4.20"]}]`, `m.json:1:2: the key "driver" is missing`},
@@ -99,6 +121,10 @@ func TestParseErrors(t *testing.T) {
 			"[{\"driver\": \"2.24.7.0\", \"ocp_versions\": [\"4.20\"]},\n {\"driver\": \"2.24.7.0\", \"ocp_versions\": [\"4.21\"]}]",
 			"m.json:2:13: driver 2.24.7.0 is here twice, first in line 1: put all its releases into one entry",
 		},
+		"package number":  {`[{"driver": "2.24.7.0", "ocp_versions": ["4.20"], "package": 1}]`, "m.json:1:62: found the number 1"},
+		"package null":    {`[{"driver": "2.24.7.0", "ocp_versions": ["4.20"], "package": null}]`, "m.json:1:62: found null"},
+		"package digest":  {`[{"driver": "2.24.7.0", "ocp_versions": ["4.20"], "package": "sha256:abc"}]`, `m.json:1:62: "sha256:abc" is not the digest of a package`},
+		"package twice":   {`[{"driver": "2.24.7.0", "package": "", "package": ""}]`, `the key "package" is here twice`},
 		"byte order mark": {"\ufeff" + sample, "m.json:1:1: the file starts with a byte order mark"},
 		"hostile driver":  {`[{"driver": "../../etc", "ocp_versions": ["4.20"]}]`, `m.json:1:13: "../../etc" is not a driver version`},
 		"control":         {`[{"driver": "2.24\u001b[31m", "ocp_versions": ["4.20"]}]`, `m.json:1:13: "2.24\x1b[31m" is not a driver version`},

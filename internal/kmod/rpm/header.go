@@ -1,4 +1,4 @@
-package driver
+package rpm
 
 import (
 	"bytes"
@@ -31,28 +31,29 @@ var fixedSize = map[uint32]int64{0: 0, 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}
 
 func isString(typ uint32) bool { return typ == 6 || typ == 8 || typ == 9 }
 
-// checkHeaders checks the lead and both headers of a package of that size and returns where its payload begins.
-// go-rpmutils v0.4.0 allocates whatever sizes a header claims, up to 4 GiB, and indexes by offsets and counts that it
-// does not check, so it must not see a header that has not passed here.
-func checkHeaders(r io.ReaderAt, size int64) (payload int64, err error) {
+// checkHeaders checks the lead and both headers of a package of that size and returns where its main header and its
+// payload begin. go-rpmutils v0.4.0 allocates whatever sizes a header claims, up to 4 GiB, and indexes by offsets and
+// counts that it does not check, so it must not see a header that has not passed here.
+func checkHeaders(r io.ReaderAt, size int64) (header, payload int64, err error) {
 	lead := make([]byte, leadSize)
 	n, err := readAt(r, lead, 0)
 	if !bytes.HasPrefix(lead, leadMagic) {
-		return 0, fmt.Errorf("it is not an RPM: it begins with %q", lead[:min(n, 24)]) // which tells a web page at a glance
+		// Its beginning tells a web page at a glance.
+		return 0, 0, fmt.Errorf("it is not an RPM: it begins with %q", lead[:min(n, 24)])
 	}
 	if err != nil {
-		return 0, fmt.Errorf("RPM lead: %w", err)
+		return 0, 0, fmt.Errorf("RPM lead: %w", err)
 	}
-	signature, err := checkHeader(r, leadSize, size)
+	header, err = checkHeader(r, leadSize, size)
 	if err != nil {
-		return 0, fmt.Errorf("RPM signature header: %w", err)
+		return 0, 0, fmt.Errorf("RPM signature header: %w", err)
 	}
-	signature = (signature + 7) / 8 * 8 // the header that follows it is aligned
-	end, err := checkHeader(r, signature, size)
+	header = (header + 7) / 8 * 8 // it is aligned
+	end, err := checkHeader(r, header, size)
 	if err != nil {
-		return 0, fmt.Errorf("RPM header: %w", err)
+		return 0, 0, fmt.Errorf("RPM header: %w", err)
 	}
-	return end, nil
+	return header, end, nil
 }
 
 // checkHeader checks the header at an offset of a file of that size and returns the offset of its end.
