@@ -10,8 +10,8 @@ import (
 // JSON forbids it refuses a byte order mark, text that is not UTF-8, a key that an object has twice, and
 // what goes over the package's bounds. Every error is an *Error.
 func Parse(name string, data []byte) (Value, error) {
-	if err := checkSize(name, data); err != nil {
-		return Value{}, err
+	if len(data) > MaxSize {
+		return Value{}, tooLarge(name)
 	}
 	p := &parser{data: data, at: Position{File: name, Line: 1, Column: 1}}
 	if err := p.checkText(); err != nil {
