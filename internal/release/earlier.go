@@ -13,6 +13,7 @@ import (
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // treeLimits bound what is taken of an archive of modified sources. One tree has about 100 files and 2 MB.
@@ -32,12 +33,12 @@ var treeForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)
 // They are returned by their digests, which are computed from what is there. An archive that is something else is an
 // archiveError.
 func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits) (map[string]*tree, error) {
-	data, err := io.ReadAll(io.LimitReader(body, lim.download+1))
+	data, err := limit.ReadAll(body, lim.download)
+	if _, ok := errors.AsType[*limit.TooLargeError](err); ok {
+		return nil, archiveError{errTooLarge}
+	}
 	if err != nil {
 		return nil, err
-	}
-	if int64(len(data)) > lim.download {
-		return nil, archiveError{errTooLarge}
 	}
 	c, err := readContents(ctx, data, top, lim)
 	if err != nil {

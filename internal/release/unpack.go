@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/klauspost/compress/gzip"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // limits bound what is taken of an archive.
@@ -42,7 +44,8 @@ func readContents(ctx context.Context, archive []byte, name string, lim limits) 
 
 // readTar reads the uncompressed archive.
 func readTar(ctx context.Context, stream io.Reader, name string, lim limits) (contents, error) {
-	bounded := &boundedReader{ctx: ctx, r: stream, left: lim.total}
+	left := lim.total
+	bounded := &zeroCounter{r: &limit.Reader{Ctx: ctx, R: stream, Left: &left, Exceeded: errTooLarge}}
 	t := unpacked{found: contents{}, name: name, left: lim.total}
 	tr := tar.NewReader(bounded)
 	for n := 1; ; n++ {
@@ -155,29 +158,17 @@ func (t *unpacked) member(h *tar.Header, name string, body io.Reader) (member, e
 // tarEnd is how many zero bytes a tar ends in, at least: two blocks.
 const tarEnd = 1024
 
-// boundedReader fails once its context is done or more than left bytes would be read.
-type boundedReader struct {
-	ctx   context.Context
+// zeroCounter reads from r and counts the zero bytes at the end of what it has read.
+type zeroCounter struct {
 	r     io.Reader
-	left  int64
-	zeros int // how many bytes up to here were zero
+	zeros int
 }
 
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.ctx.Err() != nil {
-		return 0, context.Cause(b.ctx)
-	}
-	if b.left == 0 {
-		return 0, errTooLarge
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.r.Read(p)
-	b.left -= int64(n)
+func (z *zeroCounter) Read(p []byte) (int, error) {
+	n, err := z.r.Read(p)
 	if other := len(bytes.TrimRight(p[:n], "\x00")); other > 0 {
-		b.zeros = -other
+		z.zeros = -other
 	}
-	b.zeros += n
+	z.zeros += n
 	return n, err
 }
