@@ -24,8 +24,8 @@ type VerifyResult struct {
 	Kernel    kernel.Version
 }
 
-// Verify checks that an image, REGISTRY/REPOSITORY:TAG or oci:DIR:TAG, is one that KMM can load. An image that is not good
-// is an error of the kind fault.Incomplete. It blocks on the network.
+// Verify checks that an image, REGISTRY/REPOSITORY:TAG or oci:DIR:TAG, is one that KMM can load. An image that is not
+// good is an error of the kind fault.Incomplete. It blocks on the network.
 func Verify(ctx context.Context, env Env, reference string) (*VerifyResult, error) {
 	s, err := open(env, access{target: env.Settings.Target, readOnly: true})
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"neuron-kmod/internal/action"
 	"neuron-kmod/internal/oci/registry"
-	"neuron-kmod/internal/platform/format"
 )
 
 // MirrorSets writes the YAML with which a cluster uses a mirror.
@@ -32,11 +31,10 @@ func MirrorTable(w io.Writer, r *action.MirrorReport) error {
 		tw := tabwriter.NewWriter(&sb, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(tw, "TAG\tKERNEL\tSTATE\tSENT\tDIGEST")
 		for _, m := range r.Images {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", m.Tag, cmp.Or(m.Kernel.String(), "-"), m.State, sent(m.Sent), cmp.Or(m.Digest, "-"))
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", m.Tag, cmp.Or(m.Kernel.String(), "-"), m.State,
+				action.SizeOrZero(m.Sent), cmp.Or(m.Digest, "-"))
 		}
-		if err := tw.Flush(); err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
+		tw.Flush() // to a strings.Builder, which takes everything
 	}
 	for _, m := range r.Images {
 		if m.State == registry.CopyFailed { // why others were skipped is told once, at the end
@@ -44,16 +42,5 @@ func MirrorTable(w io.Writer, r *action.MirrorReport) error {
 		}
 	}
 	fmt.Fprintf(&sb, "\n%s\n", r.Summary())
-	if _, err := io.WriteString(w, sb.String()); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
-}
-
-// sent is format.Bytes, which has a dash for nothing.
-func sent(n int64) string {
-	if n == 0 {
-		return "0 B"
-	}
-	return format.Bytes(n)
+	return write(w, "the report", sb.String())
 }
