@@ -10,8 +10,8 @@ import (
 	"os"
 )
 
-// ReadFile returns the content of the file at path, which has at most most bytes; else a *TooLargeError. Its errors name
-// the file.
+// ReadFile returns the content of the file at path, which has at most most bytes; else a *TooLargeError. Its errors
+// name the file.
 func ReadFile(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -28,8 +28,8 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// ReadAll returns what r holds, if that is at most most bytes; else a *TooLargeError. With an error of r it returns what
-// it read before that.
+// ReadAll returns what r holds, if that is at most most bytes; else a *TooLargeError. With an error of r it returns
+// what it read before that.
 func ReadAll(r io.Reader, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err != nil {
