@@ -99,13 +99,13 @@ func (c *Catalog) Missing(s version.Selector, arch string) error {
 
 // line is an entry as it is written. The order of its fields is that of the keys in the file.
 type line struct {
-	Arch      string         `json:"arch"`
-	DTK       string         `json:"dtk"`
-	Version   version.OCP    `json:"version"`
-	Kernel    kernel.Version `json:"kernel,omitzero"`
-	Component string         `json:"component,omitempty"`
-	Node      kernel.Version `json:"node-kernel,omitzero"`
-	Only      bool           `json:"only,omitempty"`
+	Arch          string         `json:"arch"`
+	DTK           string         `json:"dtk"`
+	Version       version.OCP    `json:"version"`
+	Kernel        kernel.Version `json:"kernel,omitzero"`
+	Component     string         `json:"component,omitempty"`
+	NodeKernel    kernel.Version `json:"node-kernel,omitzero"`
+	SingleToolkit bool           `json:"only,omitempty"`
 }
 
 // Encode returns the catalogue as a file: sorted, two spaces of indent, a newline at the end. The same entries give the
@@ -113,7 +113,10 @@ type line struct {
 func (c *Catalog) Encode() ([]byte, error) {
 	lines := make([]line, len(c.Entries))
 	for i, e := range slices.SortedFunc(slices.Values(c.Entries), Entry.Compare) {
-		lines[i] = line{e.Arch, e.DTK, e.Version, e.Kernel, e.Component, e.NodeKernel, e.Only}
+		lines[i] = line{
+			Arch: e.Arch, DTK: e.DTK, Version: e.Version, Kernel: e.Kernel, Component: e.Component,
+			NodeKernel: e.NodeKernel, SingleToolkit: e.Only,
+		}
 	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
