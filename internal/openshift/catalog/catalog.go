@@ -34,10 +34,10 @@ type Entry struct {
 	Component string         // payload tag; "" is DefaultComponent, which is never spelled out here
 	// NodeKernel is what the release's nodes boot, where that was found to be another kernel than the DTK's; else zero.
 	NodeKernel kernel.Version
-	// Only says that the release was found to have no other DTK than this one. It is for releases of which more are
+	// SingleToolkit says that the release was found to have no other DTK than this one. It is for releases of which more are
 	// expected.
-	Only bool
-	Pos  jsonfile.Position // of the entry; zero if it was not read from a file
+	SingleToolkit bool
+	Pos           jsonfile.Position // of the entry; zero if it was not read from a file
 }
 
 // Compare orders entries by release, then architecture, then component, which is the order of the file.
@@ -115,7 +115,7 @@ func (c *Catalog) Encode() ([]byte, error) {
 	for i, e := range slices.SortedFunc(slices.Values(c.Entries), Entry.Compare) {
 		lines[i] = line{
 			Arch: e.Arch, DTK: e.DTK, Version: e.Version, Kernel: e.Kernel, Component: e.Component,
-			NodeKernel: e.NodeKernel, SingleToolkit: e.Only,
+			NodeKernel: e.NodeKernel, SingleToolkit: e.SingleToolkit,
 		}
 	}
 	var buf bytes.Buffer

@@ -125,7 +125,7 @@ func parseEntry(v jsonfile.Value) (Entry, error) {
 		}
 	}
 	if v, ok := obj.Lookup(keyOnly); ok {
-		if e.Only, err = v.Bool(); err != nil {
+		if e.SingleToolkit, err = v.Bool(); err != nil {
 			return e, err
 		}
 	}

@@ -162,7 +162,7 @@ func (u *updater) known() map[payload.Release]bool {
 	for _, e := range u.catalog.Entries {
 		r := payload.Release{Version: e.Version, Arch: e.Arch}
 		entries[r]++
-		known[r] = known[r] || e.Only || e.Version.Major() < twoToolkits || entries[r] > 1
+		known[r] = known[r] || e.SingleToolkit || e.Version.Major() < twoToolkits || entries[r] > 1
 	}
 	return known
 }
@@ -178,7 +178,7 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 		}
 		have[e.Component] = true
 		dtk := p.Toolkits[e.Component]
-		e.Only = only && dtk != ""
+		e.SingleToolkit = only && dtk != ""
 		switch {
 		case dtk == "":
 			u.report.Vanished = append(u.report.Vanished, problemOf(*e, "the release does not have it", nil))
@@ -189,7 +189,7 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 	for _, component := range slices.Sorted(maps.Keys(p.Toolkits)) {
 		if !have[component] {
 			u.catalog.Entries = append(u.catalog.Entries, catalog.Entry{
-				Arch: release.Arch, DTK: p.Toolkits[component], Version: release.Version, Component: component, Only: only,
+				Arch: release.Arch, DTK: p.Toolkits[component], Version: release.Version, Component: component, SingleToolkit: only,
 			})
 		}
 	}
@@ -305,7 +305,7 @@ func changes(before, after []catalog.Entry) []Change {
 // told by the other one.
 func whatChanged(old, e catalog.Entry) string {
 	switch same := e.DTK == old.DTK && e.NodeKernel == old.NodeKernel; {
-	case same && e.Kernel == old.Kernel && (e.Only == old.Only || old.Only):
+	case same && e.Kernel == old.Kernel && (e.SingleToolkit == old.SingleToolkit || old.SingleToolkit):
 		return ""
 	case same && e.Kernel == old.Kernel:
 		return Single
