@@ -35,11 +35,17 @@ var errTooLarge = errors.New("it is larger than any such archive")
 // readContents reads an archive: a tar, compressed with gzip or bzip2, that is whole, has one directory at its top and
 // nothing that leads out. It returns what is in it, with the top directory called name.
 func readContents(ctx context.Context, archive []byte, name string, lim limits) (contents, error) {
-	stream, err := uncompressed(archive)
-	if err != nil {
-		return nil, err
+	switch {
+	case bytes.HasPrefix(archive, gzipMagic):
+		z, err := gzip.NewReader(bytes.NewReader(archive))
+		if err != nil {
+			return nil, fmt.Errorf("read the archive: %w", err)
+		}
+		return readTar(ctx, z, name, lim)
+	case bytes.HasPrefix(archive, bzip2Magic):
+		return readTar(ctx, bzip2.NewReader(bytes.NewReader(archive)), name, lim)
 	}
-	return readTar(ctx, stream, name, lim)
+	return nil, fmt.Errorf("it is not an archive: %s", beginning(archive))
 }
 
 // readTar reads the uncompressed archive.
@@ -73,20 +79,6 @@ func readTar(ctx context.Context, stream io.Reader, name string, lim limits) (co
 		return nil, fmt.Errorf("read the archive: its end is missing: %w", io.ErrUnexpectedEOF)
 	}
 	return t.found, t.found.complete()
-}
-
-func uncompressed(archive []byte) (io.Reader, error) {
-	switch {
-	case bytes.HasPrefix(archive, gzipMagic):
-		z, err := gzip.NewReader(bytes.NewReader(archive))
-		if err != nil {
-			return nil, fmt.Errorf("read the archive: %w", err)
-		}
-		return z, nil
-	case bytes.HasPrefix(archive, bzip2Magic):
-		return bzip2.NewReader(bytes.NewReader(archive)), nil
-	}
-	return nil, fmt.Errorf("it is not an archive: %s", beginning(archive))
 }
 
 // beginning quotes the first bytes, which tell a web page at a glance.
@@ -134,7 +126,7 @@ func (t *unpacked) add(h *tar.Header, body io.Reader) error {
 func (t *unpacked) member(h *tar.Header, name string, body io.Reader) (member, error) {
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return folder, nil
+		return directory, nil
 	case tar.TypeSymlink:
 		to := path.Join(path.Dir(name), h.Linkname)
 		if !fs.ValidPath(to) || path.IsAbs(h.Linkname) || strings.ContainsFunc(h.Linkname, unicode.IsControl) {
