@@ -334,11 +334,11 @@ func UpdateCatalog(ctx context.Context, env Env, r UpdateCatalogRequest) (*Updat
 // warn logs what the user should know who does not read the result.
 func (r UpdateCatalogRequest) warn(env Env, u *catalogsync.Update) {
 	for _, m := range u.Missing {
+		what := "this release does not exist yet"
 		if slices.Contains(r.Skip, m.String()) {
-			env.Log.Warn("--skip names a release that does not exist", "release", m, "repository", r.Catalog.From)
-			continue
+			what = "--skip names a release that does not exist"
 		}
-		env.Log.Warn("this release does not exist yet", "release", m, "repository", r.Catalog.From)
+		env.Log.Warn(what, "release", m, "repository", r.Catalog.From)
 	}
 	if len(u.Refused) > 0 {
 		first := u.Refused[0]

@@ -35,8 +35,7 @@ type ReleaseRequest struct {
 	ContainerDir  string // directory with build-module.sh; "" for the built-in one
 	DriverSource  string
 	DryRun        bool // change nothing; say what would change
-	// After is the build of the same run that has published to the target: its way to the outside is used, and its
-	// failures are told. nil if there was none.
+	// After is the build that this run has made before, nil if none: its session is used, and its failures are told.
 	After *BuildResult
 }
 

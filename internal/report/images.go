@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"neuron-kmod/internal/action"
+	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/openshift/manifest"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/plan/inventory"
@@ -123,4 +125,38 @@ func ImagesHTML(w io.Writer, v *inventory.Inventory, made time.Time) error {
 		return err
 	}
 	return write(w, "the page", b.String())
+}
+
+// MirrorSets writes the YAML with which a cluster uses a mirror.
+func MirrorSets(w io.Writer, r *action.MirrorResult) error { return r.Sets.WriteYAML(w) }
+
+// MirrorJSON writes the report as one JSON object. Lists are never null.
+func MirrorJSON(w io.Writer, r *action.MirrorReport) error {
+	out := *r
+	out.Images = list(r.Images)
+	for i := range out.Images {
+		out.Images[i].Releases = list(out.Images[i].Releases)
+	}
+	return JSON(w, "the report", out)
+}
+
+// MirrorTable writes the report for people: one line an image, then what went wrong, then one line that sums it up.
+func MirrorTable(w io.Writer, r *action.MirrorReport) error {
+	var sb strings.Builder
+	if len(r.Images) > 0 {
+		tw := tabwriter.NewWriter(&sb, 0, 4, 2, ' ', 0)
+		fmt.Fprintln(tw, "TAG\tKERNEL\tSTATE\tSENT\tDIGEST")
+		for _, m := range r.Images {
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", m.Tag, cmp.Or(m.Kernel.String(), "-"), m.State,
+				action.SizeOrZero(m.Sent), cmp.Or(m.Digest, "-"))
+		}
+		tw.Flush() // to a strings.Builder, which takes everything
+	}
+	for _, m := range r.Images {
+		if m.State == registry.CopyFailed { // why others were skipped is told once, at the end
+			fmt.Fprintf(&sb, "\n%s %s: %s\n", m.State, m.Tag, m.Error)
+		}
+	}
+	fmt.Fprintf(&sb, "\n%s\n", r.Summary())
+	return write(w, "the report", sb.String())
 }
