@@ -127,7 +127,7 @@ func Driver(ctx context.Context, env Env, r DriverRequest) (*DriverResult, error
 	}
 	dir, err := os.MkdirTemp(env.Settings.TempDir, "neuron-kmod-driver-")
 	if err != nil {
-		return nil, fault.AsPrerequisite(fmt.Errorf("make a folder for the driver's source: %w", err))
+		return nil, fault.AsPrerequisite(fmt.Errorf("make a directory for the driver's source: %w", err))
 	}
 	defer os.RemoveAll(dir)
 	source, err := driver.Unpack(ctx, pkg, filepath.Join(dir, "source"))

@@ -30,14 +30,14 @@ func newBuild(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build DRIVER_VERSION|all [OCP_VERSION]",
 		Short: "Build and publish the images that are missing",
-		Long: `Build compiles the driver for each kernel of the wanted releases that has no
-image in the target, and publishes the image. A kernel that fails does not stop
-the others. A run that was stopped is finished by running it again.`,
+		Long: `Build compiles the driver for each kernel that has no image in the target, and
+publishes the image. A kernel that fails does not stop the others. To finish a
+run that was interrupted, run it again.`,
 		Example: `  neuron-kmod build all --target quay.io/me/neuron-kmod
   neuron-kmod build 2.24.7.0 4.20 --target quay.io/me/neuron-kmod
   neuron-kmod build all --target quay.io/me/neuron-kmod --kernel 5.14.0-570.96.1.el9_6.x86_64
   neuron-kmod build all --target oci:images`,
-		Args: exactly(1, 2, "a driver version or all, and perhaps an OpenShift version"),
+		Args: exactly(1, 2, "a driver version or all, and optionally an OpenShift version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			setSelection(&r.Selection, args)
 			return a.build(cmd, r, o)
@@ -54,13 +54,18 @@ the others. A run that was stopped is finished by running it again.`,
 	f.BoolVar(&r.FailFast, "fail-fast", false, "stop at the first failure")
 	f.BoolVar(&o.keepGoing, "keep-going", false, "go on with the other kernels after a failure (the default)")
 	f.DurationVar(&r.Timeout, "timeout", 30*time.Minute, "`limit` for one compile")
-	f.StringVar(&r.Builder, "builder", "auto", "who makes the image: auto, native (in-process) or `engine`")
-	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	f.StringVar(&r.Builder, "builder", "auto",
+		"what builds the image: auto, native (in-process, built-in Containerfile only) or `engine`")
+	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource,
+		"`URL or directory` that holds the driver's RPMs")
 	driverKeyFlag(cmd, &r.DriverKeys)
-	f.BoolVar(&o.release, "release", false, "then create or update the GitHub release (the default in GitHub Actions)")
-	f.BoolVar(&o.noRelease, "no-release", false, "leave the GitHub release alone (the default elsewhere)")
-	f.BoolVar(&r.Create, "create-repository", false, "with target ecr, create the repository if it is missing: immutable tags, images scanned on push")
-	f.BoolVar(&r.Mutable, "mutable-tags", false, "with --create-repository, let tags be overwritten, which --force needs")
+	f.BoolVar(&o.release, "release", false,
+		"afterwards, create or update the GitHub release (the default in GitHub Actions)")
+	f.BoolVar(&o.noRelease, "no-release", false, "do not touch the GitHub release (the default elsewhere)")
+	f.BoolVar(&r.Create, "create-repository", false,
+		"with target ecr, create the repository if it does not exist, with immutable tags and scan on push")
+	f.BoolVar(&r.Mutable, "mutable-tags", false,
+		"with --create-repository, allow tags to be overwritten; --force needs it")
 	return cmd
 }
 
@@ -75,7 +80,8 @@ func (a *app) engineFlags(cmd *cobra.Command, engine, baseImage, containerDir *s
 	f := cmd.Flags()
 	f.StringVar(engine, "engine", "podman", "container `engine`: podman or docker")
 	f.StringVar(baseImage, "base-image", a.settings.BaseImage, "base of the images: a `reference`, or oci:DIR:TAG")
-	f.StringVar(containerDir, "container-dir", "", "`folder` with Containerfile, build-module.sh and licenses/ to use instead of the built-in ones")
+	f.StringVar(containerDir, "container-dir", "",
+		"`directory` with Containerfile, build-module.sh and licenses/ to use instead of the built-in ones")
 }
 
 // build builds, reports, and releases where that is wanted.
@@ -123,8 +129,8 @@ func (a *app) build(cmd *cobra.Command, r action.BuildRequest, o buildFlags) err
 	return action.Complete(result.Plan)
 }
 
-// setOutputs gives the result of a build to the step of GitHub Actions that it is: a summary for people, the tags that were
-// built and that failed for later steps. Elsewhere it does nothing.
+// setOutputs gives the result of a build to the step of GitHub Actions that it is: a summary for people, the tags that
+// were built and that failed for later steps. Elsewhere it does nothing.
 func (a *app) setOutputs(r *action.BuildResult) error {
 	built, failed := report.BuildOutputs(r.Plan)
 	return errors.Join(

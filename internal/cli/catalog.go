@@ -14,7 +14,7 @@ import (
 func newCatalog(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "catalog",
-		Short: "Look after the catalogue of Driver Toolkits, and copies of them",
+		Short: "Maintain the catalogue of Driver Toolkits, and mirrors of them",
 		Args: func(cmd *cobra.Command, args []string) error {
 			err := errors.New("catalog needs a command")
 			if len(args) > 0 {
@@ -32,8 +32,10 @@ func newCatalog(a *app) *cobra.Command {
 func (a *app) catalogFlags(cmd *cobra.Command, r *action.CatalogRequest, output *string) {
 	a.fileFlags(cmd, &r.Matrix, &r.Catalog)
 	f := cmd.Flags()
-	f.StringVar(&r.From, "from", action.ReleaseRepository, "`repository` of OpenShift's release images, or a mirror of it with the same tags; see --images-from")
-	f.StringVar(&r.Images, "images-from", "", "read Driver Toolkits and node images in this `REGISTRY/REPOSITORY`, by their digests; by default where the releases say, which is at quay.io")
+	f.StringVar(&r.From, "from", action.ReleaseRepository,
+		"`repository` of the OpenShift release images, or a mirror of it with the same tags; see --images-from")
+	f.StringVar(&r.Images, "images-from", "", "read Driver Toolkits and node images by digest from this "+
+		"`REGISTRY/REPOSITORY` (default: quay.io, as the releases say)")
 	f.StringVarP(output, "output", "o", "text", "`format` of the result: text or json")
 }
 
@@ -44,26 +46,26 @@ func newCatalogUpdate(a *app) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "update",
-		Short: "Bring new OpenShift releases into the catalogue",
-		Long: `Update looks for releases of the matrix's minors that the catalogue does not
-have, and adds each with its Driver Toolkits and their kernels. No image is
-pulled. Releases that it has are not asked for again, but a release of OpenShift 5
-or later with a single Driver Toolkit is looked at once for its second one, and
-an entry without a kernel is completed as soon as its Driver Toolkit can be read.
-Nothing is taken out. The file is written when something has changed, and sorted.
+		Short: "Add new OpenShift releases to the catalogue",
+		Long: `Update finds the releases of the matrix's minors that are not in the catalogue,
+and adds each with its Driver Toolkits and their kernels. It pulls no image and
+removes no entry. It does not ask again for what the catalogue has, with two
+exceptions: an entry without a kernel is completed once its Driver Toolkit can be
+read, and a release of OpenShift 5 or later with one Driver Toolkit is checked
+once for a second one. The file is sorted, and written only if it changes.
 
-A Driver Toolkit needs a Red Hat pull secret; without it releases are recorded
-without their kernels, which is told, and is no error. A release that cannot be
-read is told as well, the others are recorded, and the exit code is 1. One that is
-broken for good is left out from then on with --skip.
+Reading a Driver Toolkit requires a Red Hat pull secret. Without it, releases are
+recorded without their kernels; a warning says so. If a release cannot be read,
+the others are recorded and the exit code is 1. Use --skip for a release that
+will never be readable.
 
---from names a mirror of the release images alone. What they are made of is read
-where they say, which needs a way to quay.io, or in the mirror that --images-from
-names. The catalogue has the images under their own names in any case.`,
+--from names a mirror of the release images only. The images that releases are
+made of are read from quay.io, or from the mirror that --images-from names. The
+catalogue always records them under their original names.`,
 		Example: `  neuron-kmod catalog update
   neuron-kmod catalog update --minors 4.22 --pre-releases
   neuron-kmod catalog update --skip 4.20.7
-  neuron-kmod catalog update --from registry.example.com/ocp4/openshift4 --images-from registry.example.com/ocp4/openshift4
+  neuron-kmod catalog update --from registry.example.com/openshift4 --images-from registry.example.com/openshift4
   neuron-kmod catalog update --check -o json`,
 		Args: exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,12 +89,16 @@ names. The catalogue has the images under their own names in any case.`,
 	}
 	a.catalogFlags(cmd, &r.Catalog, &output)
 	f := cmd.Flags()
-	f.StringSliceVar(&r.Catalog.Minors, "minors", nil, "these minor `releases`, too, beside those of the matrix: 4.20,4.21 (repeatable)")
-	f.StringSliceVar(&r.Archs, "arch", []string{"x86_64"}, "`architectures` of releases: x86_64, aarch64, ppc64le, s390x (repeatable)")
-	f.BoolVar(&r.PreReleases, "pre-releases", false, "engineering, feature and release candidates, too")
-	f.StringSliceVar(&r.Skip, "skip", nil, "leave out these `releases`, which are broken for good: 4.20.7,4.20.8 (repeatable)")
-	f.BoolVar(&r.Refresh, "refresh", false, "ask again for releases and kernels that the catalogue has, and correct it")
-	f.BoolVar(&r.Catalog.Check, "check", false, "write nothing; exit 1 if the catalogue is not up to date")
+	f.StringSliceVar(&r.Catalog.Minors, "minors", nil,
+		"minor `releases` in addition to those of the matrix: 4.20,4.21 (repeatable)")
+	f.StringSliceVar(&r.Archs, "arch", []string{"x86_64"},
+		"`architectures` of releases: x86_64, aarch64, ppc64le, s390x (repeatable)")
+	f.BoolVar(&r.PreReleases, "pre-releases", false,
+		"include engineering candidates, feature candidates and release candidates")
+	f.StringSliceVar(&r.Skip, "skip", nil,
+		"`releases` to leave out because they will never be readable: 4.20.7,4.20.8 (repeatable)")
+	f.BoolVar(&r.Refresh, "refresh", false, "read again what the catalogue has, and correct it")
+	f.BoolVar(&r.Catalog.Check, "check", false, "write nothing; exit with 1 if the catalogue is out of date")
 	return cmd
 }
 
@@ -104,24 +110,21 @@ func newCatalogVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Compare the catalogue with the Driver Toolkits and the nodes' kernels",
-		Long: `Verify looks at each entry of the matrix's minors: its Driver Toolkit exists, is
-the release's, is for the kernel that is recorded, and that is the kernel that
-the release's nodes boot. No image is pulled.
+		Long: `Verify checks each entry of the matrix's minors: its Driver Toolkit exists,
+belongs to the release and is for the recorded kernel, and the nodes of the
+release boot that kernel. It pulls no image.
 
-What the catalogue says wrongly is corrected in the file: a kernel that the
-Driver Toolkit is not for, and a Driver Toolkit that is not the release's. Where
-nodes boot another kernel than the Driver Toolkit is for, the entry is marked
-with it, and plan and build go by that kernel and say so; the mark is taken away
-when it is no longer true. A Driver Toolkit that is gone is listed and left: what
-is known of its kernel stays true, and where nothing is, plan tells of the
-release. --check writes nothing.
+It corrects the file: a wrong kernel, and a Driver Toolkit of another release. If
+nodes boot another kernel than the Driver Toolkit is for, it marks the entry with
+that kernel; plan and build then use it and say so. It removes the mark when it is
+no longer true. An entry whose Driver Toolkit is gone is listed and kept. --check
+writes nothing.
 
-What cannot be known, for want of credentials or of a label, is listed and is no
-error. The exit code is 1 where something differed, though it is corrected now,
-is missing, or could not be found out now.
+What cannot be checked without credentials, or because a label is missing, is
+listed and is not an error. The exit code is 1 if something was wrong, even if it
+is corrected now, is missing, or could not be checked.
 
-Without a way to quay.io it wants --images-from beside --from, as catalog update
-does.`,
+Without access to quay.io, use --images-from with --from, as for catalog update.`,
 		Example: `  neuron-kmod catalog verify
   neuron-kmod catalog verify --minors 4.20 --check -o json`,
 		Args: exactly(0, 0, "no arguments"),
@@ -146,7 +149,7 @@ does.`,
 	}
 	a.catalogFlags(cmd, &r, &output)
 	f := cmd.Flags()
-	f.StringSliceVar(&r.Minors, "minors", nil, "these minor `releases` in place of those of the matrix: 4.20,4.21 (repeatable)")
-	f.BoolVar(&r.Check, "check", false, "write nothing: neither corrections nor marks")
+	f.StringSliceVar(&r.Minors, "minors", nil, "minor `releases` instead of those of the matrix: 4.20,4.21 (repeatable)")
+	f.BoolVar(&r.Check, "check", false, "write nothing")
 	return cmd
 }

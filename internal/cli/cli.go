@@ -1,6 +1,5 @@
-// Package cli is the command line. A command turns flags into a request of
-// package action, has package report render the result, and turns an error into
-// an exit code. It is the only package that writes to stdout.
+// Package cli is the command line. A command turns flags into a request of package action, has package report render
+// the result, and turns an error into an exit code. It is the only package that writes to stdout.
 package cli
 
 import (
@@ -23,8 +22,7 @@ import (
 	"neuron-kmod/internal/platform/progress"
 )
 
-// Streams are the process's own: its arguments without the program's name, its
-// standard streams and its environment.
+// Streams are the process's own: its arguments without the program's name, its standard streams and its environment.
 type Streams struct {
 	Args           []string
 	Stdin          io.Reader
@@ -32,8 +30,8 @@ type Streams struct {
 	Getenv         func(string) string // "" for a variable that is not set
 }
 
-// Main runs the command line and returns the process's exit code. A signal
-// reaches it as the cancellation of ctx with the cause Interrupted.
+// Main runs the command line and returns the process's exit code. A signal reaches it as the cancellation of ctx with
+// the cause Interrupted.
 func Main(ctx context.Context, s Streams) int {
 	a := &app{stdin: s.Stdin, stdout: s.Stdout, stderr: progress.NewOutput(s.Stderr), live: isTerminal(s.Stderr)}
 	a.settings, a.environment = config.FromEnvironment(s.Getenv)
@@ -64,8 +62,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && xterm.IsTerminal(int(f.Fd()))
 }
 
-// app is what all commands share: the settings of the environment, the common
-// flags and the streams.
+// app is what all commands share: the settings of the environment, the common flags and the streams.
 type app struct {
 	settings    config.Settings
 	environment error // what is wrong with the environment; version and help do without it
@@ -99,9 +96,9 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Publish AWS Neuron kernel modules for OpenShift",
 		Long: strings.TrimSpace(`
 neuron-kmod compiles the AWS Neuron driver for every kernel that a set of
-OpenShift releases boots, inside the Driver Toolkit of those releases, and
+OpenShift releases boots, inside the Driver Toolkit of those releases. It
 publishes one small image per driver and kernel for the Kernel Module
-Management operator.
+Management (KMM) operator.
 
 Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 (the rest was done); 2 usage; 3 the matrix or the catalogue is not valid;
@@ -134,12 +131,12 @@ Exit codes: 0 all done; 1 some builds failed or some releases are unresolved
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.AsUsage(fault.Wrap(err, "see `"+c.CommandPath()+" --help`"))
 	})
-	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newDriver(a), newImages(a), newManifest(a), newPlan(a), newRelease(a), newResolve(a), newVerify(a), newVersion(a))
+	cmd.AddCommand(newBuild(a), newCatalog(a), newDoctor(a), newDriver(a), newImages(a), newManifest(a), newPlan(a),
+		newRelease(a), newResolve(a), newVerify(a), newVersion(a))
 	return cmd
 }
 
-// anyEnvironment marks a command that tells itself what is wrong with the
-// environment.
+// anyEnvironment marks a command that tells itself what is wrong with the environment.
 const anyEnvironment = "any environment"
 
 func (a *app) setLog() error {

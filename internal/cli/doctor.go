@@ -18,9 +18,9 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check tools, credentials and registries, and say what to do",
-		Long: `Doctor makes the checks that build makes before it downloads anything, all of
-them, and says for each what was found and what to do. It changes nothing: whether
-images can be pushed is found out by beginning an upload and cancelling it.
+		Long: `Doctor runs all the checks that build runs before it downloads anything, and says
+for each what it found and what to do. It changes nothing: to see whether images
+can be pushed, it begins an upload and cancels it.
 
 The exit code is 4 if a build would fail, else 0.`,
 		Example: `  neuron-kmod doctor

@@ -37,7 +37,8 @@ pin it, give the driver's entry in the matrix "package": "sha256:...".`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource,
+		"`URL or directory` that holds the driver's RPMs")
 	driverKeyFlag(cmd, &r.DriverKeys)
 	f.StringVarP(&output, "output", "o", "text", "`format` of the result: text or json")
 	return cmd

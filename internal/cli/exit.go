@@ -50,8 +50,8 @@ func exitCode(ctx context.Context, err error) int {
 	return exitInterrupted
 }
 
-// report prints an error and what to do about it: as a log line where the log
-// is JSON, as an annotation in GitHub Actions.
+// report prints an error and what to do about it: as a log line where the log is JSON, as an annotation in GitHub
+// Actions.
 func (a *app) report(err error) {
 	if a.log != nil && a.logFormat == "json" {
 		a.log.Error(err.Error(), "hint", fault.Of(err))

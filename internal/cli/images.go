@@ -20,13 +20,13 @@ func newImages(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images [DRIVER_VERSION|all [OCP_VERSION]]",
 		Short: "Show which images are published and which are missing",
-		Long: `Images lists what is published in the target for the releases of the matrix, and
-what is missing, with the reason. Nothing in it names this machine, so it may be
-shown to everybody; the log on stderr tells more of what could not be read.
+		Long: `Images lists which images of the matrix are published in the target, and which
+are missing and why. The result does not name this machine, so you can publish
+it; the log on stderr has the details of what could not be read.
 
-With -o html it is one page that works from a file, a web server or GitHub Pages
-and loads nothing: releases by drivers, a search by release or kernel, and the
-manifests to copy.`,
+With -o html it prints one page that loads nothing else and works from a file, a
+web server or GitHub Pages: a table of releases by drivers, a search by release
+or kernel, and the manifests to copy.`,
 		Example: `  neuron-kmod images --target quay.io/me/neuron-kmod
   neuron-kmod images all 4.20 --target quay.io/me/neuron-kmod --check
   neuron-kmod images --target quay.io/me/neuron-kmod -o html > index.html`,
@@ -37,7 +37,8 @@ manifests to copy.`,
 				return err
 			}
 			if r.All && r.Selection.Limited() {
-				return fault.AsUsage(fault.Wrap(errors.New("--all does not go with an OpenShift version or --kernel"), "leave one of them out"))
+				return fault.AsUsage(fault.Wrap(errors.New("--all does not go with an OpenShift version or --kernel"),
+					"omit one of them"))
 			}
 			v, err := action.Images(cmd.Context(), a.env(), r)
 			if err != nil {
@@ -61,7 +62,7 @@ manifests to copy.`,
 	kernelFlag(cmd, &r.Selection.Kernels)
 	f := cmd.Flags()
 	f.StringVarP(&output, "output", "o", "table", "`format` of the result: table, json, csv or html")
-	f.BoolVar(&check, "check", false, "exit with 1 if an image is missing or a release's kernel is not known")
-	f.BoolVar(&r.All, "all", false, "also list published images that no release of the matrix needs")
+	f.BoolVar(&check, "check", false, "exit with 1 if an image is missing or the kernel of a release is unknown")
+	f.BoolVar(&r.All, "all", false, "also list published images that no release in the matrix needs")
 	return cmd
 }

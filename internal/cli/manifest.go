@@ -14,7 +14,7 @@ import (
 func newManifest(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manifest",
-		Short: "Write the YAML by which a cluster uses the images",
+		Short: "Print the YAML that makes a cluster use the images",
 		Args:  exactly(0, 0, "a command: module, device-config or preflight"),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -27,9 +27,9 @@ func newManifestModule(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "module DRIVER_VERSION",
 		Short: "A Module for Kernel Module Management",
-		Long: `Module writes a Module of Kernel Module Management (KMM) with one rule, which
-finds the image of every kernel by its tag. With --literal it maps each kernel
-that has an image to that image's digest instead.`,
+		Long: `Module prints a Module for Kernel Module Management (KMM). Its one rule finds the
+image of every kernel by its tag. With --literal it maps each kernel that has an
+image to the digest of that image instead.`,
 		Example: `  neuron-kmod manifest module 2.24.7.0 --target quay.io/me/neuron-kmod | oc apply -f -
   neuron-kmod manifest module 2.24.7.0 --target quay.io/me/neuron-kmod --literal`,
 		Args: exactly(1, 1, "a driver version"),
@@ -42,8 +42,9 @@ that has an image to that image's digest instead.`,
 	a.manifestFlags(cmd, &r.Manifest, "openshift-kmm")
 	f := cmd.Flags()
 	f.BoolVar(&r.Literal, "literal", false, "map each kernel that has an image to the image's digest")
-	f.BoolVar(&r.Ordered, "ordered", false, "set the Module's version: KMM then loads it only on nodes with a label that says so")
-	f.StringSliceVar(&r.Remove, "in-tree-modules-to-remove", nil, "`module` of the kernel itself to unload first (repeatable)")
+	f.BoolVar(&r.Ordered, "ordered", false,
+		"set the version of the Module: KMM then loads it only on nodes with the matching label")
+	f.StringSliceVar(&r.Remove, "in-tree-modules-to-remove", nil, "in-tree `module` to unload first (repeatable)")
 	return cmd
 }
 
@@ -51,7 +52,7 @@ func newManifestDeviceConfig(a *app) *cobra.Command {
 	var r action.DeviceConfigRequest
 	cmd := &cobra.Command{
 		Use:   "device-config DRIVER_VERSION",
-		Short: "A DeviceConfig for the AWS Neuron operator, or a patch for the one there is",
+		Short: "A DeviceConfig for the AWS Neuron operator, or a patch for an existing one",
 		Example: `  neuron-kmod manifest device-config 2.24.7.0 --target quay.io/me/neuron-kmod --patch > patch.yaml
   oc patch deviceconfig neuron -n ai-operator-on-aws --type merge --patch-file patch.yaml`,
 		Args: exactly(1, 1, "a driver version"),
@@ -68,10 +69,11 @@ func newManifestDeviceConfig(a *app) *cobra.Command {
 	}
 	a.manifestFlags(cmd, &r.Manifest, "ai-operator-on-aws")
 	f := cmd.Flags()
-	f.BoolVar(&r.Patch, "patch", false, "only what changes in a DeviceConfig that is there, as a merge patch")
+	f.BoolVar(&r.Patch, "patch", false, "print a merge patch for an existing DeviceConfig")
 	f.StringVar(&r.Images.DevicePlugin, "device-plugin-image", "", "`image` of the operator's device plugin")
 	f.StringVar(&r.Images.Scheduler, "custom-scheduler-image", "", "`image` of the operator's scheduler")
-	f.StringVar(&r.Images.SchedulerExtension, "scheduler-extension-image", "", "`image` of the operator's scheduler extension")
+	f.StringVar(&r.Images.SchedulerExtension, "scheduler-extension-image", "",
+		"`image` of the operator's scheduler extension")
 	f.StringVar(&r.Images.NodeMetrics, "node-metrics-image", "", "`image` of the operator's node metrics")
 	return cmd
 }
@@ -80,7 +82,7 @@ func newManifestPreflight(a *app) *cobra.Command {
 	var r action.PreflightRequest
 	cmd := &cobra.Command{
 		Use:   "preflight OCP_VERSION",
-		Short: "A PreflightValidationOCP, by which KMM checks a cluster before an upgrade",
+		Short: "A PreflightValidationOCP, with which KMM checks a cluster before an upgrade",
 		Example: `  neuron-kmod manifest preflight 4.21.3 | oc apply -f -
   oc get preflightvalidationsocp upgrade-4.21.3 -o yaml`,
 		Args: exactly(1, 1, "an OpenShift version"),
@@ -91,7 +93,8 @@ func newManifestPreflight(a *app) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Catalog, "catalog", a.settings.Catalog, "`file` that says which Driver Toolkit belongs to which release")
+	f.StringVar(&r.Catalog, "catalog", a.settings.Catalog,
+		"`file` that lists the Driver Toolkit of each OpenShift release")
 	f.StringVar(&r.Name, "name", "", "`name` of the resource (default upgrade-OCP_VERSION)")
 	return cmd
 }
@@ -129,7 +132,7 @@ func checkPatch(cmd *cobra.Command) error {
 	}
 	if len(given) > 0 {
 		return fault.AsUsage(fault.Wrap(fmt.Errorf("--patch changes the driver alone, and not %s", strings.Join(given, ", ")),
-			"leave them out, or leave out --patch for a whole DeviceConfig"))
+			"omit them, or omit --patch for a whole DeviceConfig"))
 	}
 	return nil
 }

@@ -27,6 +27,6 @@ func TestToolkitMirror(t *testing.T) {
 	s.internal.Break(registrytest.Fault{Status: http.StatusForbidden})
 	code, _, stderr = s.run(t.Context(), "plan", "--target", "oci:out", "--matrix", "m.json", "--catalog", "c.json", "--toolkit-mirror", "oci:dir")
 	if code != 2 || !strings.Contains(stderr, "is not a repository of a registry") {
-		t.Errorf("a folder as mirror: exit code %d\n%s", code, stderr)
+		t.Errorf("a directory as mirror: exit code %d\n%s", code, stderr)
 	}
 }

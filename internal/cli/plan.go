@@ -43,8 +43,8 @@ func newPlan(a *app) *cobra.Command {
 				}
 				return action.Complete(p)
 			}
-			// That releases are unresolved fails nothing here: the jobs build what can be built, and the release says what
-			// is missing.
+			// That releases are unresolved fails nothing here: the jobs build what can be built, and the release says what is
+			// missing.
 			var matrix bytes.Buffer
 			jobs, err := report.JobMatrix(&matrix, p, force)
 			if err != nil {
@@ -54,7 +54,8 @@ func newPlan(a *app) *cobra.Command {
 				return err
 			}
 			return errors.Join(
-				a.workflow.SetOutput("matrix", strings.TrimSpace(matrix.String())), a.workflow.SetOutput("jobs", strconv.Itoa(jobs)),
+				a.workflow.SetOutput("matrix", strings.TrimSpace(matrix.String())),
+				a.workflow.SetOutput("jobs", strconv.Itoa(jobs)),
 			)
 		},
 	}
@@ -62,23 +63,26 @@ func newPlan(a *app) *cobra.Command {
 	a.targetFlags(cmd, &r.Target, &r.ToolkitMirror)
 	kernelFlag(cmd, &r.Selection.Kernels)
 	f := cmd.Flags()
-	f.StringVarP(&output, "output", "o", "table", "`format` of the result: table, json, or github-matrix for the matrix of a job in GitHub Actions")
-	f.BoolVar(&force, "force", a.settings.Force, "with -o github-matrix, all builds and not only the missing ones (FORCE_BUILD)")
+	f.StringVarP(&output, "output", "o", "table",
+		"`format` of the result: table, json, or github-matrix for a job matrix in GitHub Actions")
+	f.BoolVar(&force, "force", a.settings.Force, "with -o github-matrix, include published images too (FORCE_BUILD)")
 	return cmd
 }
 
 // fileFlags name the two files.
 func (a *app) fileFlags(cmd *cobra.Command, matrix, catalog *string) {
 	f := cmd.Flags()
-	f.StringVar(matrix, "matrix", a.settings.Matrix, "`file` that says which driver is for which OpenShift versions")
-	f.StringVar(catalog, "catalog", a.settings.Catalog, "`file` that says which Driver Toolkit belongs to which release")
+	f.StringVar(matrix, "matrix", a.settings.Matrix, "`file` that lists the OpenShift versions for each driver")
+	f.StringVar(catalog, "catalog", a.settings.Catalog, "`file` that lists the Driver Toolkit of each OpenShift release")
 }
 
 // targetFlags name the target, and the mirror of Driver Toolkits.
 func (a *app) targetFlags(cmd *cobra.Command, target, mirror *string) {
 	f := cmd.Flags()
-	f.StringVar(target, "target", a.settings.Target, "where images go: ecr, ecr-public, `REGISTRY/REPOSITORY` or oci:DIR")
-	f.StringVar(mirror, "toolkit-mirror", "", "take Driver Toolkits from this `REGISTRY/REPOSITORY` where it has them; `catalog mirror` fills it")
+	f.StringVar(target, "target", a.settings.Target,
+		"where to publish images: ecr, ecr-public, `REGISTRY/REPOSITORY` or oci:DIR")
+	f.StringVar(mirror, "toolkit-mirror", "",
+		"prefer Driver Toolkits from this `REGISTRY/REPOSITORY`; `catalog mirror` fills it")
 }
 
 func kernelFlag(cmd *cobra.Command, kernels *[]string) {

@@ -15,11 +15,12 @@ func newRelease(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release DRIVER_VERSION|all",
 		Short: "Create or update the GitHub release of a driver",
-		Long: `Release makes the GitHub release neuron-driver-VERSION say what is published in
-the target, for all releases of the matrix, and carry the sources that the GPL
-asks for. What is as it should be is left alone.
+		Long: `Release creates or updates the GitHub release neuron-driver-VERSION. Its notes
+list the images that are published in the target, for all releases of the matrix;
+its assets are the sources that the GPL asks for. What is up to date is not
+written again.
 
-It needs GITHUB_REPOSITORY (OWNER/NAME) and GITHUB_TOKEN or GH_TOKEN with the
+It needs GITHUB_REPOSITORY (OWNER/NAME), and GITHUB_TOKEN or GH_TOKEN with the
 permission contents: write.`,
 		Example: `  neuron-kmod release all --target quay.io/me/neuron-kmod
   neuron-kmod release 2.24.7.0 --dry-run`,
@@ -47,10 +48,12 @@ permission contents: write.`,
 	a.fileFlags(cmd, &r.Matrix, &r.Catalog)
 	a.targetFlags(cmd, &r.Target, &r.ToolkitMirror)
 	f := cmd.Flags()
-	f.BoolVar(&r.DryRun, "dry-run", false, "print the notes, and what would change where there is a token; change nothing")
-	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource, "`URL or folder` that holds the driver's RPMs")
+	f.BoolVar(&r.DryRun, "dry-run", false, "print the notes and, with a token, what would change; change nothing")
+	f.StringVar(&r.DriverSource, "driver-source", a.settings.DriverSource,
+		"`URL or directory` that holds the driver's RPMs")
 	driverKeyFlag(cmd, &r.DriverKeys)
-	f.StringVar(&r.ContainerDir, "container-dir", "", "`folder` with build-module.sh to use instead of the built-in one")
+	f.StringVar(&r.ContainerDir, "container-dir", "",
+		"`directory` with build-module.sh to use instead of the built-in one")
 	f.StringVarP(&output, "output", "o", "table", "`format` of the result: table or json")
 	return cmd
 }

@@ -20,11 +20,11 @@ func newResolve(a *app) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "resolve OCP_VERSION|KERNEL|-",
-		Short: "Tell which image a release, a kernel or a cluster needs, and whether it is there",
-		Long: `Resolve answers for an OpenShift release, for a kernel as uname -r prints it, or,
-as -, for the nodes of a cluster, which it reads from stdin as
-kubectl get nodes -o json prints them. With --from and --to it tells whether a
-cluster can be upgraded. The exit code is 1 where an image is missing.`,
+		Short: "Show which image a release, a kernel or a cluster needs, and whether it is published",
+		Long: `Resolve answers for an OpenShift release, for a kernel as uname -r prints it, or
+for the nodes of a cluster: - reads the output of kubectl get nodes -o json from
+stdin. With --from and --to it says whether a cluster can be upgraded. The exit
+code is 1 if an image is missing.`,
 		Example: `  neuron-kmod resolve 4.21.3 --target quay.io/me/neuron-kmod
   neuron-kmod resolve 5.14.0-570.96.1.el9_6.x86_64 --target quay.io/me/neuron-kmod
   oc get nodes -o json | neuron-kmod resolve - --target quay.io/me/neuron-kmod
@@ -37,9 +37,10 @@ cluster can be upgraded. The exit code is 1 where an image is missing.`,
 			upgrade := from != "" || to != ""
 			switch {
 			case upgrade && (len(args) > 0 || from == "" || to == ""):
-				return fault.AsUsage(errors.New("--from and --to go together, and with nothing else"))
+				return fault.AsUsage(errors.New("--from and --to go together, without an argument"))
 			case !upgrade && len(args) == 0:
-				return fault.AsUsage(fault.Wrap(errors.New("what is to be resolved?"), "name an OpenShift release, a kernel, or - for the nodes on stdin"))
+				return fault.AsUsage(fault.Wrap(errors.New("nothing to resolve"),
+					"name an OpenShift release, a kernel, or - for the nodes on stdin"))
 			case upgrade:
 				return a.resolveUpgrade(cmd.Context(), r, from, to, output)
 			case args[0] == "-":
@@ -52,8 +53,8 @@ cluster can be upgraded. The exit code is 1 where an image is missing.`,
 	a.targetFlags(cmd, &r.Target, &r.ToolkitMirror)
 	f := cmd.Flags()
 	f.StringVar(&r.Driver, "driver", "all", "only this `driver`")
-	f.StringVar(&from, "from", "", "the OpenShift `release` that a cluster has")
-	f.StringVar(&to, "to", "", "the OpenShift `release` that it is to be upgraded to")
+	f.StringVar(&from, "from", "", "the OpenShift `release` of the cluster now")
+	f.StringVar(&to, "to", "", "the OpenShift `release` to upgrade to")
 	f.StringVarP(&output, "output", "o", "text", "`format` of the result: text or json")
 	return cmd
 }
@@ -77,7 +78,7 @@ func (a *app) resolveArgument(ctx context.Context, r action.ResolveRequest, argu
 
 func (a *app) resolveNodes(ctx context.Context, r action.ResolveRequest, output string) error {
 	if f, ok := a.stdin.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) {
-		return fault.AsUsage(fault.Wrap(errors.New("stdin is a terminal, and no list of nodes"), action.NodesUsage))
+		return fault.AsUsage(fault.Wrap(errors.New("stdin is a terminal, not a list of nodes"), action.NodesUsage))
 	}
 	nodes, verdict := action.ResolveNodes(ctx, a.env(), r, a.stdin)
 	if nodes == nil {

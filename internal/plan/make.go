@@ -73,7 +73,7 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if p.tags, err = in.Target.Tags(gctx); err != nil {
-			return fmt.Errorf("list what is published: %w", err)
+			return fmt.Errorf("list the published images: %w", err)
 		}
 		return nil
 	})

@@ -50,7 +50,7 @@ func CheckBusyBox(version string) error {
 	if version == "" || len(busyBoxURLs(version)) > 0 {
 		return nil
 	}
-	return fault.Wrap(fmt.Errorf("its BusyBox %.40q is no release, so nobody publishes its source", version),
+	return fault.Wrap(fmt.Errorf("its BusyBox %.40q is not a release, so its source is not published", version),
 		"use a base image with a release of BusyBox, such as public.ecr.aws/docker/library/busybox:stable-musl")
 }
 
@@ -76,7 +76,7 @@ func (b *BusyBox) source(ctx context.Context, version string) (_ Archive, err er
 	}
 	urls := busyBoxURLs(version)
 	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
-		return Archive{}, fmt.Errorf("make the cache folder: %w", err)
+		return Archive{}, fmt.Errorf("make the cache directory: %w", err)
 	}
 	path := filepath.Join(b.Cache, BusyBoxFile(version))
 	lock, err := filelock.Exclusive(ctx, filepath.Join(b.Cache, "."+BusyBoxFile(version)+".lock"))

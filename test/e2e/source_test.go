@@ -112,7 +112,7 @@ func TestHostilePackage(t *testing.T) {
 			expectState(t, r, "failed", tt.said)
 			expectNoPull(t, r)
 			if _, err := os.Lstat(outside); err == nil {
-				t.Error("the package has written outside of its folder")
+				t.Error("the package has written outside of its directory")
 			}
 		})
 	}

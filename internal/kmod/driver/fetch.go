@@ -23,12 +23,12 @@ import (
 // defaultMaxBytes bounds a download; the real package is 266 kB.
 const defaultMaxBytes = 64 << 20
 
-// Fetcher finds the driver's package, in a directory or by downloading it. It is safe for concurrent use, also
-// by several processes with one Cache.
+// Fetcher finds the driver's package, in a directory or by downloading it. It is safe for concurrent use, also by
+// several processes with one Cache.
 type Fetcher struct {
-	// HTTP makes the requests; a directory as Source needs none. It is expected to retry what fails before a
-	// response's body, to honour Retry-After, to give up on a connection that goes silent, and to refuse
-	// plain http. A body that breaks off is asked for again here.
+	// HTTP makes the requests; a directory as Source needs none. It is expected to retry what fails before a response's
+	// body, to honour Retry-After, to give up on a connection that goes silent, and to refuse plain http. A body that
+	// breaks off is asked for again here.
 	HTTP *http.Client
 	// Source is the URL of a directory of packages, or the path of one.
 	Source string
@@ -46,9 +46,9 @@ type Fetcher struct {
 	wait func(context.Context, time.Duration) error // nil: really waits
 }
 
-// Fetch returns the proven package of a version: the one in the directory that Source names, in
-// place; else the one in the cache, downloaded if it is not there or not whole. It blocks until the package
-// is there, ctx is done, or the server has failed too often.
+// Fetch returns the proven package of a version: the one in the directory that Source names, in place; else the one in
+// the cache, downloaded if it is not there or not whole. It blocks until the package is there, ctx is done, or the
+// server has failed too often.
 func (f *Fetcher) Fetch(ctx context.Context, v version.Driver) (Package, error) {
 	if v.IsZero() {
 		return Package{}, errors.New("fetch the driver: no version is given")
@@ -69,7 +69,7 @@ func (f *Fetcher) fetch(ctx context.Context, v version.Driver) (Package, error) 
 		return Package{}, err
 	}
 	if err := os.MkdirAll(f.Cache, 0o755); err != nil {
-		return Package{}, fmt.Errorf("make the cache folder: %w", err)
+		return Package{}, fmt.Errorf("make the cache directory: %w", err)
 	}
 	return f.cached(ctx, u, v)
 }
@@ -81,8 +81,8 @@ func packageURL(source string, v version.Driver) (*url.URL, error) {
 		return nil, errors.New("the driver source is not a URL") // err quotes it, with any password
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fault.Wrap(fmt.Errorf("the driver source %s is neither an https URL nor a folder", u.Redacted()),
-			"name a folder by its path, without file://")
+		return nil, fault.Wrap(fmt.Errorf("the driver source %s is neither an https URL nor a directory", u.Redacted()),
+			"name a directory by its path, without file://")
 	}
 	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, fmt.Errorf("the driver source at %s: a user, a query or a fragment is not supported", u.Host)
@@ -117,9 +117,9 @@ func packagesIn(folder string) ([]string, error) {
 	return names, err
 }
 
-// cached returns the package in the cache, which it downloads if it has to. Of several that want the same
-// one the first downloads it while the others wait: the lock is the system's, so that a killed process holds
-// none and the next one starts its partial file again.
+// cached returns the package in the cache, which it downloads if it has to. Of several that want the same one the first
+// downloads it while the others wait: the lock is the system's, so that a killed process holds none and the next one
+// starts its partial file again.
 func (f *Fetcher) cached(ctx context.Context, u *url.URL, v version.Driver) (_ Package, err error) {
 	path := filepath.Join(f.Cache, FileName(v))
 	lock, err := filelock.Exclusive(ctx, filepath.Join(f.Cache, "."+FileName(v)+".lock"))

@@ -21,8 +21,8 @@ type rpmFile struct {
 	header *rpmutils.RpmHeader // of pkg
 }
 
-// openRPM opens a package and reads its headers. Their shape is checked before the library sees them.
-// The caller closes it.
+// openRPM opens a package and reads its headers. Their shape is checked before the library sees them. The caller closes
+// it.
 func openRPM(path string) (_ *rpmFile, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -23,8 +23,8 @@ const (
 // errBroken is a body that ended too early; another request may get it whole.
 var errBroken = errors.New("the connection broke off")
 
-// transfer downloads a package into file. A body that breaks off is asked for again from its beginning, up to maxRequests
-// times: a package has some 266 kB. What fails before the body is the client's to retry.
+// transfer downloads a package into file. A body that breaks off is asked for again from its beginning, up to
+// maxRequests times: a package has some 266 kB. What fails before the body is the client's to retry.
 func (f *Fetcher) transfer(ctx context.Context, u *url.URL, v version.Driver, file *os.File) error {
 	for n, wait := 1, firstWait; ; n, wait = n+1, min(2*wait, longestWait) {
 		err := f.request(ctx, u, v, file)
@@ -32,7 +32,8 @@ func (f *Fetcher) transfer(ctx context.Context, u *url.URL, v version.Driver, fi
 			return err
 		}
 		if n == maxRequests {
-			return fault.Wrap(fmt.Errorf("%w (%d times)", err, n), "try again later, or download the package by other means and name its folder as the driver source")
+			return fault.Wrap(fmt.Errorf("%w (%d times)", err, n),
+				"try again later, or download the package by other means and name its directory as the driver source")
 		}
 		f.log().Warn("the download broke off and begins again", "url", u.String(), "reason", err)
 		if err := f.pause(ctx, wait); err != nil {

@@ -19,10 +19,10 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// Build builds an image with podman and writes it to spec.Out as an OCI archive; docker cannot, and the error says what to
-// do. The engine's store is as it was before when Build returns, also after an error. The bases reach the build under names of our own, by
-// which a killed build's working containers are known as ours; podman repeats such a name in the
-// manifest's annotations, which therefore differ each time, while configuration and layers do not.
+// Build builds an image with podman and writes it to spec.Out as an OCI archive; docker cannot, and the error says what
+// to do. The engine's store is as it was before when Build returns, also after an error. The bases reach the build
+// under names of our own, by which a killed build's working containers are known as ours; podman repeats such a name in
+// the manifest's annotations, which therefore differ each time, while configuration and layers do not.
 func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
 	if c.store.engineName() != "podman" {
 		// It takes buildx for a base from the local store, and version 25 for an OCI archive: more than Debian's docker has.
@@ -34,7 +34,7 @@ func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
 	}
 	temp, err := os.MkdirTemp(c.opts.TempDir, "build-")
 	if err != nil {
-		return fmt.Errorf("build image: make a folder: %w", err)
+		return fmt.Errorf("build image: make a directory: %w", err)
 	}
 	unmark, err := c.owner.markInUse()
 	if err != nil {
@@ -98,8 +98,8 @@ const loadGrace = time.Minute
 
 // load puts img into the engine's store as alias. It uses the directory temp for a while. A load that has begun goes on
 // when ctx ends, to its end, which is seconds for a base image, or for loadGrace: podman 4 that is killed between an
-// image's record and its manifest leaves an image without name and manifest, and lists no images at all until
-// somebody removes it (https://github.com/containers/storage/pull/1113).
+// image's record and its manifest leaves an image without name and manifest, and lists no images at all until somebody
+// removes it (https://github.com/containers/storage/pull/1113).
 func (s *store) load(ctx context.Context, temp, alias string, img v1.Image) error {
 	tag, err := name.NewTag(alias)
 	if err != nil {
@@ -138,8 +138,8 @@ func withGracePeriod(ctx context.Context, grace time.Duration) (_ context.Contex
 // run builds the image and saves it.
 func (b *imageBuild) run(ctx context.Context) error {
 	args := []string{"build", "--file=" + b.spec.Containerfile, "--tag=" + b.tag}
-	// Without layers and history the same input makes the same image, and nothing but the image is left in the store.
-	// The history would also name the aliases.
+	// Without layers and history the same input makes the same image, and nothing but the image is left in the store. The
+	// history would also name the aliases.
 	args = append(args,
 		"--format=oci", "--layers=false", "--force-rm", "--pull=never", "--identity-label=false", "--omit-history")
 	if b.spec.Timestamp != nil {
@@ -168,8 +168,8 @@ func (b *imageBuild) run(ctx context.Context) error {
 	return command.Run(ctx, b.cli.store.command("save", "--format=oci-archive", "--output="+b.spec.Out, b.tag))
 }
 
-// cleanUp takes out of the store all that the build has put there. Podman leaves the working containers
-// of a build that it is told to end.
+// cleanUp takes out of the store all that the build has put there. Podman leaves the working containers of a build that
+// it is told to end.
 func (b *imageBuild) cleanUp(ctx context.Context) error {
 	var errs []error
 	if len(b.aliases) > 0 {

@@ -30,16 +30,16 @@ type Options struct {
 	StateDir string // directory that all runs of this user share; made if absent
 	TempDir  string // the run's own directory, for scripts, archives, and layers while they arrive
 	RunID    string // the run's workspace ID: marks what belongs to the run
-	// AuthFile holds registry credentials in config.json form; "" leaves them to the engine. Docker reads
-	// only a file of that very name.
+	// AuthFile holds registry credentials in config.json form; "" leaves them to the engine. Docker reads only a file of
+	// that very name.
 	AuthFile string
-	// Login brings AuthFile up to date; nil leaves it as it is. It is called before each attempt to pull, never
-	// twice at the same time, and may block on the network until ctx ends. What it leaves has to be good for one
-	// attempt, which may take an hour; and it has to replace the file in one step, because another pull may be
-	// reading it. Its error ends the pull: it is no *PullError, since another image would need the same credentials.
+	// Login brings AuthFile up to date; nil leaves it as it is. It is called before each attempt to pull, never twice at
+	// the same time, and may block on the network until ctx ends. What it leaves has to be good for one attempt, which may
+	// take an hour; and it has to replace the file in one step, because another pull may be reading it. Its error ends the
+	// pull: it is no *PullError, since another image would need the same credentials.
 	Login func(ctx context.Context) error
-	// CAFile is a PEM file with certificates to trust besides the system's while pulling; "" is none. It is
-	// podman's alone: docker's daemon reads only its own, and Check says so.
+	// CAFile is a PEM file with certificates to trust besides the system's while pulling; "" is none. It is podman's
+	// alone: docker's daemon reads only its own, and Check says so.
 	CAFile    string
 	Platform  string        // of the images to pull, "linux/amd64"; "" is the machine's
 	RetryWait time.Duration // before a failed pull's first retry, doubled for each further one; 0 is 2 s
@@ -85,7 +85,7 @@ func New(o Options) (*CLI, error) {
 		return nil, fmt.Errorf("container engine: run ID %q: want lower case letters and digits", o.RunID)
 	}
 	if o.StateDir == "" || o.TempDir == "" {
-		return nil, errors.New("container engine: it needs a folder for its state and the run's own folder")
+		return nil, errors.New("container engine: it needs a directory for its state and the run's own directory")
 	}
 	c := &CLI{opts: o, store: &store{program: o.Program, log: o.Log}, loginSlot: make(chan struct{}, 1)}
 	c.owner = &owner{dir: filepath.Join(o.StateDir, "engines"), run: o.RunID, engine: c.store.engineName()}
@@ -94,7 +94,8 @@ func New(o Options) (*CLI, error) {
 		c.store.dialect = podman{}
 	case "docker":
 		if o.AuthFile != "" && filepath.Base(o.AuthFile) != "config.json" {
-			return nil, fmt.Errorf("container engine: docker reads credentials only from a file called config.json, not %s", o.AuthFile)
+			return nil, fmt.Errorf("container engine: docker reads credentials only from a file called config.json, not %s",
+				o.AuthFile)
 		}
 		c.store.dialect = &docker{program: o.Program, uid: os.Getuid(), gid: os.Getgid()}
 	default:

@@ -40,7 +40,7 @@ func serve(t *testing.T) (host string) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
 			return
 		}
 		images.ServeHTTP(w, r)
@@ -94,7 +94,7 @@ func TestE2EAcquire(t *testing.T) { eachEngine(t, testAcquire) }
 func testAcquire(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	c.opts.AuthFile = credentials(t, host, password)
 	var done, total int64
 	lease, err := c.Acquire(t.Context(), dtk, func(d, n int64) { done, total = d, n })
@@ -123,7 +123,7 @@ func testAcquire(t *testing.T, program string) {
 		t.Errorf("what was there before is there: %v, %v", there, err)
 	}
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -132,7 +132,7 @@ func testAcquire(t *testing.T, program string) {
 func TestE2EDockerAcquireInterrupted(t *testing.T) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, "docker", t.TempDir())
+	c, _ := newCLI(t, "docker", t.TempDir())
 	c.opts.AuthFile = credentials(t, host, password)
 	for delay := range 15 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(delay)*20*time.Millisecond)
@@ -158,7 +158,7 @@ func TestE2EReleaseKeepsOtherNames(t *testing.T) { eachEngine(t, testReleaseKeep
 func testReleaseKeepsOtherNames(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	c.opts.AuthFile = credentials(t, host, password)
 	lease, err := c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
@@ -184,7 +184,7 @@ func testPullErrors(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
 	absent := host + "/test/dtk@sha256:" + strings.Repeat("0", 64)
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	tests := []struct {
 		name, image, auth      string
 		notFound, unauthorized bool
@@ -234,7 +234,7 @@ func e2eSpec(t *testing.T, base v1.Image, containerfile string) BuildSpec {
 // R5.3: podman builds on the base that it is given, asks no registry, and makes the same image each time.
 func TestE2EBuild(t *testing.T) {
 	base := busyboxImage(t)
-	c, _ := real(t, "podman", t.TempDir())
+	c, _ := newCLI(t, "podman", t.TempDir())
 	var images []string
 	for range 2 {
 		spec := e2eSpec(t, base, `FROM registry.invalid/base:1 AS made
@@ -253,7 +253,7 @@ RUN echo more >> /file
 	}
 	wantNoneOf(t, "podman", c.opts.RunID)
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -287,7 +287,7 @@ func fileInTar(t *testing.T, path, file string) []byte {
 
 // R8.2: an interrupted build leaves no working container, which podman itself would.
 func TestE2EBuildInterrupted(t *testing.T) {
-	c, _ := real(t, "podman", t.TempDir())
+	c, _ := newCLI(t, "podman", t.TempDir())
 	spec := e2eSpec(t, busyboxImage(t), "FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	spec.Log = &lineWatcher{line: "is ready", found: cancel}
@@ -296,7 +296,7 @@ func TestE2EBuildInterrupted(t *testing.T) {
 	}
 	wantNoneOf(t, "podman", c.opts.RunID)
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -364,11 +364,11 @@ func TestE2ESweepKilledBuild(t *testing.T) {
 	must(t, tarball.WriteToFile(filepath.Join(root, "base.tar"), tag, busyboxImage(t)))
 	must(t, os.WriteFile(filepath.Join(root, "Containerfile"), []byte("FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n"), 0o600))
 	killed := killChild(t, "podman", "build", root)
-	c, _ := real(t, "podman", root)
+	c, _ := newCLI(t, "podman", root)
 	must(t, c.Sweep(t.Context()))
 	wantNoneOf(t, "podman", killed)
 	if _, err := os.Stat(filepath.Join(root, "temp", "neuron-kmod-"+killed)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the killed run's folder: %v", err)
+		t.Errorf("the killed run's directory: %v", err)
 	}
 }
 
@@ -381,7 +381,7 @@ func testSweepKilledLease(t *testing.T, program string) {
 	must(t, os.WriteFile(filepath.Join(root, "image"), []byte(dtk), 0o600))
 	must(t, os.Rename(credentials(t, host, password), filepath.Join(root, "config.json")))
 	killChild(t, program, "pull", root)
-	c, _ := real(t, program, root)
+	c, _ := newCLI(t, program, root)
 	if there, err := c.store.exists(t.Context(), dtk); !there || err != nil {
 		t.Fatalf("before the sweep the image is there: %v, %v", there, err)
 	}

@@ -15,28 +15,28 @@ import (
 	"neuron-kmod/internal/platform/filelock"
 )
 
-// Lease is an image that stays until it is released. Each user of an image, in this process or another
-// of the same user, holds a shared lock on the image's marker file; the marker remembers whether we have
-// pulled the image. The last one to leave removes what we pulled. A user that was killed leaves by itself,
-// because the kernel frees its lock; Sweep then does what is left to do.
+// Lease is an image that stays until it is released. Each user of an image, in this process or another of the same
+// user, holds a shared lock on the image's marker file; the marker remembers whether we have pulled the image. The last
+// one to leave removes what we pulled. A user that was killed leaves by itself, because the kernel frees its lock;
+// Sweep then does what is left to do.
 type Lease struct {
 	cli   *CLI
 	image string
 	lock  *filelock.Lock // nil after Release
 }
 
-// marker is the content of a marker file. An empty or unreadable one counts as not pulled: rather leave
-// an image of ours than remove one of somebody else.
+// marker is the content of a marker file. An empty or unreadable one counts as not pulled: rather leave an image of
+// ours than remove one of somebody else.
 type marker struct {
 	Engine string `json:"engine"`
 	Image  string `json:"image"`
 	Pulled bool   `json:"pulled"`
 }
 
-// Acquire makes image available, pulling it if it is absent, and keeps it until the lease is released.
-// While it pulls, progress, which may be nil, is told from another goroutine how many layers have arrived
-// of those the engine has named. It blocks for as long as the pull takes. An image that could not be
-// pulled, while another might, is a *PullError.
+// Acquire makes image available, pulling it if it is absent, and keeps it until the lease is released. While it pulls,
+// progress, which may be nil, is told from another goroutine how many layers have arrived of those the engine has
+// named. It blocks for as long as the pull takes. An image that could not be pulled, while another might, is a
+// *PullError.
 func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, total int64)) (*Lease, error) {
 	ref, err := parseReference(image)
 	if err != nil {
@@ -59,8 +59,8 @@ func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, tot
 	return lease, nil
 }
 
-// ensure pulls the image if it is absent. That we pull it is written down first: a run that is killed in
-// between must not leave an image that nobody knows of.
+// ensure pulls the image if it is absent. That we pull it is written down first: a run that is killed in between must
+// not leave an image that nobody knows of.
 func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, progress func(done, total int64)) error {
 	there, err := c.store.exists(ctx, image.text)
 	if err != nil || there {
@@ -78,9 +78,9 @@ func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, pr
 // Image is the reference that the lease holds.
 func (l *Lease) Image() string { return l.image }
 
-// Release gives the image up, and removes it if we pulled it and nobody else of ours uses it. An image
-// that cannot be removed, for instance because a container of somebody else uses it, is an error and is
-// tried again by the next Sweep. Releasing twice does no harm.
+// Release gives the image up, and removes it if we pulled it and nobody else of ours uses it. An image that cannot be
+// removed, for instance because a container of somebody else uses it, is an error and is tried again by the next Sweep.
+// Releasing twice does no harm.
 func (l *Lease) Release(ctx context.Context) error {
 	if l.lock == nil {
 		return nil
@@ -108,8 +108,7 @@ func (c *CLI) retire(ctx context.Context, lock *filelock.Lock) error {
 	return lock.Remove()
 }
 
-// removeImage takes an image's name away, and the image with it if it has no other. One that is not there
-// is no error.
+// removeImage takes an image's name away, and the image with it if it has no other. One that is not there is no error.
 func (s *store) removeImage(ctx context.Context, image string) error {
 	if _, err := parseReference(image); err != nil {
 		return err
@@ -149,7 +148,7 @@ func (s *store) engineName() string { return filepath.Base(s.program) }
 func (c *CLI) markers() (string, error) {
 	dir := filepath.Join(c.opts.StateDir, "images")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make the folder of image markers: %w", err)
+		return "", fmt.Errorf("make the directory of image markers: %w", err)
 	}
 	return dir, nil
 }

@@ -18,7 +18,7 @@ func TestOutlast(t *testing.T) {
 		interrupt(cause)
 		began := time.Now()
 		<-longer.Done()
-		if waited := time.Since(began); waited != time.Minute || context.Cause(longer) != cause {
+		if waited := time.Since(began); waited != time.Minute || !errors.Is(context.Cause(longer), cause) {
 			t.Errorf("ended after %s with %v", waited, context.Cause(longer))
 		}
 	})

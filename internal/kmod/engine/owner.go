@@ -9,9 +9,8 @@ import (
 	"sync"
 )
 
-// A run that has something in an engine's store says in a file of the state directory which engine's it is,
-// under the run's ID and for as long as that is so. If the run is killed, another engine's Sweep leaves it
-// to this one's.
+// A run that has something in an engine's store says in a file of the state directory which engine's it is, under the
+// run's ID and for as long as that is so. If the run is killed, another engine's Sweep leaves it to this one's.
 
 // owner writes down which engine's store a run has something in.
 type owner struct {
@@ -23,8 +22,8 @@ type owner struct {
 	n  int // how much the run has in the store at the moment
 }
 
-// markInUse says that the run is about to put something into the store. The function that it returns says that it is gone;
-// the last one removes the file.
+// markInUse says that the run is about to put something into the store. The function that it returns says that it is
+// gone; the last one removes the file.
 func (o *owner) markInUse() (unmark func() error, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -24,14 +24,14 @@ const (
 	probeScript = "echo ran > /output/" + probeFile + "\n"
 )
 
-// Probe shows that jobs work here: it lends base, which has to have /bin/sh, to the engine, runs a script in it as
-// Run runs every job, and looks for the file that the script writes. Nothing of it is left when it returns, also
-// after an error or when ctx ends. It takes seconds, and three minutes at most. Its error says what the engine said,
-// and has advice.
+// Probe shows that jobs work here: it lends base, which has to have /bin/sh, to the engine, runs a script in it as Run
+// runs every job, and looks for the file that the script writes. Nothing of it is left when it returns, also after an
+// error or when ctx ends. It takes seconds, and three minutes at most. Its error says what the engine said, and has
+// advice.
 func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
 	temp, err := os.MkdirTemp(c.opts.TempDir, "probe-")
 	if err != nil {
-		return fmt.Errorf("try a container: make a folder: %w", err)
+		return fmt.Errorf("try a container: make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	unmark, err := c.owner.markInUse()
@@ -64,7 +64,7 @@ func (c *CLI) probe(ctx context.Context, temp, image string, base v1.Image) erro
 	}
 	output := filepath.Join(temp, "output")
 	if err := os.Mkdir(output, 0o700); err != nil {
-		return fmt.Errorf("make a folder: %w", err)
+		return fmt.Errorf("make a directory: %w", err)
 	}
 	err := c.Run(ctx, Job{Name: "probe", Image: image, Script: probeScript, Output: output})
 	if exit, ok := errors.AsType[*ExitError](err); ok {

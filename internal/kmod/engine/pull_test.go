@@ -291,7 +291,7 @@ func TestPullInterrupted(t *testing.T) {
 		t.Errorf("markers left: %v", left)
 	}
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 

@@ -38,9 +38,9 @@ var (
 	validInput = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 )
 
-// Run runs a job in a container of its own and waits for it. When it returns, no container of the job is
-// left, also after a time-out or a cancelled ctx. A script that fails is an *ExitError; one that
-// Limits.Time ended wraps ErrTimeout; a cancelled ctx wraps its cause; anything else is the engine's.
+// Run runs a job in a container of its own and waits for it. When it returns, no container of the job is left, also
+// after a time-out or a cancelled ctx. A script that fails is an *ExitError; one that Limits.Time ended wraps
+// ErrTimeout; a cancelled ctx wraps its cause; anything else is the engine's.
 func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 	if err := job.validate(); err != nil {
 		return fmt.Errorf("job %q: %w", job.Name, err)
@@ -132,8 +132,8 @@ var usage = regexp.MustCompile(`\s*\n(?:See|Run) 'docker [a-z ]*--help'.*\s*$`)
 
 func withoutUsage(said string) string { return usage.ReplaceAllString(said, "") }
 
-// runArgs is the command line of a job's container. A signal must end the engine's program rather than
-// be handed to the script, which as process 1 would not notice it; removeContainers then ends the script.
+// runArgs is the command line of a job's container. A signal must end the engine's program rather than be handed to the
+// script, which as process 1 would not notice it; removeContainers then ends the script.
 func (c *CLI) runArgs(job Job, name, script string) []string {
 	args := []string{
 		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.opts.RunID,
@@ -158,7 +158,7 @@ func (c *CLI) runArgs(job Job, name, script string) []string {
 func (c *CLI) writeScript(text string) (dir string, err error) {
 	dir, err = os.MkdirTemp(c.opts.TempDir, "script-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder for the script: %w", err)
+		return "", fmt.Errorf("make a directory for the script: %w", err)
 	}
 	// Whoever the container runs as has to be able to read it, and only that.
 	err = errors.Join(
@@ -220,21 +220,21 @@ func (j Job) validate() error {
 	return nil
 }
 
-// checkFolder refuses what --volume would read as something else: a relative path names a volume, and a
-// colon ends the path.
+// checkFolder refuses what --volume would read as something else: a relative path names a volume, and a colon ends the
+// path.
 func checkFolder(path string) error {
 	if !filepath.IsAbs(path) {
-		return fmt.Errorf("folder %q: not an absolute path", path)
+		return fmt.Errorf("directory %q: not an absolute path", path)
 	}
 	if strings.ContainsAny(path, ":\n") {
-		return fmt.Errorf("folder %q: container engines cannot mount a path with a colon or a line break", path)
+		return fmt.Errorf("directory %q: container engines cannot mount a path with a colon or a line break", path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s: not a folder", path)
+		return fmt.Errorf("%s: not a directory", path)
 	}
 	return nil
 }

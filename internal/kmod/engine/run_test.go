@@ -51,7 +51,7 @@ func TestRunCommandLine(t *testing.T) {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestRunRefuses(t *testing.T) {
 		{"input is a volume", func(j *Job) { j.Inputs["source"] = "volume" }, "not an absolute path"},
 		{"input with a colon", func(j *Job) { j.Inputs["source"] = "/etc:/etc" }, "with a colon"},
 		{"input is not there", func(j *Job) { j.Inputs["source"] = "/no/such/folder" }, "no such file"},
-		{"output is a file", func(j *Job) { j.Output = "/etc/passwd" }, "not a folder"},
+		{"output is a file", func(j *Job) { j.Output = "/etc/passwd" }, "not a directory"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,10 +13,10 @@ import (
 	"neuron-kmod/internal/platform/workspace"
 )
 
-// Sweep removes what runs that were killed have left: containers, images and directories of runs whose lock
-// nobody holds, and images that we pulled and nobody uses. It asks the engine nothing if there is nothing
-// to remove, and goes on after a failure; what is left is the next Sweep's. Runs that are alive lose nothing,
-// and one that was killed with another engine at work is left to that engine's Sweep.
+// Sweep removes what runs that were killed have left: containers, images and directories of runs whose lock nobody
+// holds, and images that we pulled and nobody uses. It asks the engine nothing if there is nothing to remove, and goes
+// on after a failure; what is left is the next Sweep's. Runs that are alive lose nothing, and one that was killed with
+// another engine at work is left to that engine's Sweep.
 func (c *CLI) Sweep(ctx context.Context) error {
 	return errors.Join(sweepRuns(ctx, c), sweepImages(ctx, c))
 }

@@ -36,7 +36,7 @@ func TestE2EPrivateCA(t *testing.T) {
 	must(t, remote.Write(ref, busyboxImage(t), remote.WithTransport(server.Client().Transport)))
 	theirs, other := caFile(t, server.Certificate().Raw), caFile(t, otherCA(t))
 
-	c, _ := real(t, "podman", t.TempDir())
+	c, _ := newCLI(t, "podman", t.TempDir())
 	c.opts.CAFile = other
 	_, err = c.Acquire(t.Context(), ref.String(), nil)
 	if _, ok := errors.AsType[*PullError](err); ok || !strings.Contains(fault.Of(err), "--ca-file") {

@@ -16,12 +16,12 @@ import (
 // ErrNeedsEngine says that an image cannot be made by [Assemble] and needs a container engine.
 var ErrNeedsEngine = errors.New("needs a container engine")
 
-// Assemble makes the image of the built-in Containerfile in this process, without an engine and without rights: the base,
-// a layer for each directory that the Containerfile copies, and the labels of the Spec. A Containerfile that is not the
-// built-in one, or a base where an engine would do something else than add files, is [ErrNeedsEngine].
+// Assemble makes the image of the built-in Containerfile in this process, without an engine and without rights: the
+// base, a layer for each directory that the Containerfile copies, and the labels of the Spec. A Containerfile that is
+// not the built-in one, or a base where an engine would do something else than add files, is [ErrNeedsEngine].
 //
-// The layers of the base are read once to know its links and directories. Our layers hold sorted entries, owned by root,
-// dated Created; the kind of the image, OCI or Docker, is the base's. Labels with an empty value are left out.
+// The layers of the base are read once to know its links and directories. Our layers hold sorted entries, owned by
+// root, dated Created; the kind of the image, OCI or Docker, is the base's. Labels with an empty value are left out.
 func Assemble(ctx context.Context, spec Spec) (v1.Image, error) {
 	if !IsBuiltIn(spec.Containerfile) {
 		return nil, fmt.Errorf("a Containerfile of one's own %w", ErrNeedsEngine)
@@ -125,8 +125,8 @@ func copyDir(in instruction, base *baseContent, context *contextDir, created tim
 	return newLayer(added, created, base.family.layer, context.open)
 }
 
-// addFile adds one file, directory or link of the context, as at. What an engine would do where a directory meets a file
-// or a link is left to an engine.
+// addFile adds one file, directory or link of the context, as at. What an engine would do where a directory meets a
+// file or a link is left to an engine.
 func addFile(fs *tree, added map[string]entry, from string, n *node, at string) error {
 	if old := fs.get(at); old != nil && (old.kind != n.kind || old.isLink()) {
 		return fmt.Errorf("/%s is something else in the base image: this %w", at, ErrNeedsEngine)
@@ -136,7 +136,8 @@ func addFile(fs *tree, added map[string]entry, from string, n *node, at string) 
 		e.source, e.size = from, n.size
 	}
 	added[at] = e
-	return fs.put(at, &node{kind: n.kind, mode: n.mode, size: n.size, link: n.link, layer: -1, entry: -1, children: emptyDir(n)})
+	return fs.put(at,
+		&node{kind: n.kind, mode: n.mode, size: n.size, link: n.link, layer: -1, entry: -1, children: emptyDir(n)})
 }
 
 func emptyDir(n *node) map[string]*node {

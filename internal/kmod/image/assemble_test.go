@@ -135,9 +135,9 @@ func TestNeedsEngine(t *testing.T) {
 // R8.1: what cannot be known of a Containerfile is refused with its line, before anything is pulled.
 func TestBadContainerfile(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"no FROM":            {"ARG A", "Containerfile: has no FROM"},
-		"empty":              {"", "Containerfile: has no FROM"},
-		"comments only":      {"# x\n\n", "Containerfile: has no FROM"},
+		"no FROM":            {"ARG A", "the Containerfile has no FROM"},
+		"empty":              {"", "the Containerfile has no FROM"},
+		"comments only":      {"# x\n\n", "the Containerfile has no FROM"},
 		"LABEL before FROM":  {"LABEL a=b\nFROM a", "Containerfile:1: LABEL: only ARG may stand before FROM"},
 		"FROM of nothing":    {"ARG B\nFROM $B", "Containerfile:2: FROM: $B comes out empty"},
 		"FROM with too much": {"FROM a b", "Containerfile:1: FROM: wants IMAGE"},
@@ -146,7 +146,7 @@ func TestBadContainerfile(t *testing.T) {
 		"open brace":         {"\nFROM ${b", "Containerfile:2: FROM: "},
 		"open quote":         {"ARG A=\"b\nFROM a", "Containerfile:1: ARG: a quote is not closed"},
 		"ARG of nothing":     {"ARG\nFROM a", "Containerfile:1: ARG: wants NAME"},
-		"ARG without name":   {"ARG =x\nFROM a", `Containerfile:1: ARG: "" is no variable name`},
+		"ARG without name":   {"ARG =x\nFROM a", `Containerfile:1: ARG: "" is not a variable name`},
 		"not text":           {"FROM a\nLABEL a=\xff\xfe", "Containerfile: not a text file"},
 		"a NUL":              {"FROM a\nLABEL a=\x00", "Containerfile: not a text file"},
 		"too large":          {strings.Repeat("#\n", 600<<10), "Containerfile: larger than"},
@@ -251,7 +251,7 @@ func TestReproducible(t *testing.T) {
 	two.Created = one.Created.In(time.FixedZone("away", 3600)).Add(time.Millisecond)
 	want := digest(one)
 	if got := digest(two); got != want {
-		t.Errorf("the same files in another folder, with another umask: %s, then %s", want, got)
+		t.Errorf("the same files in another directory, with another umask: %s, then %s", want, got)
 	}
 	if err := os.Chmod(filepath.Join(two.Context, "opt", "run"), 0o755); err != nil {
 		t.Fatal(err)

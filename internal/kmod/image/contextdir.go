@@ -14,20 +14,18 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// maxContext bounds the bytes of a context. A kernel module is 1 MB, 10 MB with
-// debug information.
+// maxContext bounds the bytes of a context. A kernel module is 1 MB, 10 MB with debug information.
 const maxContext = 128 << 20
 
-// contextDir is the directory that COPY reads: names, kinds and sizes of all that
-// is in it. Nothing outside the directory can be reached through it.
+// contextDir is the directory that COPY reads: names, kinds and sizes of all that is in it. Nothing outside the
+// directory can be reached through it.
 type contextDir struct {
 	tree *tree
 	root *os.Root
 }
 
-// openContext indexes the directory dir. It refuses what has no place in an image
-// or could lead out of the directory: devices, sockets, pipes, and links that are
-// absolute or climb above it. The caller closes root.
+// openContext indexes the directory dir. It refuses what has no place in an image or could lead out of the directory:
+// devices, sockets, pipes, and links that are absolute or climb above it. The caller closes root.
 func openContext(ctx context.Context, dir string) (*contextDir, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -78,17 +76,16 @@ func (c *contextDir) index(p string, d fs.DirEntry, left *int64) error {
 		}
 		if leaves(p, n.link) && !isHostLink(p, n.link) {
 			return fault.Wrap(fmt.Errorf("link %s leads out of it, to %s", p, n.link),
-				"make the link relative and let it end inside the folder, or put a copy in its place")
+				"make the link relative and let it end inside the directory, or put a copy in its place")
 		}
 	default:
-		return fmt.Errorf("%s is neither a file, a folder nor a link", p)
+		return fmt.Errorf("%s is neither a file, a directory nor a link", p)
 	}
 	return c.tree.put(p, n)
 }
 
-// isHostLink reports whether a link is the one by which a module with in-tree
-// dependencies finds the kernel's own modules on the node. It is the only link
-// of a kmod image that may lead out of it:
+// isHostLink reports whether a link is the one by which a module with in-tree dependencies finds the kernel's own
+// modules on the node. It is the only link of a kmod image that may lead out of it:
 // https://openshift-kmm.netlify.app/documentation/kmod_image/#depmod
 func isHostLink(p, link string) bool {
 	k := path.Base(path.Dir(p))

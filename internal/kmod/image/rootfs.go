@@ -14,8 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// maxUnpacked bounds the bytes read out of one image's layers, so that a layer
-// that unpacks for ever ends. The largest of today's distribution images are below 2 GiB.
+// maxUnpacked bounds the bytes read out of one image's layers, so that a layer that unpacks for ever ends. The largest
+// of today's distribution images are below 2 GiB.
 const maxUnpacked = 4 << 30
 
 // Whiteouts are how a layer says what of the layers below is gone:
@@ -25,8 +25,8 @@ const (
 	whiteoutOpaque = ".wh..wh..opq"
 )
 
-// rootfs is what an image's layers, put on top of each other, amount to.
-// It holds names only; content is read again from its layer.
+// rootfs is what an image's layers, put on top of each other, amount to. It holds names only; content is read again
+// from its layer.
 type rootfs struct {
 	tree   *tree
 	layers []v1.Layer
@@ -54,9 +54,11 @@ var (
 	errUnpacked = fmt.Errorf("image unpacks to more than %d GiB", int64(maxUnpacked)>>30)
 )
 
-// eachEntry calls visit for every entry of a layer, and once more with a nil
-// header at the end. visit ends the reading early by returning errStop.
-func eachEntry(ctx context.Context, l v1.Layer, budget *int64, visit func(i int, h *tar.Header, r io.Reader) error) error {
+// eachEntry calls visit for every entry of a layer, and once more with a nil header at the end. visit ends the reading
+// early by returning errStop.
+func eachEntry(
+	ctx context.Context, l v1.Layer, budget *int64, visit func(i int, h *tar.Header, r io.Reader) error,
+) error {
 	rc, err := l.Uncompressed()
 	if err != nil {
 		return err
@@ -80,9 +82,8 @@ func eachEntry(ctx context.Context, l v1.Layer, budget *int64, visit func(i int,
 	}
 }
 
-// collector returns the visitor that adds layer number layer to the tree.
-// A layer's whiteouts take away from the layers below only, wherever in the
-// layer they stand, so they are applied before any of its other entries.
+// collector returns the visitor that adds layer number layer to the tree. A layer's whiteouts take away from the layers
+// below only, wherever in the layer they stand, so they are applied before any of its other entries.
 func (fs *rootfs) collector(layer int) func(int, *tar.Header, io.Reader) error {
 	type entry struct {
 		path   string

@@ -1,7 +1,7 @@
 package image
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -73,7 +73,7 @@ func parseStages(text []byte, given map[string]string) ([]stage, error) {
 		}
 	}
 	if len(stages) == 0 {
-		return nil, fmt.Errorf("Containerfile: has no FROM")
+		return nil, errors.New("the Containerfile has no FROM")
 	}
 	return stages, nil
 }
@@ -87,7 +87,7 @@ func declare(in instruction, given, global map[string]string) error {
 	for _, w := range words {
 		name, text, hasDefault := strings.Cut(w, "=")
 		if name == "" || strings.ContainsAny(name, "$\"'") {
-			return in.errorf("%q is no variable name", name)
+			return in.errorf("%q is not a variable name", name)
 		}
 		if v, ok := given[name]; ok {
 			if err := checkValue(v); err != nil {
@@ -147,8 +147,8 @@ func wrongBase(err error) error {
 	return fault.Wrap(err, "let FROM take the base image from ARG "+ArgBase+", or name the same image in both places")
 }
 
-// literalFrom returns text with the ARGs of every FROM filled in, all else and every line number as it was. Podman 4 looks
-// a FROM up among the images that it is lent by what is written, and fills in ARGs only afterwards.
+// literalFrom returns text with the ARGs of every FROM filled in, all else and every line number as it was. Podman 4
+// looks a FROM up among the images that it is lent by what is written, and fills in ARGs only afterwards.
 func literalFrom(text []byte, stages []stage) []byte {
 	lines := strings.Split(string(text), "\n")
 	for _, st := range stages {

@@ -1,8 +1,8 @@
-// Package pipeline carries a plan out: each kernel has one Driver Toolkit pulled,
-// each driver compiled in it, the image assembled and published.
+// Package pipeline carries a plan out: each kernel has one Driver Toolkit pulled, each driver compiled in it, the image
+// assembled and published.
 //
-// It holds the order, the concurrency and the clean-up. What a step does is the
-// business of the packages it calls; what is published, the target's.
+// It holds the order, the concurrency and the clean-up. What a step does is the business of the packages it calls; what
+// is published, the target's.
 package pipeline
 
 import (
@@ -72,8 +72,7 @@ type Options struct {
 	LogDir    string        // keeps the compile log of each build
 }
 
-// Run is one run: its collaborators and its options. All fields but KernelDone
-// are required.
+// Run is one run: its collaborators and its options. All fields but KernelDone are required.
 type Run struct {
 	Options   Options
 	Engine    Engine
@@ -100,10 +99,9 @@ type Recipe struct {
 // errFailFast is the cause with which FailFast stops a run.
 var errFailFast = errors.New("stopped after the first failure (--fail-fast)")
 
-// Do builds and publishes what the plan says is missing, and returns the plan
-// with the outcome of each build. The error is not nil only when the run was
-// interrupted; that something failed is in the plan. It blocks for minutes and
-// leaves no container and no image of its own behind, whatever happens.
+// Do builds and publishes what the plan says is missing, and returns the plan with the outcome of each build. The error
+// is not nil only when the run was interrupted; that something failed is in the plan. It blocks for minutes and leaves
+// no container and no image of its own behind, whatever happens.
 func (r *Run) Do(ctx context.Context, p *plan.Plan) (*plan.Plan, error) {
 	work := pendingKernels(p, r.Options.Force)
 	if len(work) == 0 {
@@ -135,8 +133,8 @@ type kernelWork struct {
 	toolkits []string // any one of them will do
 }
 
-// pendingKernels groups the builds that are due by kernel, ascending, so that each
-// kernel's Driver Toolkit is pulled once.
+// pendingKernels groups the builds that are due by kernel, ascending, so that each kernel's Driver Toolkit is pulled
+// once.
 func pendingKernels(p *plan.Plan, force bool) []kernelWork {
 	var out []kernelWork
 	for _, k := range p.Kernels() {
@@ -168,9 +166,8 @@ func appendNew(have, more []string) []string {
 	return have
 }
 
-// share splits the processors among the drivers that compile at the same time
-// on one kernel. A driver alone gets them all, because the next kernel's
-// toolkit is pulled meanwhile.
+// share splits the processors among the drivers that compile at the same time on one kernel. A driver alone gets them
+// all, because the next kernel's toolkit is pulled meanwhile.
 func share(processors, drivers int) (compiles, makeJobs int) {
 	compiles = max(1, min(processors, drivers))
 	return compiles, max(1, processors/compiles)

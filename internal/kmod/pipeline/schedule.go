@@ -32,8 +32,8 @@ const (
 	cleanupTime = time.Minute
 )
 
-// schedule is the state of one run. Nothing in it has a lock: each build's outcome belongs to one goroutine at a time, and
-// stale to the one that pulls.
+// schedule is the state of one run. Nothing in it has a lock: each build's outcome belongs to one goroutine at a time,
+// and stale to the one that pulls.
 type schedule struct {
 	run      *Run
 	plan     *plan.Plan
@@ -50,8 +50,7 @@ type pulledKernel struct {
 	lease Lease
 }
 
-// execute pulls one toolkit ahead of the kernel that is being compiled, and
-// publishes behind it.
+// execute pulls one toolkit ahead of the kernel that is being compiled, and publishes behind it.
 func (s *schedule) execute(ctx context.Context, work []kernelWork) {
 	var publishing errgroup.Group
 	publishing.SetLimit(publishers)
@@ -65,9 +64,8 @@ func (s *schedule) execute(ctx context.Context, work []kernelWork) {
 	var removing sync.WaitGroup
 	var last Lease
 	for p := range ready {
-		// The last toolkit goes only now that its successor is here, so that
-		// the layers they share were not pulled twice. Its slot is free when it
-		// is gone; nobody but the puller waits for that.
+		// The last toolkit goes only now that its successor is here, so that the layers they share were not pulled twice. Its
+		// slot is free when it is gone; nobody but the puller waits for that.
 		if done := last; done != nil {
 			removing.Go(func() {
 				s.release(ctx, done)
@@ -85,8 +83,7 @@ func (s *schedule) execute(ctx context.Context, work []kernelWork) {
 	_ = publishing.Wait() // the goroutines record their errors in outcomes
 }
 
-// pullAll brings one toolkit for each kernel and hands it over. It never holds
-// more than maxLocalToolkits.
+// pullAll brings one toolkit for each kernel and hands it over. It never holds more than maxLocalToolkits.
 func (s *schedule) pullAll(ctx context.Context, work []kernelWork, slots chan struct{}, ready chan<- pulledKernel) {
 	for _, w := range work {
 		select {
@@ -111,8 +108,8 @@ func (s *schedule) pullAll(ctx context.Context, work []kernelWork, slots chan st
 	}
 }
 
-// pull brings the first of the kernel's toolkits that can be pulled. A toolkit
-// that cannot be is reported with its releases even when another one serves.
+// pull brings the first of the kernel's toolkits that can be pulled. A toolkit that cannot be is reported with its
+// releases even when another one serves.
 func (s *schedule) pull(ctx context.Context, w kernelWork) (Lease, error) {
 	var errs []error
 	for _, toolkit := range w.toolkits {
@@ -127,8 +124,7 @@ func (s *schedule) pull(ctx context.Context, w kernelWork) (Lease, error) {
 		}
 		s.reportStale(w, toolkit, err)
 		errs = append(errs, err)
-		var pull *engine.PullError
-		if !errors.As(err, &pull) {
+		if _, ok := errors.AsType[*engine.PullError](err); !ok {
 			break // the engine itself fails: another toolkit would not help
 		}
 	}
@@ -138,7 +134,8 @@ func (s *schedule) pull(ctx context.Context, w kernelWork) (Lease, error) {
 // reportStale names the releases whose toolkit cannot be pulled.
 func (s *schedule) reportStale(w kernelWork, toolkit string, err error) {
 	releases := s.plan.ReleasesOf(toolkit)
-	s.run.Log.Warn("cannot pull a Driver Toolkit", "releases", releases, "kernel", w.kernel, "toolkit", toolkit, "error", err)
+	s.run.Log.Warn("cannot pull a Driver Toolkit", "releases", releases, "kernel", w.kernel, "toolkit", toolkit, "error",
+		err)
 	for _, release := range releases {
 		s.stale = append(s.stale, plan.Unresolved{
 			Release: release, Toolkit: toolkit, Reason: "cannot pull it: " + fault.Text(err), Err: err,
@@ -154,8 +151,8 @@ func (s *schedule) release(ctx context.Context, l Lease) {
 	}
 }
 
-// compileKernel compiles each driver that is due on the kernel and hands each
-// module on to be published. It returns when the toolkit is no longer needed.
+// compileKernel compiles each driver that is due on the kernel and hands each module on to be published. It returns
+// when the toolkit is no longer needed.
 func (s *schedule) compileKernel(ctx context.Context, p pulledKernel, publishing *errgroup.Group) {
 	compiles, makeJobs := share(s.run.Options.Jobs, len(p.work.builds))
 	var compiling errgroup.Group
@@ -188,8 +185,8 @@ func (s *schedule) compileKernel(ctx context.Context, p pulledKernel, publishing
 	_ = compiling.Wait() // the goroutines record their errors in outcomes
 }
 
-// finish records the outcome of a build. A build that failed only because the
-// run was stopped is left to skipRest. The last one of a kernel ends that kernel.
+// finish records the outcome of a build. A build that failed only because the run was stopped is left to skipRest. The
+// last one of a kernel ends that kernel.
 func (s *schedule) finish(ctx context.Context, i int, done plan.Outcome, err error) {
 	b := s.plan.Builds[i]
 	if err != nil && ctx.Err() != nil {
@@ -263,9 +260,8 @@ func (s *schedule) skipRest(ctx context.Context, work []kernelWork) {
 	}
 }
 
-// prepareSources gets each driver's source once, before any toolkit is pulled:
-// a driver without source fails its builds and costs no pull. It returns the
-// work that is left.
+// prepareSources gets each driver's source once, before any toolkit is pulled: a driver without source fails its builds
+// and costs no pull. It returns the work that is left.
 func (s *schedule) prepareSources(ctx context.Context, work []kernelWork) []kernelWork {
 	byDriver := map[version.Driver][]int{}
 	for _, w := range work {

@@ -23,9 +23,11 @@ type compiled struct {
 	output string // the directory that is the context of the image
 }
 
-// compile makes the module of one build in the toolkit. It returns nil, the outcome and no
-// error when another run has published the image in the meantime.
-func (s *schedule) compile(ctx context.Context, b plan.Build, toolkit string, makeJobs int) (*compiled, plan.Outcome, error) {
+// compile makes the module of one build in the toolkit. It returns nil, the outcome and no error when another run has
+// published the image in the meantime.
+func (s *schedule) compile(
+	ctx context.Context, b plan.Build, toolkit string, makeJobs int,
+) (*compiled, plan.Outcome, error) {
 	if !s.run.Options.Force {
 		if p, found, err := s.run.Target.Stat(ctx, b.Tag); err == nil && found {
 			return nil, plan.Outcome{State: plan.Published, Digest: p.Digest, Size: p.Size}, nil
@@ -37,7 +39,9 @@ func (s *schedule) compile(ctx context.Context, b plan.Build, toolkit string, ma
 	return m, plan.Outcome{}, err
 }
 
-func (s *schedule) compileModule(ctx context.Context, b plan.Build, toolkit string, makeJobs int) (_ *compiled, err error) {
+func (s *schedule) compileModule(
+	ctx context.Context, b plan.Build, toolkit string, makeJobs int,
+) (_ *compiled, err error) {
 	dir, err := s.run.Workspace.Mkdir(b.Tag)
 	if err != nil {
 		return nil, err
@@ -53,14 +57,15 @@ func (s *schedule) compileModule(ctx context.Context, b plan.Build, toolkit stri
 		return nil, fmt.Errorf("patch the source: %w", err)
 	}
 	for _, a := range applied {
-		s.run.Log.Debug("patch rule applied", "driver", b.Driver, "kernel", b.Kernel, "rule", a.Rule, "file", a.File, "matches", a.Count)
+		s.run.Log.Debug("patch rule applied", "driver", b.Driver, "kernel", b.Kernel, "rule", a.Rule, "file", a.File,
+			"matches", a.Count)
 	}
 	digest, err := driver.SourceDigest(source, s.run.Recipe.Script)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(output, 0o755); err != nil {
-		return nil, fmt.Errorf("make the output folder: %w", err)
+		return nil, fmt.Errorf("make the output directory: %w", err)
 	}
 	log, logPath, err := s.openLog(b.Tag)
 	if err != nil {
@@ -77,11 +82,10 @@ func (s *schedule) compileModule(ctx context.Context, b plan.Build, toolkit stri
 	return &compiled{dir: dir, source: digest, output: built.Dir}, nil
 }
 
-// openLog makes the file that keeps the output of the compile. It replaces the
-// log of an earlier run.
+// openLog makes the file that keeps the output of the compile. It replaces the log of an earlier run.
 func (s *schedule) openLog(tag string) (*os.File, string, error) {
 	if err := os.MkdirAll(s.run.Options.LogDir, 0o755); err != nil {
-		return nil, "", fmt.Errorf("make the folder for compile logs: %w", err)
+		return nil, "", fmt.Errorf("make the directory for compile logs: %w", err)
 	}
 	path := filepath.Join(s.run.Options.LogDir, tag+".log")
 	f, err := os.Create(path)
@@ -121,9 +125,8 @@ func (s *schedule) publishModule(ctx context.Context, b plan.Build, m *compiled)
 	return plan.Outcome{}, fmt.Errorf("publish %s: %w", b.Image, err)
 }
 
-// acceptConcurrentPush settles a tag that another run has pushed between our push and
-// our read-back: a valid image for the same driver and kernel is as good as
-// ours; anything else is a failure.
+// acceptConcurrentPush settles a tag that another run has pushed between our push and our read-back: a valid image for
+// the same driver and kernel is as good as ours; anything else is a failure.
 func (s *schedule) acceptConcurrentPush(ctx context.Context, b plan.Build, mismatch error) (plan.Outcome, error) {
 	img, err := s.run.Target.Image(ctx, b.Tag)
 	if err == nil {

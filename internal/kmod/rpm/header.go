@@ -25,8 +25,8 @@ var (
 	headerMagic = []byte{0x8e, 0xad, 0xe8, 0x01}
 )
 
-// fixedSize tells the bytes of one value of each type of fixed size; the other types, 6, 8 and 9, are
-// strings. https://rpm-software-management.github.io/rpm/manual/format_header.html
+// fixedSize tells the bytes of one value of each type of fixed size; the other types, 6, 8 and 9, are strings.
+// https://rpm-software-management.github.io/rpm/manual/format_header.html
 var fixedSize = map[uint32]int64{0: 0, 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}
 
 func isString(typ uint32) bool { return typ == 6 || typ == 8 || typ == 9 }
@@ -84,8 +84,8 @@ func checkHeader(r io.ReaderAt, at, size int64) (end int64, err error) {
 	return at + introSize + int64(len(index)+len(data)), checkTags(index, data)
 }
 
-// checkTags checks that every tag's value lies within the data. Values may not overlap much, or a small
-// header could make the library copy and scan the same data thousands of times.
+// checkTags checks that every tag's value lies within the data. Values may not overlap much, or a small header could
+// make the library copy and scan the same data thousands of times.
 func checkTags(index, data []byte) error {
 	var total int64
 	for ; len(index) > 0; index = index[tagSize:] {

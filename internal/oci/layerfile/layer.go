@@ -157,7 +157,7 @@ func (f File) scanTar(r io.Reader) (finding, error) {
 		case f.hiddenBy(entry):
 			found.hidden = true
 		case entry == path.Dir(f.Path) && h.Typeflag != tar.TypeDir:
-			return finding{}, fmt.Errorf("/%s is a %s in this layer, not a folder", entry, typeName(h.Typeflag))
+			return finding{}, fmt.Errorf("/%s is a %s in this layer, not a directory", entry, typeName(h.Typeflag))
 		}
 	}
 }
@@ -196,7 +196,7 @@ func typeName(flag byte) string {
 	case tar.TypeReg:
 		return "file"
 	case tar.TypeDir:
-		return "folder"
+		return "directory"
 	case tar.TypeSymlink:
 		return "symbolic link"
 	case tar.TypeLink:

@@ -87,8 +87,8 @@ func TestRead(t *testing.T) {
 		"below":   {layers: [][]entry{{file}, {other}}, file: wanted, want: "upper"},
 		"removed": {layers: [][]entry{{file}, {{name: "etc/.wh.app"}}}, file: wanted, gone: true},
 		"nowhere": {layers: [][]entry{{other}}, file: wanted, gone: true},
-		"folder is a file": {layers: [][]entry{{file}, {{name: "etc/app"}}}, file: wanted,
-			err: "/etc/app is a file in this layer, not a folder"},
+		"directory is a file": {layers: [][]entry{{file}, {{name: "etc/app"}}}, file: wanted,
+			err: "/etc/app is a file in this layer, not a directory"},
 		"too long": {layers: [][]entry{{{name: wanted.Path, text: strings.Repeat("x", 2<<10)}}}, file: wanted,
 			err: "more than the 1024 that are read"},
 		"early in a large layer": {

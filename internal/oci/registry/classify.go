@@ -128,9 +128,9 @@ func advice(err error) string {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, os.ErrDeadlineExceeded):
 		return "there is no way to the host: check the network, the firewall and the proxy settings (HTTPS_PROXY, NO_PROXY)"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
-		return "the folder cannot be written: choose another one or change its permissions"
+		return "the directory cannot be written: choose another one or change its permissions"
 	case errors.Is(err, syscall.ENOSPC):
-		return "the disk is full: make room or choose a folder on another disk"
+		return "the disk is full: make room or choose a directory on another disk"
 	}
 	return ""
 }

@@ -110,11 +110,11 @@ const targetForms = "a target is REGISTRY/REPOSITORY, such as quay.io/me/kmod, o
 func checkLayoutDir(dir string) error {
 	switch {
 	case dir == "":
-		return fault.Wrap(errors.New("the folder is missing"), targetForms)
+		return fault.Wrap(errors.New("the directory is missing"), targetForms)
 	case strings.Contains(dir, ":"):
 		// containers/image cuts oci:DIR:TAG at the first colon:
 		// https://github.com/containers/image/blob/main/docs/containers-transports.5.md
-		return fault.Wrap(errors.New("the folder's name must not contain a colon"), targetForms)
+		return fault.Wrap(errors.New("the directory's name must not contain a colon"), targetForms)
 	}
 	return nil
 }

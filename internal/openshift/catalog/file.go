@@ -26,8 +26,8 @@ func Open(path string) (*File, error) {
 	text, err := jsonfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := filepath.EvalSymlinks(filepath.Dir(path)); err != nil {
-			return nil, fault.Wrap(fmt.Errorf("the catalogue's folder: %w", err),
-				"make the folder, or name another file with --catalog")
+			return nil, fault.Wrap(fmt.Errorf("the catalogue's directory: %w", err),
+				"make the directory, or name another file with --catalog")
 		}
 		return &File{Catalog: Catalog{Path: path}}, nil
 	}

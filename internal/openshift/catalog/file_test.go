@@ -97,7 +97,7 @@ func TestSaveNew(t *testing.T) {
 	if text, err := os.ReadFile(f.Catalog.Path); err != nil || string(text) != encoded {
 		t.Errorf("%v\n%s", err, text)
 	}
-	if _, err := catalog.Open(filepath.Join(dir, "no", "c.json")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.Of(err), "make the folder") {
+	if _, err := catalog.Open(filepath.Join(dir, "no", "c.json")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.Of(err), "make the directory") {
 		t.Errorf("error %v, hint %q", err, fault.Of(err))
 	}
 }

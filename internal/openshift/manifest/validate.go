@@ -74,7 +74,7 @@ func (p Place) checkSelector() error {
 			prefix, word = "", key
 		}
 		if prefixed && !isSubdomain(prefix) || !wordForm.MatchString(word) || value != "" && !wordForm.MatchString(value) {
-			return fault.AsUsage(fault.Wrap(fmt.Errorf("--selector %.200q is no label", key+"="+value),
+			return fault.AsUsage(fault.Wrap(fmt.Errorf("--selector %.200q is not a valid label", key+"="+value),
 				"write it as `oc get nodes --show-labels` prints it, for example "+NodeLabel+"=true"))
 		}
 	}
@@ -85,7 +85,7 @@ func (p Place) checkSelector() error {
 func CheckModules(names []string) error {
 	for _, m := range names {
 		if !moduleForm.MatchString(m) {
-			return fault.AsUsage(fault.Wrap(fmt.Errorf("--in-tree-modules-to-remove %.100q is no name of a module", m),
+			return fault.AsUsage(fault.Wrap(fmt.Errorf("--in-tree-modules-to-remove %.100q is not a valid module name", m),
 				"name it as lsmod does"))
 		}
 	}

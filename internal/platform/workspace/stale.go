@@ -74,7 +74,7 @@ func folderOf(id, lockPath string) string {
 func (l *Leftover) Remove() error {
 	if l.Dir != "" {
 		if err := removeOwn(l.Dir); err != nil {
-			return errors.Join(fmt.Errorf("remove the folder of a killed run: %w", err), l.lock.Close())
+			return errors.Join(fmt.Errorf("remove the directory of a killed run: %w", err), l.lock.Close())
 		}
 	}
 	return l.lock.Remove()
@@ -94,7 +94,7 @@ func removeOwn(dir string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", dir)
+		return fmt.Errorf("%s is not a directory", dir)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
 		return fmt.Errorf("%s belongs to another user", dir)

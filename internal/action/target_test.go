@@ -21,7 +21,7 @@ func TestNeedsAWS(t *testing.T) {
 		"ecr-public":        {config.Settings{Target: "ecr-public"}, true},
 		"ECR by its name":   {config.Settings{Target: "111122223333.dkr.ecr.us-west-2.amazonaws.com/kmod"}, true},
 		"another registry":  {config.Settings{Target: "quay.io/me/kmod", UseMirror: true}, false},
-		"folder":            {config.Settings{Target: "oci:images"}, false},
+		"directory":         {config.Settings{Target: "oci:images"}, false},
 		"mirror":            {config.Settings{Target: "quay.io/me/kmod", UseMirror: true, AWS: mirror}, true},
 		"mirror in Actions": {config.Settings{Target: "quay.io/me/kmod", AWS: mirror}, false},
 	} {
