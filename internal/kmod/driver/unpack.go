@@ -13,9 +13,9 @@ import (
 	"unicode"
 )
 
-// Unpack unpacks the driver's source from a proven package into the directory dst, which must not exist while its parent
-// must. It returns the tree of usr/src/aws-neuronx-<version> below dst; what else a package holds, as the real one
-// holds /usr/share/aws-neuronx, is read but not unpacked.
+// Unpack unpacks the driver's source from a proven package into the directory dst, which must not exist while its
+// parent must. It returns the tree of usr/src/aws-neuronx-<version> below dst; what else a package holds, as the real
+// one holds /usr/share/aws-neuronx, is read but not unpacked.
 //
 // Files come out as 0644 or 0755 whatever the package says. It is an error if the file is no longer what was proven, if
 // a name leads out of the root, if the tree has anything but files and directories, or if the package is larger than a
