@@ -50,7 +50,11 @@ func Assemble(ctx context.Context, spec Spec) (v1.Image, error) {
 	var layers []*layer
 	for _, in := range instructions {
 		switch in.name {
-		case "LABEL": // spec.Labels has them
+		case "LABEL": // spec.Labels has the values; where it has none, the base's is not true of this image
+			for _, word := range in.words() {
+				name, _, _ := strings.Cut(word, "=")
+				delete(cfg.Config.Labels, name)
+			}
 			record(cfg, in, created, true)
 		case "COPY":
 			l, err := copyDir(in, base, files, created)
