@@ -166,7 +166,7 @@ func addDirs(fs *tree, added map[string]entry, p string) error {
 	return fs.put(p, newDir(0o755))
 }
 
-// ownConfig is the base's configuration without what tells about the base's own making: its author, its builder, the
+// ownConfig is the base's configuration without what describes the base's own making: its author, its builder, the
 // container it was committed from.
 func ownConfig(base *v1.ConfigFile, created time.Time) *v1.ConfigFile {
 	base = base.DeepCopy()

@@ -32,7 +32,7 @@ func IsBuiltIn(containerfile []byte) bool {
 	return err == nil && slices.EqualFunc(got, want, func(a, b instruction) bool { return a.text == b.text })
 }
 
-// instruction is one instruction of a Containerfile. Only ARG and FROM are looked into; what the others mean is the
+// instruction is one instruction of a Containerfile. Only ARG and FROM are read; what the others mean is the
 // engine's business.
 type instruction struct {
 	file string
