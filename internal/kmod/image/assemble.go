@@ -26,7 +26,7 @@ func Assemble(ctx context.Context, spec Spec) (v1.Image, error) {
 	if !IsBuiltIn(spec.Containerfile) {
 		return nil, fmt.Errorf("a Containerfile of one's own %w", ErrNeedsEngine)
 	}
-	instructions, err := parseContainerfile("Containerfile", spec.Containerfile)
+	instructions, err := parseContainerfile(spec.Containerfile)
 	if err != nil {
 		return nil, err
 	}

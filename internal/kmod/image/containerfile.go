@@ -13,6 +13,7 @@ import (
 )
 
 const (
+	fileName         = "Containerfile" // how errors call it, whatever its directory
 	maxContainerfile = 1 << 20
 	maxValue         = 4 << 10 // bytes of a label or of an expanded value; those of real images stay far below
 )
@@ -20,22 +21,21 @@ const (
 // IsBuiltIn reports whether a Containerfile is the project's own, which [Assemble] knows the form of: a base, files and
 // labels. Comments and blank lines do not count.
 func IsBuiltIn(containerfile []byte) bool {
-	own, err := container.Files.ReadFile("Containerfile")
+	own, err := container.Files.ReadFile(fileName)
 	if err != nil {
 		return false
 	}
-	want, err := parseContainerfile("Containerfile", own)
+	want, err := parseContainerfile(own)
 	if err != nil {
 		return false
 	}
-	got, err := parseContainerfile("Containerfile", containerfile)
+	got, err := parseContainerfile(containerfile)
 	return err == nil && slices.EqualFunc(got, want, func(a, b instruction) bool { return a.text == b.text })
 }
 
 // instruction is one instruction of a Containerfile. Only ARG and FROM are read; what the others mean is the
 // engine's business.
 type instruction struct {
-	file string
 	line int    // 1-based, where it starts
 	end  int    // its last line
 	name string // upper case
@@ -45,7 +45,7 @@ type instruction struct {
 
 // errorf is an error at the instruction.
 func (in instruction) errorf(format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %s: %w", in.file, in.line, in.name, fmt.Errorf(format, args...))
+	return fmt.Errorf("%s:%d: %s: %w", fileName, in.line, in.name, fmt.Errorf(format, args...))
 }
 
 var (
@@ -62,12 +62,12 @@ func (in instruction) words() []string { return wordPattern.FindAllString(in.res
 // parseContainerfile splits text into instructions by the rules of
 // https://docs.docker.com/reference/dockerfile/#format: comments and blank lines do not count, also within a continued
 // line, and here-documents belong to their instruction.
-func parseContainerfile(name string, text []byte) ([]instruction, error) {
+func parseContainerfile(text []byte) ([]instruction, error) {
 	if len(text) > maxContainerfile {
-		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxContainerfile)
+		return nil, fmt.Errorf("%s: larger than %d bytes", fileName, maxContainerfile)
 	}
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
-		return nil, fmt.Errorf("%s: not a text file in UTF-8", name)
+		return nil, fmt.Errorf("%s: not a text file in UTF-8", fileName)
 	}
 	plain := strings.TrimPrefix(string(text), "\ufeff")
 	lines := strings.Split(strings.ReplaceAll(plain, "\r\n", "\n"), "\n")
@@ -80,7 +80,7 @@ func parseContainerfile(name string, text []byte) ([]instruction, error) {
 		if ignorable(lines[n]) {
 			continue
 		}
-		in := instruction{file: name, line: n + 1}
+		in := instruction{line: n + 1}
 		joined := strings.TrimLeft(lines[n], " \t")
 		for strings.HasSuffix(strings.TrimRight(joined, " \t"), escape) {
 			joined = strings.TrimSuffix(strings.TrimRight(joined, " \t"), escape)

@@ -1,7 +1,7 @@
 package image
 
 import (
-	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -39,7 +39,7 @@ var predefined = map[string]string{
 // parseStages returns the stages of a Containerfile in order, at least one. A FROM sees the ARGs before the first FROM,
 // and a value that is given wins over a default: https://docs.docker.com/reference/dockerfile/#arg
 func parseStages(text []byte, given map[string]string) ([]stage, error) {
-	instructions, err := parseContainerfile("Containerfile", text)
+	instructions, err := parseContainerfile(text)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func parseStages(text []byte, given map[string]string) ([]stage, error) {
 		}
 	}
 	if len(stages) == 0 {
-		return nil, errors.New("Containerfile: has no FROM")
+		return nil, fmt.Errorf("%s: has no FROM", fileName)
 	}
 	return stages, nil
 }
