@@ -126,16 +126,3 @@ func (r *rpmFile) expect(ctx context.Context, p Package) error {
 	}
 	return r.identify(p.Version)
 }
-
-// contextReader fails once its context is done, so that a long read can be stopped.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
-}
