@@ -243,12 +243,12 @@ func leftovers(t testing.TB, env *lab.Env, imagesBefore []string) []string {
 			left = append(left, "image "+id)
 		}
 	}
-	dirs, err := os.ReadDir(tempDir(env))
+	folders, err := os.ReadDir(tempDir(env))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range dirs {
-		left = append(left, "directory "+f.Name())
+	for _, f := range folders {
+		left = append(left, "folder "+f.Name())
 	}
 	return left
 }

@@ -20,7 +20,7 @@ type engineSettings struct {
 	conf string // empty: podman works as it is set up
 }
 
-// env is podman's environment with a storage of its own, so that nothing touches the user's images and
+// env is podman's environment with a storage of its own, so that nothing touches a person's images and
 // whoever counts pulls begins with none.
 func (s *engineSettings) env(storageConf string) []string {
 	env := []string{"CONTAINERS_STORAGE_CONF=" + storageConf}
@@ -74,8 +74,7 @@ func (l *Lab) probe(ctx context.Context, dir string) (err error) {
 	}
 	run := func(env []string) error {
 		return command.Run(ctx, command.Cmd{Name: "podman", Env: env, Args: []string{
-			"run", "--rm", "--network=none", "--pull=never", "--cap-drop=all", "--security-opt=no-new-privileges",
-			probeImage, "true",
+			"run", "--rm", "--network=none", "--pull=never", "--cap-drop=all", "--security-opt=no-new-privileges", probeImage, "true",
 		}})
 	}
 	plain := run(env)
@@ -87,9 +86,7 @@ func (l *Lab) probe(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	if err := run(append(env, "CONTAINERS_CONF="+conf)); err != nil {
-		return fault.Wrap(
-			errors.Join(plain, err), "podman cannot run containers here: `podman run --rm IMAGE true` has to work first",
-		)
+		return fault.Wrap(errors.Join(plain, err), "podman cannot run containers here: `podman run --rm IMAGE true` has to work first")
 	}
 	l.log.Info("podman needs a containers.conf here; the lab uses its own", "because", plain)
 	return nil

@@ -36,8 +36,8 @@ type Options struct {
 	// KeepStorage: podman's storage, which is the environment's own, stays after Close. It is removed
 	// otherwise, with the containers that are left in it.
 	KeepStorage bool
-	// SharedStorage, if set, is Env.Storage of an environment that is not closed: podman has its images here as well,
-	// without a pull, and does not change them. A toolkit whose layers are there is pulled in a moment.
+	// SharedStorage, if set, is Env.Storage of an environment that is not closed: podman has its images here as well, without
+	// a pull, and does not change them. A toolkit whose layers are there is pulled in a moment.
 	SharedStorage string
 	// Faults: there are fault injectors in front of both registries.
 	Faults bool
@@ -150,7 +150,7 @@ func (e *Env) lock(ctx context.Context) error {
 	l := flock.New(filepath.Join(e.Dir, "lock"))
 	got, err := l.TryLock()
 	if err == nil && !got {
-		e.lab.log.Info("another lab runs in this directory; waiting for its end", "directory", e.Dir)
+		e.lab.log.Info("another lab runs in this folder; waiting for its end", "folder", e.Dir)
 		_, err = l.TryLockContext(ctx, lockPoll)
 	}
 	if err != nil {
@@ -178,8 +178,7 @@ func (e *Env) startServers(ctx context.Context, o Options) error {
 	if e.ToolkitHost, e.ToolkitFaults, err = e.inFront(ctx, e.toolkits.Host, o.Faults); err != nil {
 		return err
 	}
-	storage = filepath.Join(e.Dir, "target")
-	if e.target, err = e.startRegistry(ctx, storage, "target-registry", &targetAccount); err != nil {
+	if e.target, err = e.startRegistry(ctx, filepath.Join(e.Dir, "target"), "target-registry", &targetAccount); err != nil {
 		return err
 	}
 	if e.TargetHost, e.TargetFaults, err = e.inFront(ctx, e.target.Host, o.Faults); err != nil {
@@ -336,8 +335,6 @@ func BreakOnKernel(condition string) func(Files) {
 func ClaimVersion(own, other version.Driver) func(Files) {
 	return func(f Files) {
 		text := string(f["neuron_module.c"])
-		f["neuron_module.c"] = []byte(
-			strings.ReplaceAll(text, fmt.Sprintf("MODULE_VERSION(%q)", own), fmt.Sprintf("MODULE_VERSION(%q)", other)),
-		)
+		f["neuron_module.c"] = []byte(strings.ReplaceAll(text, fmt.Sprintf("MODULE_VERSION(%q)", own), fmt.Sprintf("MODULE_VERSION(%q)", other)))
 	}
 }

@@ -133,24 +133,21 @@ func (w *layerWriter) entry(h tar.Header, body io.Reader) error {
 
 // write adds a regular file and the directories above it.
 func (w *layerWriter) write(name string, mode int64, body []byte) error {
-	if err := w.parents(name); err != nil {
+	if err := w.folders(name); err != nil {
 		return err
 	}
-	return w.entry(
-		tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(body))}, bytes.NewReader(body),
-	)
+	return w.entry(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(body))}, bytes.NewReader(body))
 }
 
 // symlink adds a symbolic link and the directories above it.
 func (w *layerWriter) symlink(name, target string) error {
-	if err := w.parents(name); err != nil {
+	if err := w.folders(name); err != nil {
 		return err
 	}
 	return w.entry(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, nil)
 }
 
-// parents adds the directories above an entry.
-func (w *layerWriter) parents(name string) error {
+func (w *layerWriter) folders(name string) error {
 	for i, c := range name {
 		if c != '/' {
 			continue

@@ -29,11 +29,10 @@ const lockPoll = 50 * time.Millisecond
 // make returns the directory of a thing, after having it made by build if it is not there yet. build gets an
 // empty directory to fill, and the name has one maker at a time in all processes. Directories of the same name that
 // an older recipe left are removed.
-func (s *store) make(
-	ctx context.Context, name, recipe string, build func(ctx context.Context, dir string) error,
-) (string, error) {
+func (s *store) make(ctx context.Context, name, recipe string, build func(ctx context.Context, dir string) error) (string, error) {
 	sum := sha256.Sum256([]byte(recipe))
-	path := filepath.Join(s.dir, name+"-"+hex.EncodeToString(sum[:6]))
+	folder := name + "-" + hex.EncodeToString(sum[:6])
+	path := filepath.Join(s.dir, folder)
 	if exists(path) {
 		return path, nil
 	}

@@ -57,7 +57,7 @@ func TestStoreMakesOncePerRecipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	if readText(t, changed) != "two" || exists(first) {
-		t.Errorf("a changed recipe: %q in %s; the old directory is there: %v", readText(t, changed), changed, exists(first))
+		t.Errorf("a changed recipe: %q in %s; the old folder is there: %v", readText(t, changed), changed, exists(first))
 	}
 	if !exists(neighbour) {
 		t.Error("a thing whose name begins alike was removed")

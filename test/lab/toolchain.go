@@ -42,9 +42,7 @@ func toolchainLayer(ctx context.Context, s *store) (*layer, error) {
 			return eachEntry(r, func(h *tar.Header, body io.Reader) error { return addToolchainFile(w, h, body) })
 		})
 		if err != nil {
-			return fault.Wrap(
-				err, "mmdebstrap comes with scripts/setup.sh; without root it needs user namespaces (package uidmap)",
-			)
+			return fault.Wrap(err, "mmdebstrap comes with scripts/setup.sh; without root it needs user namespaces (package uidmap)")
 		}
 		return errors.Join(w.symlink("usr/bin/gcc", "gcc-12"), w.close())
 	})

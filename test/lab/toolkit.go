@@ -79,10 +79,9 @@ func (l *Lab) Toolkit(ctx context.Context, t Toolkit) (v1.Image, error) {
 		Cmd: []string{"/bin/bash"},
 		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		Labels: map[string]string{
-			"io.openshift.release":          t.Release,
-			"io.openshift.release.operator": "false",
-			"io.k8s.description": "driver-toolkit is a container with the kernel packages " +
-				"necessary for building driver containers",
+			"io.openshift.release":           t.Release,
+			"io.openshift.release.operator":  "false",
+			"io.k8s.description":             "driver-toolkit is a container with the kernel packages necessary for building driver containers",
 			"name":                           "openshift/driver-toolkit",
 			"io.openshift.build.commit.ref":  "lab",
 			"kernel-version":                 "",

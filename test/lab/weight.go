@@ -19,12 +19,7 @@ func Heavier(n int) func(Files) {
 	return func(f Files) {
 		for i := range n {
 			name := fmt.Sprintf("neuron_bulk_%d", i)
-			f[name+".c"] = fmt.Appendf(
-				nil,
-				"// SPDX-License-Identifier: GPL-2.0\nint %[1]s(int x);\nint %[1]s(int x)\n{\n\treturn x + %d;\n}\n",
-				name,
-				i,
-			)
+			f[name+".c"] = fmt.Appendf(nil, "// SPDX-License-Identifier: GPL-2.0\nint %[1]s(int x);\nint %[1]s(int x)\n{\n\treturn x + %d;\n}\n", name, i)
 			f["Kbuild"] = fmt.Appendf(f["Kbuild"], "neuron-objs += %s.o\n", name)
 		}
 	}
@@ -35,9 +30,7 @@ func Heavier(n int) func(Files) {
 func InUnits(n int) func(Files) {
 	return func(f Files) {
 		units := make([][]byte, n)
-		sources := slices.DeleteFunc(
-			slices.Sorted(maps.Keys(f)), func(name string) bool { return !strings.HasSuffix(name, ".c") },
-		)
+		sources := slices.DeleteFunc(slices.Sorted(maps.Keys(f)), func(name string) bool { return !strings.HasSuffix(name, ".c") })
 		for i, name := range sources {
 			units[i%n] = fmt.Appendf(units[i%n], "#include %q\n", name)
 		}

@@ -74,8 +74,7 @@ CMD echo $GIVEN
 
 var everyFile = map[string]string{
 	"a.txt": "A", "b.txt": "B", "with space": "S", "to-a": "-> a.txt", "to-tree": "-> tree",
-	"tree/lib/x.ko": "KO", "tree/bin/tool": "TOOL", "wild-a/w": "W", "wild-b/x/y": "X",
-	"wild.txt": "T", "tree/empty/": "", "tree/link": "-> lib/x.ko", "not-copied": "N",
+	"tree/lib/x.ko": "KO", "tree/bin/tool": "TOOL", "wild-a/w": "W", "wild-b/x/y": "X", "wild.txt": "T", "tree/empty/": "", "tree/link": "-> lib/x.ko", "not-copied": "N",
 }
 
 // realBase is an image of this machine's static BusyBox, whose links and files
@@ -88,9 +87,7 @@ func realBase(t *testing.T) Base {
 	}
 	layer := entries{
 		dir("bin"), file("bin/busybox", string(binary)), hard("bin/mkdir", "bin/busybox"), hard("bin/cp", "bin/busybox"),
-		link(
-			"bin/sh", "busybox",
-		), dir("etc"), mode(file("etc/passwd", "root:x:0:0::/:/bin/sh\n"), 0o644), file("etc/replaced", "old"),
+		link("bin/sh", "busybox"), dir("etc"), mode(file("etc/passwd", "root:x:0:0::/:/bin/sh\n"), 0o644), file("etc/replaced", "old"),
 		dir("lib"), link("lib64", "lib"),
 	}
 	return baseOf(t, oci, func(c *v1.ConfigFile) {
@@ -100,9 +97,7 @@ func realBase(t *testing.T) Base {
 
 func podman(t *testing.T) *engine.CLI {
 	t.Helper()
-	cli, err := engine.New(
-		engine.Options{Program: "podman", StateDir: t.TempDir(), TempDir: t.TempDir(), RunID: "imagetest"},
-	)
+	cli, err := engine.New(engine.Options{Program: "podman", StateDir: t.TempDir(), TempDir: t.TempDir(), RunID: "imagetest"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,11 +119,7 @@ func TestEngineAgrees(t *testing.T) {
 		t.Fatal("a real BusyBox was not recognised")
 	}
 	every := specOf(t, everyForm, everyFile)
-	every.Base, every.Args, every.Labels = base, map[string]string{
-		"GIVEN": "given",
-	}, map[string]string{
-		"more": "a=b c", "none": "",
-	}
+	every.Base, every.Args, every.Labels = base, map[string]string{"GIVEN": "given"}, map[string]string{"more": "a=b c", "none": ""}
 	in := testLabels(t, base, info.BusyBox)
 	for name, spec := range map[string]Spec{"the project's": kmodSpec(t, base, in), "every form": every} {
 		t.Run(name, func(t *testing.T) {
@@ -213,9 +204,7 @@ func flatten(t *testing.T, img v1.Image) map[string]string {
 			content = fmt.Appendf(nil, "%d bytes", len(content))
 		}
 		name := strings.Trim(h.Name, "/")
-		files[name] = fmt.Sprintf(
-			"%c %04o %d:%d %q %s %d", h.Typeflag, h.Mode&0o7777, h.Uid, h.Gid, h.Linkname, content, h.ModTime.Unix(),
-		)
+		files[name] = fmt.Sprintf("%c %04o %d:%d %q %s %d", h.Typeflag, h.Mode&0o7777, h.Uid, h.Gid, h.Linkname, content, h.ModTime.Unix())
 		if h.Typeflag == tar.TypeDir {
 			files[name] = fmt.Sprintf("dir %04o %d:%d", h.Mode&0o7777, h.Uid, h.Gid)
 		}

@@ -38,10 +38,7 @@ func demo(ctx context.Context, dir string, log *slog.Logger, args []string) (err
 	if err != nil {
 		return err
 	}
-	fmt.Printf(
-		"A catalogue of %d OpenShift releases, Driver Toolkit stand-ins with real kernel headers, and two registries.\n",
-		demoReleases,
-	)
+	fmt.Printf("A catalogue of %d OpenShift releases, Driver Toolkit stand-ins with real kernel headers, and two registries.\n", demoReleases)
 	fmt.Printf("Images that are in the target before this run: %d\n", len(before))
 
 	if err := tell(ctx, e, *program, "plan", "all", e.PlanFlags()); err != nil {
@@ -56,10 +53,7 @@ func demo(ctx context.Context, dir string, log *slog.Logger, args []string) (err
 	if err != nil {
 		return err
 	}
-	fmt.Printf(
-		"\nThe build took %.1f s and published %d images; the target has %d:\n", took.Seconds(), len(after)-len(before),
-		len(after),
-	)
+	fmt.Printf("\nThe build took %.1f s and published %d images; the target has %d:\n", took.Seconds(), len(after)-len(before), len(after))
 	for _, tag := range after {
 		fmt.Printf("  %s:%s\n", e.Target, tag)
 	}
@@ -82,7 +76,7 @@ func demoOptions(l *lab.Lab) lab.Options {
 	}
 }
 
-// tell runs the program, after showing the command line as a user would type it.
+// tell runs the program, after showing the command line as a person would type it.
 func tell(ctx context.Context, e *lab.Env, program, verb, what string, flags []string) error {
 	fmt.Printf("\n$ neuron-kmod %s %s --target %s ...\n", verb, what, e.Target)
 	return command.Run(ctx, command.Cmd{
@@ -93,10 +87,9 @@ func tell(ctx context.Context, e *lab.Env, program, verb, what string, flags []s
 func tellHowToPull(e *lab.Env, dir, tag string) {
 	fmt.Printf(`
 To pull one, start the registries again (they listen on other ports then) ...
-  go run ./test/cmd/lab -dir %s serve
+  go run ./cmd/lab -dir %s serve
 and in another terminal, after the lines that it prints:
   podman pull --authfile "$REGISTRY_AUTH_FILE" "$TARGET:%s"
-A cluster pulls DRIVER-$KERNEL_FULL_VERSION from a registry of yours by itself, when KMM is told DRIVER and
-the repository.
+A cluster pulls DRIVER-$KERNEL_FULL_VERSION from a registry of yours by itself, when KMM is told DRIVER and the repository.
 `, dir, tag)
 }

@@ -17,14 +17,14 @@ import (
 	"neuron-kmod/test/lab"
 )
 
-const usage = `Usage: lab [-dir DIRECTORY] COMMAND [flags]
+const usage = `Usage: lab [-dir FOLDER] COMMAND [flags]
 
 Commands:
   prepare             make what takes long: kernels, toolchain, base image, docker, toolkits in a podman storage
   demo -bin PROGRAM   run the whole job with the program
   serve               keep registries and downloads running, for use by hand
   with COMMAND...     run a command whose podman and docker are the lab's, with a storage of its own
-  clean               remove the directory
+  clean               remove the folder
 
 `
 
@@ -52,7 +52,7 @@ func report(err error) int {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
-	dir := flags.String("dir", ".lab", "`directory` in which everything is kept")
+	dir := flags.String("dir", ".lab", "`folder` in which everything is kept")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()

@@ -1,6 +1,5 @@
 // Package fakeauth holds what stands before a registry in real life: requests told apart by what they want, errors as
-// registries write them, bearer tokens, and Quay. The registry behind a door is any http.Handler that lets everybody
-// in.
+// registries write them, bearer tokens, and Quay. The registry behind a door is any http.Handler that lets everybody in.
 //
 // It is for tests and the lab; the product never imports it.
 package fakeauth

@@ -123,10 +123,8 @@ func (c *Cloud) deny(p *principal, action, resource, account string) string {
 	default:
 		return ""
 	}
-	return fmt.Sprintf(
-		"User: %s is not authorized to perform: %s on resource: %s because no %s-based policy allows the %s action", p.arn,
-		action, resource, kind, action,
-	)
+	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no %s-based policy allows the %s action",
+		p.arn, action, resource, kind, action)
 }
 
 // matches reports whether text is as the pattern, in which each * stands for anything.

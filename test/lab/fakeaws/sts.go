@@ -45,11 +45,8 @@ const (
 func (c *Cloud) assumeRole(q request) (any, *fault) {
 	arn, session := q.form.Get("RoleArn"), q.form.Get("RoleSessionName")
 	if !sessionName.MatchString(session) {
-		return nil, invalid(
-			"ValidationError",
-			fmt.Sprintf("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy "+
-				`constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*`, session),
-		)
+		return nil, invalid("ValidationError", fmt.Sprintf("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy "+
+			`constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*`, session))
 	}
 	if !strings.HasPrefix(arn, "arn:") {
 		return nil, invalid("ValidationError", arn+" is invalid")
@@ -99,15 +96,10 @@ func sessionLife(seconds string, longest time.Duration) (time.Duration, *fault) 
 	life := time.Duration(n) * time.Second
 	switch {
 	case err != nil || life < minSession:
-		return 0, invalid(
-			"ValidationError",
-			fmt.Sprintf("1 validation error detected: Value '%s' at 'durationSeconds' failed to "+
-				"satisfy constraint: Member must have value greater than or equal to %d", seconds, int(minSession/time.Second)),
-		)
+		return 0, invalid("ValidationError", fmt.Sprintf("1 validation error detected: Value '%s' at 'durationSeconds' failed to "+
+			"satisfy constraint: Member must have value greater than or equal to %d", seconds, int(minSession/time.Second)))
 	case life > longest:
-		return 0, invalid(
-			"ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
-		)
+		return 0, invalid("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	return life, nil
 }

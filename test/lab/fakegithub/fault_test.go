@@ -16,16 +16,12 @@ func TestFaults(t *testing.T) {
 	w := newWorld(t, Options{}, Repository{})
 	c := w.client.Repositories
 	create := func() error {
-		_, _, err := c.CreateRelease(
-			t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)},
-		)
+		_, _, err := c.CreateRelease(t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)})
 		return err
 	}
 	there := func() int { return len(w.Snapshot(name).Releases) }
 
-	w.SetFaults(Fault{
-		Method: http.MethodPost, Path: regexp.MustCompile(`/releases$`), Skip: 1, Times: 1, Status: http.StatusBadGateway,
-	})
+	w.SetFaults(Fault{Method: http.MethodPost, Path: regexp.MustCompile(`/releases$`), Skip: 1, Times: 1, Status: http.StatusBadGateway})
 	if err := create(); err != nil || there() != 1 {
 		t.Errorf("the first: %v, %d releases", err, there())
 	}
@@ -118,9 +114,7 @@ func TestNotModified(t *testing.T) {
 		t.Errorf("after a change %d with ETag %q", after.StatusCode, after.Header.Get("Etag"))
 	}
 	if first.Header.Get("X-Ratelimit-Remaining") != "4998" || after.Header.Get("X-Ratelimit-Remaining") != "4996" {
-		t.Errorf(
-			"left were %s, then %s", first.Header.Get("X-Ratelimit-Remaining"), after.Header.Get("X-Ratelimit-Remaining"),
-		)
+		t.Errorf("left were %s, then %s", first.Header.Get("X-Ratelimit-Remaining"), after.Header.Get("X-Ratelimit-Remaining"))
 	}
 }
 
@@ -155,8 +149,7 @@ func TestSecondaryLimit(t *testing.T) {
 			w.SetFaults(SecondaryLimit(status, after))
 			_, _, err := w.client.Repositories.ListReleases(t.Context(), owner, repo, nil)
 			var limited *github.AbuseRateLimitError
-			if !errors.As(err, &limited) ||
-				(limited.RetryAfter != nil && *limited.RetryAfter == 7*time.Second) != (after == "7") {
+			if !errors.As(err, &limited) || (limited.RetryAfter != nil && *limited.RetryAfter == 7*time.Second) != (after == "7") {
 				t.Errorf("%d, %q: %v", status, after, err)
 			}
 			if _, _, err := w.client.Repositories.ListReleases(t.Context(), owner, repo, nil); err != nil {

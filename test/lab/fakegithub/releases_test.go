@@ -16,8 +16,7 @@ func TestReleaseLife(t *testing.T) {
 	w := newWorld(t, Options{Now: func() time.Time { return at }}, Repository{})
 	c := w.client.Repositories
 	draft := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true), Body: github.Ptr("soon")})
-	if !draft.Draft || draft.PublishedAt != nil || !strings.Contains(draft.HTMLURL, "untagged-") ||
-		!strings.HasPrefix(draft.UploadURL, w.url+"/api/uploads/repos/example/neuron-kmod/") {
+	if !draft.Draft || draft.PublishedAt != nil || !strings.Contains(draft.HTMLURL, "untagged-") || !strings.HasPrefix(draft.UploadURL, w.url+"/api/uploads/repos/example/neuron-kmod/") {
 		t.Errorf("draft %+v", draft)
 	}
 	_, _, err := c.GetReleaseByTag(t.Context(), owner, repo, "v1")
@@ -26,15 +25,12 @@ func TestReleaseLife(t *testing.T) {
 		t.Errorf("a draft has made the tags %v", tags)
 	}
 
-	update := github.UpdateReleaseRequest{
-		Draft: github.Ptr(false), Name: github.Ptr("One"), Body: github.Ptr("done"), MakeLatest: github.Ptr("true"),
-	}
+	update := github.UpdateReleaseRequest{Draft: github.Ptr(false), Name: github.Ptr("One"), Body: github.Ptr("done"), MakeLatest: github.Ptr("true")}
 	if _, _, err := c.UpdateRelease(t.Context(), owner, repo, draft.ID, update); err != nil {
 		t.Fatal(err)
 	}
 	got, _, err := c.GetReleaseByTag(t.Context(), owner, repo, "v1")
-	if err != nil || got.ID != draft.ID || got.Draft || !got.PublishedAt.Equal(github.Timestamp{Time: at}) ||
-		!strings.HasSuffix(got.HTMLURL, "/releases/tag/v1") {
+	if err != nil || got.ID != draft.ID || got.Draft || !got.PublishedAt.Equal(github.Timestamp{Time: at}) || !strings.HasSuffix(got.HTMLURL, "/releases/tag/v1") {
 		t.Errorf("published %+v, %v", got, err)
 	}
 	want := State{Releases: []Release{{Tag: "v1", Name: "One", Body: "done", Latest: true}}, Tags: []string{"v1"}}
@@ -83,13 +79,9 @@ func TestNotesLimit(t *testing.T) {
 	longest := strings.Repeat("é", 125_000)
 	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Body: &longest})
 	longer := longest + "x"
-	_, _, err := w.client.Repositories.UpdateRelease(
-		t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: &longer, Name: github.Ptr("new")},
-	)
+	_, _, err := w.client.Repositories.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: &longer, Name: github.Ptr("new")})
 	expect(t, err, http.StatusUnprocessableEntity, "body is too long (maximum is 125000 characters)")
-	_, _, err = w.client.Repositories.CreateRelease(
-		t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v2", Body: &longer},
-	)
+	_, _, err = w.client.Repositories.CreateRelease(t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v2", Body: &longer})
 	expect(t, err, http.StatusUnprocessableEntity, "body is too long")
 	if got := w.Snapshot(name).Releases; len(got) != 1 || got[0].Name != "" {
 		t.Errorf("a refused request has changed something: %d releases, name %q", len(got), got[0].Name)
@@ -103,8 +95,7 @@ func TestLatest(t *testing.T) {
 	_, _, err := c.GetLatestRelease(t.Context(), owner, repo)
 	expect(t, err, http.StatusNotFound, "Not Found")
 	for _, in := range []github.CreateReleaseRequest{
-		{TagName: "v1"}, {TagName: "v2"}, {TagName: "v0", MakeLatest: github.Ptr("false")},
-		{TagName: "v3", Draft: github.Ptr(true)},
+		{TagName: "v1"}, {TagName: "v2"}, {TagName: "v0", MakeLatest: github.Ptr("false")}, {TagName: "v3", Draft: github.Ptr(true)},
 	} {
 		w.create(t, in)
 	}
@@ -167,9 +158,7 @@ func TestImmutable(t *testing.T) {
 	expect(t, err, http.StatusUnprocessableEntity, "Cannot upload assets to an immutable release.")
 	_, err = c.DeleteReleaseAsset(t.Context(), owner, repo, a.GetID())
 	expect(t, err, http.StatusUnprocessableEntity, "immutable")
-	_, _, err = c.UpdateReleaseAsset(
-		t.Context(), owner, repo, a.GetID(), github.UpdateReleaseAssetRequest{Name: github.Ptr("c")},
-	)
+	_, _, err = c.UpdateReleaseAsset(t.Context(), owner, repo, a.GetID(), github.UpdateReleaseAssetRequest{Name: github.Ptr("c")})
 	expect(t, err, http.StatusUnprocessableEntity, "immutable")
 	_, _, err = c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{TagName: github.Ptr("v2")})
 	expect(t, err, http.StatusUnprocessableEntity, "immutable")
