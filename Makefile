@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 LAB ?= .lab
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 RESULTS := $(LAB)/results
 export CGO_ENABLED ?= 0
@@ -54,12 +54,9 @@ test-short: ## the tests that need nothing but Go
 	@scripts/setup.sh build
 	go test -short ./...
 
-lint: ## formatting, vet, staticcheck, shellcheck, actionlint
+lint: ## golangci-lint (.golangci.yml says why), shellcheck, actionlint
 	@scripts/setup.sh test
-	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
-	go vet -tags e2e ./...
-	go run $(STATICCHECK) -tags e2e ./...
+	go run $(GOLANGCI) run ./...
 	git ls-files -co --exclude-standard '*.sh' .ci/run | xargs shellcheck
 	go run $(ACTIONLINT)
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -65,29 +66,33 @@ func TestRequirementsMap(t *testing.T) {
 	for _, m := range requirement.FindAllStringSubmatch(string(text), -1) {
 		rows[m[1]] = true
 	}
-	for _, r := range strings.Fields("R1.1 R1.2 R1.3 R2.1 R2.2 R2.3 R3.1 R3.2 R4.1 R4.2 R4.3 R5.1 R5.2 R5.3 R6.1 R6.2 R6.3 R7.1 R7.2 R7.3 R8.1 R8.2 R8.3 R9.1 R9.2 R10.1 R10.2") {
+	wanted := "R1.1 R1.2 R1.3 R2.1 R2.2 R2.3 R3.1 R3.2 R4.1 R4.2 R4.3 R5.1 R5.2 R5.3 R6.1 R6.2 R6.3 " +
+		"R7.1 R7.2 R7.3 R8.1 R8.2 R8.3 R9.1 R9.2 R10.1 R10.2"
+	for _, r := range strings.Fields(wanted) {
 		if !rows[r] {
 			t.Errorf("requirements.md has no row for %s", r)
 		}
 	}
 }
 
-// The messages that the README explains are messages of the program.
+// The messages that are explained are messages of the program.
 func TestTroubleshooting(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(readme), "## When something goes wrong")
-	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(section, -1)
-	if len(rows) == 0 {
-		t.Fatal("the README explains no message")
-	}
 	code := source(t)
-	for _, row := range rows {
-		message := strings.ReplaceAll(row[1], "target ecr is", "target %s is") // a value stands in it
-		if !strings.Contains(code, message) {
-			t.Errorf("no code says %q", row[1])
+	message := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+	for doc, heading := range map[string]string{"troubleshooting.md": "# Troubleshooting", "../README.md": "## When something goes wrong"} {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, section, _ := strings.Cut(string(text), heading)
+		rows := message.FindAllStringSubmatch(section, -1)
+		if len(rows) == 0 {
+			t.Errorf("%s explains no message", doc)
+		}
+		for _, row := range rows {
+			if !strings.Contains(code, row[1]) {
+				t.Errorf("%s: no code says %q", doc, row[1])
+			}
 		}
 	}
 }
@@ -110,23 +115,47 @@ func source(t *testing.T) string {
 	return b.String()
 }
 
-// The links between the documents lead somewhere.
+// The links between the documents lead somewhere: to a file that exists and, in a document, to a heading.
 func TestLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 	guides, err := filepath.Glob("guides/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, doc := range append(guides, "../README.md", "architecture.md", "requirements.md", "commands.md", "benchmarks.md", "../driver-toolkit/README.md") {
+	docs := append(guides, "../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md", "../SECURITY.md", "architecture.md", "requirements.md",
+		"commands.md", "benchmarks.md", "troubleshooting.md", "../driver-toolkit/README.md")
+	for _, doc := range docs {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
 		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+			target := doc
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(doc), m[1])
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s links to %s: %v", doc, m[1], err)
+			} else if m[2] != "" && !slices.Contains(headings(t, target), m[2]) {
+				t.Errorf("%s links to %s#%s, which has no such heading", doc, m[1], m[2])
 			}
 		}
 	}
+}
+
+// headings lists the anchors that GitHub gives to the headings of a document: lower case, spaces as hyphens, without other
+// punctuation.
+func headings(t *testing.T, doc string) []string {
+	t.Helper()
+	text, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var anchors []string
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(text), -1) {
+		anchor := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
+	}
+	return anchors
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 const module = "neuron-kmod/"
@@ -18,7 +20,7 @@ const module = "neuron-kmod/"
 // wings names, for each directory of internal, what its packages may import of the project: whole wings, or single packages
 // of one. Packages of one wing may import each other. It is the picture of docs/architecture.md; a new arrow is a decision.
 var wings = map[string][]string{
-	"cli":       {"action", "report", "plan", "openshift", "oci", "kmod", "release", "github", "platform", "kernel", "version"},
+	"cli":       {"action", "report", "github", "platform"},
 	"report":    {"action", "plan", "openshift", "oci", "github", "platform", "kernel", "version"},
 	"action":    {"plan", "openshift", "oci", "kmod", "release", "github", "platform", "kernel", "version"},
 	"release":   {"kmod", "openshift/manifest", "plan", "platform", "kernel", "version"},
@@ -52,6 +54,49 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s; %s may import only %v", file, name, wing, wings[wing])
 			}
 		}
+	}
+}
+
+// The linter has the same table, so that an editor shows a wrong import as it is typed.
+func TestLinterHasTheWings(t *testing.T) {
+	type rule struct {
+		Files []string
+		Allow []string
+		Deny  []struct{ Pkg string }
+		Mode  string `yaml:"list-mode"`
+	}
+	var config struct {
+		Linters struct {
+			Settings struct {
+				Depguard struct{ Rules map[string]rule }
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../.golangci.yml")), &config); err != nil {
+		t.Fatal(err)
+	}
+	rules := config.Linters.Settings.Depguard.Rules
+	for wing, others := range wings {
+		allow := []string{module + "internal/" + wing}
+		for _, other := range others {
+			if strings.Contains(other, "/") {
+				other += "$" // this package alone, and not those whose names begin with it
+			}
+			allow = append(allow, module+"internal/"+other)
+		}
+		r := rules[wing]
+		if !slices.Contains(r.Files, "**/internal/"+wing+"/**") || r.Mode != "lax" ||
+			len(r.Deny) != 1 || r.Deny[0].Pkg != strings.TrimSuffix(module, "/") {
+			t.Errorf("%s: the linter's rule is not for all of the wing: %+v", wing, r)
+		}
+		// What a build contains, the container's files, may be read everywhere.
+		have := slices.DeleteFunc(r.Allow, func(name string) bool { return name == module+"container" })
+		if !slices.Equal(slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(allow))) {
+			t.Errorf("%s: the linter allows %q, the test %q", wing, have, allow)
+		}
+	}
+	if len(rules) != len(wings) {
+		t.Errorf("the linter has rules for %d wings, of %d", len(rules), len(wings))
 	}
 }
 

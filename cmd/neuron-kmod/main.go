@@ -19,5 +19,7 @@ func main() {
 		stop(cli.Interrupted{Terminate: s == syscall.SIGTERM})
 		signal.Stop(signals) // a second signal ends the process at once
 	}()
-	os.Exit(cli.Main(ctx, cli.Streams{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}))
+	os.Exit(cli.Main(ctx, cli.Streams{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+	}))
 }

@@ -1,37 +1,26 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"slices"
-	"sync"
 
 	"github.com/spf13/cobra"
 
-	"neuron-kmod/internal/oci/registry"
-	"neuron-kmod/internal/openshift/catalog"
-	"neuron-kmod/internal/openshift/catalogsync"
-	"neuron-kmod/internal/openshift/matrix"
-	"neuron-kmod/internal/openshift/payload"
-	"neuron-kmod/internal/openshift/toolkit"
+	"neuron-kmod/internal/action"
 	"neuron-kmod/internal/platform/fault"
-	"neuron-kmod/internal/platform/progress"
-	"neuron-kmod/internal/version"
+	"neuron-kmod/internal/report"
 )
 
 func newCatalog(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "catalog",
-		Short: "Look after the catalogue of Driver Toolkits, and copies of them",
+		Short: "Maintain the catalogue of Driver Toolkits, and mirrors of them",
 		Args: func(cmd *cobra.Command, args []string) error {
 			err := errors.New("catalog needs a command")
 			if len(args) > 0 {
 				err = fmt.Errorf("there is no command %q", args[0])
 			}
-			return usage{fault.Wrap(err, "see `"+cmd.CommandPath()+" --help`")}
+			return fault.AsUsage(fault.Wrap(err, "see `"+cmd.CommandPath()+" --help`"))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -39,170 +28,128 @@ func newCatalog(a *app) *cobra.Command {
 	return cmd
 }
 
-// catalogOptions are what the commands have in common that compare the
-// catalogue with OpenShift's releases.
-type catalogOptions struct {
-	*app
-	from   string
-	images string // "", or where the images are that releases are made of
-	minors []string
-	check  bool
-	output string // "text" or "json"
-}
-
-func (o *catalogOptions) flags(cmd *cobra.Command) {
-	o.fileFlags(cmd)
+// catalogFlags are what the commands have in common that compare the catalogue with OpenShift's releases.
+func (a *app) catalogFlags(cmd *cobra.Command, r *action.CatalogRequest, output *string) {
+	a.fileFlags(cmd, &r.Matrix, &r.Catalog)
 	f := cmd.Flags()
-	f.StringVar(&o.from, "from", payload.DefaultRepository, "`repository` of OpenShift's release images, or a mirror of it with the same tags; see --images-from")
-	f.StringVar(&o.images, "images-from", "", "read Driver Toolkits and node images in this `REGISTRY/REPOSITORY`, by their digests; by default where the releases say, which is at quay.io")
-	f.StringVarP(&o.output, "output", "o", "text", "`format` of the result: text or json")
+	f.StringVar(&r.From, "from", action.ReleaseRepository,
+		"`repository` of the OpenShift release images, or a mirror of it with the same tags; see --images-from")
+	f.StringVar(&r.Images, "images-from", "", "read Driver Toolkits and node images by digest from this "+
+		"`REGISTRY/REPOSITORY` (default: quay.io, as the releases say)")
+	f.StringVarP(output, "output", "o", "text", "`format` of the result: text or json")
 }
 
-// named returns the minors of --minors.
-func (o *catalogOptions) named() ([]version.Selector, error) {
-	var minors []version.Selector
-	for _, text := range o.minors {
-		s, err := version.ParseSelector(text)
-		if err == nil && s.String() != s.Minor() {
-			err = fmt.Errorf("%q is one release", text)
-		}
-		if err != nil {
-			return nil, usage{fault.Wrap(fmt.Errorf("--minors: %w", err), "name minor releases, such as --minors 4.20,4.21")}
-		}
-		minors = append(minors, s)
-	}
-	return minors, nil
-}
+func newCatalogUpdate(a *app) *cobra.Command {
+	var (
+		r      action.UpdateCatalogRequest
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "update",
+		Short: "Add new OpenShift releases to the catalogue",
+		Long: `Update finds the releases of the matrix's minors that are not in the catalogue,
+and adds each with its Driver Toolkits and their kernels. It pulls no image and
+removes no entry. It does not ask again for what the catalogue has, with two
+exceptions: an entry without a kernel is completed once its Driver Toolkit can be
+read, and a release of OpenShift 5 or later with one Driver Toolkit is checked
+once for a second one. The file is sorted, and written only if it changes.
 
-// ofMatrix returns the minors of the matrix, and pre-releases that it names. The
-// file may be missing where the command line names minors.
-func (o *catalogOptions) ofMatrix(optional bool) ([]version.Selector, error) {
-	m, err := matrix.Load(o.Matrix)
-	if errors.Is(err, fs.ErrNotExist) && optional {
-		return nil, nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, invalid{fault.Wrap(err, "write it, name another file with --matrix, or name minor releases with --minors")}
-	}
-	if err != nil {
-		return nil, invalid{err}
-	}
-	var selectors []version.Selector
-	for _, e := range m.Entries {
-		for _, s := range e.Selectors {
-			minor, err := version.ParseSelector(s.Minor())
+Reading a Driver Toolkit requires a Red Hat pull secret. Without it, releases are
+recorded without their kernels; a warning says so. If a release cannot be read,
+the others are recorded and the exit code is 1. Use --skip for a release that
+will never be readable.
+
+--from names a mirror of the release images only. The images that releases are
+made of are read from quay.io, or from the mirror that --images-from names. The
+catalogue always records them under their original names.`,
+		Example: `  neuron-kmod catalog update
+  neuron-kmod catalog update --minors 4.22 --pre-releases
+  neuron-kmod catalog update --skip 4.20.7
+  neuron-kmod catalog update --from registry.example.com/openshift4 --images-from registry.example.com/openshift4
+  neuron-kmod catalog update --check -o json`,
+		Args: exactly(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(output, "text", "json"); err != nil {
+				return err
+			}
+			updated, err := action.UpdateCatalog(cmd.Context(), a.env(), r)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			selectors = append(selectors, minor)
-			if release, err := version.ParseOCP(s.String()); err == nil && release.IsPreRelease() {
-				selectors = append(selectors, s)
+			if output == "json" {
+				err = report.JSON(a.stdout, "the result", updated)
+			} else {
+				err = report.UpdatedText(a.stdout, updated)
 			}
-		}
+			if err != nil {
+				return err
+			}
+			return updated.Verdict(r.Catalog.Check)
+		},
 	}
-	return selectors, nil
+	a.catalogFlags(cmd, &r.Catalog, &output)
+	f := cmd.Flags()
+	f.StringSliceVar(&r.Catalog.Minors, "minors", nil,
+		"minor `releases` in addition to those of the matrix: 4.20,4.21 (repeatable)")
+	f.StringSliceVar(&r.Archs, "arch", []string{"x86_64"},
+		"`architectures` of releases: x86_64, aarch64, ppc64le, s390x (repeatable)")
+	f.BoolVar(&r.PreReleases, "pre-releases", false,
+		"include engineering candidates, feature candidates and release candidates")
+	f.StringSliceVar(&r.Skip, "skip", nil,
+		"`releases` to leave out because they will never be readable: 4.20.7,4.20.8 (repeatable)")
+	f.BoolVar(&r.Refresh, "refresh", false, "read again what the catalogue has, and correct it")
+	f.BoolVar(&r.Catalog.Check, "check", false, "write nothing; exit with 1 if the catalogue is out of date")
+	return cmd
 }
 
-// sorted returns selectors in order, each once.
-func sorted(selectors []version.Selector) []version.Selector {
-	slices.SortFunc(selectors, version.Selector.Compare)
-	return slices.Compact(selectors)
-}
+func newCatalogVerify(a *app) *cobra.Command {
+	var (
+		r      action.CatalogRequest
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Compare the catalogue with the Driver Toolkits and the nodes' kernels",
+		Long: `Verify checks each entry of the matrix's minors: its Driver Toolkit exists,
+belongs to the release and is for the recorded kernel, and the nodes of the
+release boot that kernel. It pulls no image.
 
-// openCatalog reads the catalogue to change it.
-func (o *catalogOptions) openCatalog() (*catalog.File, error) {
-	c, err := catalog.Open(o.Catalog)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage{err}
-	}
-	if err != nil {
-		return nil, invalid{err}
-	}
-	return c, nil
-}
+It corrects the file: a wrong kernel, and a Driver Toolkit of another release. If
+nodes boot another kernel than the Driver Toolkit is for, it marks the entry with
+that kernel; plan and build then use it and say so. It removes the mark when it is
+no longer true. An entry whose Driver Toolkit is gone is listed and kept. --check
+writes nothing.
 
-// save writes the catalogue if it has changed, and reports whether it has.
-func save(c *catalog.File) (bool, error) {
-	wrote, err := c.Save()
-	if err != nil && !errors.Is(err, fs.ErrPermission) {
-		err = incomplete{err}
-	}
-	return wrote, err
-}
+What cannot be checked without credentials, or because a label is missing, is
+listed and is not an error. The exit code is 1 if something was wrong, even if it
+is corrected now, is missing, or could not be checked.
 
-// keeper is the way to the releases. Kernels are remembered as those of plans
-// are. The caller closes what is returned beside it when the keeper has done
-// its work.
-func (o *catalogOptions) keeper(s *session) (*catalogsync.Keeper, *steps, error) {
-	repository, err := payload.NewRepository(s.client, o.from)
-	if err != nil {
-		return nil, nil, usage{fmt.Errorf("--from: %w", err)}
+Without access to quay.io, use --images-from with --from, as for catalog update.`,
+		Example: `  neuron-kmod catalog verify
+  neuron-kmod catalog verify --minors 4.20 --check -o json`,
+		Args: exactly(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(output, "text", "json"); err != nil {
+				return err
+			}
+			verified, err := action.VerifyCatalog(cmd.Context(), a.env(), r)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				err = report.JSON(a.stdout, "the result", verified)
+			} else {
+				err = report.VerifiedText(a.stdout, verified)
+			}
+			if err != nil {
+				return err
+			}
+			return verified.Verdict()
+		},
 	}
-	toolkits := &toolkit.Reader{Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.CacheDir, "kernels")), Log: s.log}
-	if o.images != "" {
-		if err := checkRepository(o.images); err != nil {
-			return nil, nil, usage{fmt.Errorf("--images-from: %w", err)}
-		}
-		repository.Images = o.images
-		toolkits.Locate = func(_ context.Context, dtk string) (string, error) { return repository.Place(dtk), nil }
-	}
-	steps := &steps{progress: progress.NewProgress(o.stderr, o.live && !o.quiet, o.log), tasks: map[string]progress.Task{}}
-	return &catalogsync.Keeper{
-		Repository: repository,
-		Toolkits:   toolkits,
-		Parallel:   toolkitReaders,
-		Progress:   steps.tell,
-	}, steps, nil
-}
-
-// checkRepository returns an error for what is no repository of a registry.
-func checkRepository(text string) error {
-	kind, _, err := registry.ParseTarget(text)
-	if err == nil && kind != registry.KindRegistry {
-		err = fmt.Errorf("%q is not a repository of a registry", text)
-	}
-	if err != nil {
-		return fault.Wrap(err, "name it as REGISTRY/REPOSITORY, without a tag")
-	}
-	return nil
-}
-
-// classifyKeeping marks the errors of a keeper that are the caller's.
-func classifyKeeping(err error) error {
-	if errors.Is(err, catalogsync.ErrNoReleases) {
-		return usage{err}
-	}
-	return registry.Classify(err)
-}
-
-// steps shows the steps of a keeper.
-type steps struct {
-	progress *progress.Progress
-	mu       sync.Mutex
-	tasks    map[string]progress.Task
-}
-
-func (s *steps) tell(step string, done, total int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	task := s.tasks[step]
-	if task == nil {
-		task = s.progress.Start("read", fmt.Sprintf("%s (%d)", step, total), "")
-		s.tasks[step] = task
-	}
-	task.Update(int64(done), int64(total))
-	if done == total {
-		task.Done(nil)
-		delete(s.tasks, step)
-	}
-}
-
-// Close ends what is shown of steps that have not come to their end.
-func (s *steps) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, task := range s.tasks {
-		task.Done(context.Canceled)
-	}
-	s.progress.Close()
+	a.catalogFlags(cmd, &r, &output)
+	f := cmd.Flags()
+	f.StringSliceVar(&r.Minors, "minors", nil, "minor `releases` instead of those of the matrix: 4.20,4.21 (repeatable)")
+	f.BoolVar(&r.Check, "check", false, "write nothing")
+	return cmd
 }

@@ -235,8 +235,8 @@ func TestCatalogMirrorKernelsOnly(t *testing.T) {
 // another image is not there.
 func TestCatalogMirrorKernelsOnlyAgain(t *testing.T) {
 	for name, to := range map[string]func(*site) string{
-		"registry": func(s *site) string { return s.internal.Host + "/mirror/dtk" },
-		"folder":   func(*site) string { return "oci:carry" },
+		"registry":  func(s *site) string { return s.internal.Host + "/mirror/dtk" },
+		"directory": func(*site) string { return "oci:carry" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -337,7 +337,7 @@ func TestCatalogMirrorMissing(t *testing.T) {
 	s.write("m.json", `[{"driver": "2.24.7.0", "ocp_versions": ["4.21", "4.20"]}, {"driver": "2.22.2.0", "ocp_versions": ["4.20", "4.21"]}]`)
 	s.toolkit("4.20.1", "", kernelA, true)
 	code, _, stderr := s.run(t.Context(), "catalog", "mirror", "oci:out", "--dry-run", "--matrix", "m.json", "--catalog", "c.json")
-	if code != 0 || strings.Count(stderr, "asks for more than the catalogue has") != 1 {
+	if code != 0 || strings.Count(stderr, "does not have all releases") != 1 {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 }
@@ -349,7 +349,7 @@ func TestCatalogMirrorFails(t *testing.T) {
 	to := s.internal.Host + "/mirror/dtk"
 	s.source.Break(registrytest.Fault{Path: "/openshift/", Status: http.StatusUnauthorized})
 	code, stdout, stderr := s.run(t.Context(), "catalog", "mirror", to, "--matrix", "m.json", "--catalog", "c.json")
-	if code != 4 || !strings.Contains(stdout, "failed 4.20.1") || !strings.Contains(stderr, "nothing can be copied") || !strings.Contains(stderr, "hint: ") {
+	if code != 4 || !strings.Contains(stdout, "failed 4.20.1") || !strings.Contains(stderr, "cannot copy any image") || !strings.Contains(stderr, "hint: ") {
 		t.Errorf("no credentials for the originals: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	s.source.Mend()

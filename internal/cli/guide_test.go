@@ -46,7 +46,7 @@ func understand(t *testing.T, args []string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := newRoot(&app{Settings: settings, stdout: io.Discard})
+	root := newRoot(&app{settings: settings, stdout: io.Discard})
 	cmd, rest, err := root.Find(args)
 	if err != nil {
 		return err

@@ -146,6 +146,6 @@ func TestImagesPage(t *testing.T) {
 		t.Error("the page is not of the time that SOURCE_DATE_EPOCH says")
 	}
 	if strings.Contains(plain, os.TempDir()) {
-		t.Error("the page names a folder of this machine")
+		t.Error("the page names a directory of this machine")
 	}
 }

@@ -17,14 +17,15 @@ func newVersion(a *app) *cobra.Command {
 			return nil // it needs no environment
 		},
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "neuron-kmod %s %s/%s %s\n", buildVersion(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+			_, err := fmt.Fprintf(a.stdout, "neuron-kmod %s %s/%s %s\n", buildVersion(), runtime.GOOS, runtime.GOARCH,
+				runtime.Version())
 			return err
 		},
 	}
 }
 
-// buildVersion is the module's version, or the revision that was checked out, as the
-// Go command stamped it into the binary.
+// buildVersion is the module's version, or the revision that was checked out, as the Go command stamped it into the
+// binary.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -9,14 +9,14 @@ import (
 	"net/http"
 )
 
-// OpenAsset returns the content of an asset of a published release, from its start; the caller closes it, and bounds what
-// it reads. Where an interrupted run has put the asset aside, that one is meant. If there is no such release or asset the
-// error satisfies errors.Is(err, fs.ErrNotExist).
+// OpenAsset returns the content of an asset of a published release, from its start; the caller closes it, and bounds
+// what it reads. Where an interrupted run has put the asset aside, that one is meant. If there is no such release or
+// asset the error satisfies errors.Is(err, fs.ErrNotExist).
 //
 // It blocks on the network, and on rate limits as Sync does.
 func (c *Client) OpenAsset(ctx context.Context, tag, name string) (io.ReadCloser, error) {
 	want := Release{Tag: tag}
-	r := &run{Client: c, want: want}
+	r := &run{client: c, want: want}
 	for n := 1; ; n++ {
 		body, err := r.openNamed(ctx, name)
 		if status(err) == http.StatusNotFound && n < rounds { // another run has replaced it since it was listed
@@ -36,7 +36,7 @@ func (r *run) openNamed(ctx context.Context, name string) (io.ReadCloser, error)
 	}
 	var id int64
 	if have.published != nil {
-		if id = have.published.newest(aside, name, whole); have.published.named(name).whole {
+		if id = have.published.newest(kindOld, name, whole); have.published.named(name).whole {
 			id = have.published.named(name).id
 		}
 	}
@@ -50,7 +50,7 @@ func (r *run) openNamed(ctx context.Context, name string) (io.ReadCloser, error)
 func (r *run) open(ctx context.Context, id int64) (io.ReadCloser, error) {
 	var body io.ReadCloser
 	err := r.call(ctx, func() (err error) {
-		body, _, err = r.api.Repositories.DownloadReleaseAsset(ctx, r.owner, r.repo, id, r.plain)
+		body, _, err = r.client.api.Repositories.DownloadReleaseAsset(ctx, r.client.owner, r.client.repo, id, r.client.plain)
 		return err
 	})
 	if err == nil && body == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 	api "github.com/google/go-github/v89/github"
 
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // DefaultAPI is the address of GitHub's own API.
@@ -50,7 +50,8 @@ type Client struct {
 func New(o Options) (*Client, error) {
 	owner, repo, ok := strings.Cut(o.Repository, "/")
 	if !ok || owner == "" || repo == "" || strings.ContainsAny(repo, "/ ") || strings.HasPrefix(repo, ".") {
-		return nil, fault.Wrap(fmt.Errorf("%q is not a repository on GitHub", o.Repository), "name it as OWNER/NAME in GITHUB_REPOSITORY")
+		return nil, fault.Wrap(fmt.Errorf("%q is not a repository on GitHub", o.Repository),
+			"name it as OWNER/NAME in GITHUB_REPOSITORY")
 	}
 	base, err := parseAPI(o.API)
 	if err != nil {
@@ -95,7 +96,8 @@ func parseAPI(address string) (*url.URL, error) {
 // repository was renamed.
 func stay(next *http.Request, earlier []*http.Request) error {
 	if from := earlier[0].URL.Host; next.URL.Host != from {
-		return fault.Wrap(fmt.Errorf("%s leads to another host, %s", from, next.URL.Host), "set GITHUB_API_URL to the address where the API is")
+		return fault.Wrap(fmt.Errorf("%s leads to another host, %s", from, next.URL.Host),
+			"set GITHUB_API_URL to the address where the API is")
 	}
 	if len(earlier) >= 10 {
 		return errors.New("redirected too often")
@@ -117,10 +119,7 @@ func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := next.RoundTrip(req)
 	if err == nil && req.Header.Get("Accept") != contentType {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+		resp.Body = limit.Body(resp.Body, maxAnswer)
 	}
 	return resp, err
 }

@@ -124,7 +124,7 @@ func TestSyncVanished(t *testing.T) {
 // What is to be removed and is gone already is no trouble.
 func TestSyncGone(t *testing.T) {
 	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
-	in := api.CreateReleaseRequest{TagName: tag, Body: api.Ptr(unfinished), Draft: api.Ptr(true)}
+	in := api.CreateReleaseRequest{TagName: tag, Body: new(unfinished), Draft: new(true)}
 	if _, _, err := w.as(t, w.options()).api.Repositories.CreateRelease(t.Context(), "example", "neuron-kmod", in); err != nil {
 		t.Fatal(err)
 	}

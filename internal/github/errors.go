@@ -21,6 +21,9 @@ type CredentialError struct{ Err error }
 func (e *CredentialError) Error() string { return e.Err.Error() }
 func (e *CredentialError) Unwrap() error { return e.Err }
 
+// FaultKind implements fault.KindOf.
+func (e *CredentialError) FaultKind() fault.Kind { return fault.Prerequisite }
+
 // ErrNoToken says that there is nothing to show to GitHub.
 var ErrNoToken = errors.New("there is no token for GitHub")
 
@@ -43,7 +46,7 @@ const maxText = 300
 // repeated it.
 func (c *Client) brief(err error) error {
 	var text string
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // what the library returns as it is; what is wrapped has its text already
 	case *api.ErrorResponse:
 		text = fmt.Sprintf("GitHub answers %d %s", e.Response.StatusCode, details(e))
 	case *api.RateLimitError:
@@ -124,7 +127,8 @@ func (c *Client) classify(err error) error {
 // judge reports whether err is a person's to mend, and how.
 func (c *Client) judge(err error) (credential bool, advice string) {
 	if errors.Is(err, ErrNoToken) {
-		return true, "set GITHUB_TOKEN or GH_TOKEN; in GitHub Actions: `env: GITHUB_TOKEN: ${{ github.token }}`; elsewhere `export GH_TOKEN=$(gh auth token)`"
+		return true, "set GITHUB_TOKEN or GH_TOKEN; in GitHub Actions: `env: GITHUB_TOKEN: ${{ github.token }}`; " +
+			"elsewhere `export GH_TOKEN=$(gh auth token)`"
 	}
 	if _, ok := errors.AsType[*api.RateLimitError](err); ok {
 		return false, "run again after that; a token of your own has a limit of its own"
@@ -135,7 +139,8 @@ func (c *Client) judge(err error) (credential bool, advice string) {
 	const enterprise = "set GITHUB_API_URL to " + DefaultAPI + ", or to https://HOST/api/v3 for GitHub Enterprise Server"
 	switch code := status(err); {
 	case code == http.StatusUnauthorized:
-		return true, "the token is wrong, or its time is over: set GITHUB_TOKEN or GH_TOKEN anew; that of a job in GitHub Actions ends with the job"
+		return true, "the token is wrong, or its time is over: set GITHUB_TOKEN or GH_TOKEN anew; that of a job in GitHub " +
+			"Actions ends with the job"
 	case code == http.StatusForbidden:
 		return true, c.forbidden(err)
 	case code == http.StatusNotFound && c.host != "api.github.com":
@@ -151,13 +156,15 @@ func (c *Client) judge(err error) (credential bool, advice string) {
 		return false, enterprise
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
-		return false, "GitHub cannot be reached: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY); what is done stays done"
+		return false,
+			"GitHub cannot be reached: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY); what is done stays done"
 	}
 	return false, ""
 }
 
 func (c *Client) missing() string {
-	return fmt.Sprintf("see that %s/%s in GITHUB_REPOSITORY is right and that the token may write to it (contents: write; classic tokens: scope repo)", c.owner, c.repo)
+	return fmt.Sprintf("see that %s/%s in GITHUB_REPOSITORY is right and that the token may write to it (contents: "+
+		"write; classic tokens: scope repo)", c.owner, c.repo)
 }
 
 // forbidden says what to do about a 403.
@@ -165,5 +172,6 @@ func (c *Client) forbidden(err error) string {
 	if e, ok := errors.AsType[*api.ErrorResponse](err); ok && e.Response.Header.Get("X-Github-Sso") != "" {
 		return "the organisation wants single sign-on: authorise the token for it in its settings on GitHub"
 	}
-	return "give the job in the workflow `permissions: contents: write`; a fine-grained token needs Contents: Read and write; a classic one the scope repo"
+	return "give the job in the workflow `permissions: contents: write`; a fine-grained token needs Contents: Read and " +
+		"write; a classic one the scope repo"
 }

@@ -27,7 +27,7 @@ func (r *run) find(ctx context.Context) (found, error) {
 		var list []*api.RepositoryRelease
 		var resp *api.Response
 		err := r.call(ctx, func() (err error) {
-			list, resp, err = r.api.Repositories.ListReleases(ctx, r.owner, r.repo, o)
+			list, resp, err = r.client.api.Repositories.ListReleases(ctx, r.client.owner, r.client.repo, o)
 			return err
 		})
 		for _, one := range list {
@@ -57,7 +57,7 @@ func (r *run) sort(have *found, one *api.RepositoryRelease) {
 	case ours:
 		have.drafts = append(have.drafts, one.ID)
 	default:
-		r.log.Info("somebody's draft of the release is left alone", "tag", r.want.Tag, "url", one.HTMLURL)
+		r.client.log.Info("somebody's draft of the release is left alone", "tag", r.want.Tag, "url", one.HTMLURL)
 	}
 }
 
@@ -74,7 +74,7 @@ func (r *run) findAssets(ctx context.Context, rel *release) error {
 		var list []*api.ReleaseAsset
 		var resp *api.Response
 		err := r.call(ctx, func() (err error) {
-			list, resp, err = r.api.Repositories.ListReleaseAssets(ctx, r.owner, r.repo, rel.id, o)
+			list, resp, err = r.client.api.Repositories.ListReleaseAssets(ctx, r.client.owner, r.client.repo, rel.id, o)
 			return err
 		})
 		for _, one := range list {
@@ -98,7 +98,8 @@ func (r *run) findAssets(ctx context.Context, rel *release) error {
 	return nil
 }
 
-// vanished marks as stale that what was listed is not there. Whatever else goes wrong with reading was repeated already.
+// vanished marks as stale that what was listed is not there. Whatever else goes wrong with reading was repeated
+// already.
 func vanished(err error) error {
 	if status(err) == http.StatusNotFound {
 		return stale{err}

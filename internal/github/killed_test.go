@@ -163,7 +163,7 @@ func TestSyncRestoresFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := api.UpdateReleaseAssetRequest{Name: api.Ptr(passing(aside, "source.tar.gz"))}
+	to := api.UpdateReleaseAssetRequest{Name: new(temporaryName(kindOld, "source.tar.gz"))}
 	if _, _, err := c.UpdateReleaseAsset(t.Context(), "example", "neuron-kmod", list[0].Assets[1].GetID(), to); err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// longestWait bounds for how long one Client waits in all because GitHub says so: the releases of several drivers share
-	// it. After that a person has to decide.
+	// longestWait bounds for how long one Client waits in all because GitHub says so: the releases of several drivers
+	// share it. After that a person has to decide.
 	longestWait = 15 * time.Minute
 	// mostWaits bounds how often one request is sent again for that.
 	mostWaits = 10
@@ -26,12 +26,12 @@ const (
 func (r *run) call(ctx context.Context, send func() error) error {
 	for n := 0; ; n++ {
 		err := send()
-		wait, limited := limit(err, n, time.Now())
-		if !limited || n == mostWaits || !r.mayWait(wait) {
-			return r.brief(err)
+		wait, limited := rateLimit(err, n, time.Now())
+		if !limited || n == mostWaits || !r.client.mayWait(wait) {
+			return r.client.brief(err)
 		}
-		r.log.Warn("waiting for GitHub's rate limit", "wait", wait.Round(time.Second), "reason", r.brief(err))
-		if err := r.pause(ctx, wait); err != nil {
+		r.client.log.Warn("waiting for GitHub's rate limit", "wait", wait.Round(time.Second), "reason", r.client.brief(err))
+		if err := r.client.pause(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -46,8 +46,8 @@ func (c *Client) mayWait(wait time.Duration) bool {
 	return false
 }
 
-// limit reports whether err is a rate limit, and for how long to wait; n is how often it was waited already.
-func limit(err error, n int, now time.Time) (wait time.Duration, limited bool) {
+// rateLimit reports whether err is a rate limit, and for how long to wait; n is how often it was waited already.
+func rateLimit(err error, n int, now time.Time) (wait time.Duration, limited bool) {
 	wait = unsaid << min(n, 10)
 	if e, ok := errors.AsType[*api.RateLimitError](err); ok {
 		// The header has whole seconds, of a clock that may differ.

@@ -15,9 +15,9 @@ const (
 	lineKey   = "line"   // the record repeats a line of another program: no annotation of its own
 )
 
-// Log is a slog.Handler for a step of GitHub Actions. Records about a kernel are kept until that kernel is done, and then
-// written as one group, because several kernels are worked on at the same time. Warnings and errors are annotations as
-// well, at once. It may be used from several goroutines.
+// Log is a slog.Handler for a step of GitHub Actions. Records about a kernel are kept until that kernel is done, and
+// then written as one group, because several kernels are worked on at the same time. Warnings and errors are
+// annotations as well, at once. It may be used from several goroutines.
 type Log struct {
 	shared *logState
 	attrs  []slog.Attr

@@ -29,8 +29,8 @@ type OIDC struct {
 	HTTP    *http.Client
 }
 
-// IDToken returns a new identity token for audience. The token is a secret and lives for a few minutes. It blocks on the
-// network until ctx ends. Without URL or Request the error is ErrNoIdentity. Errors never hold a token.
+// IDToken returns a new identity token for audience. The token is a secret and lives for a few minutes. It blocks on
+// the network until ctx ends. Without URL or Request the error is ErrNoIdentity. Errors never hold a token.
 func (o OIDC) IDToken(ctx context.Context, audience string) (string, error) {
 	const advice = "give the job in the workflow `permissions: id-token: write`; " +
 		"pull requests from forks cannot have it, so run this on pushes or by hand"
@@ -68,7 +68,8 @@ func (o OIDC) ask(ctx context.Context, audience string) (string, error) {
 		return "", fmt.Errorf("%s answers %d %s", u.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	var answer struct{ Value string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxTokenAnswer)).Decode(&answer); err != nil || answer.Value == "" {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxTokenAnswer)).Decode(&answer); err != nil ||
+		answer.Value == "" {
 		return "", fmt.Errorf("%s answers with something else than a token", u.Host) // what it is may be a secret
 	}
 	return answer.Value, nil

@@ -41,23 +41,23 @@ func (r *release) named(name string) asset {
 	return asset{}
 }
 
-// Names that an asset has for a moment, while it is being replaced. GitHub cannot exchange two assets, so the new one is
-// uploaded under a name of its own ("new"), the one that is there is put aside ("old"), and the new one gets its name.
-// Each name has something random in it, so that runs at the same time have names of their own.
+// Names that an asset has for a moment, while it is being replaced. GitHub cannot exchange two assets, so the new one
+// is uploaded under a name of its own ("new"), the one that is there is put aside ("old"), and the new one gets its
+// name. Each name has something random in it, so that runs at the same time have names of their own.
 const (
-	comes = "new"
-	aside = "old"
+	kindNew = "new"
+	kindOld = "old"
 )
 
 var leftover = regexp.MustCompile(`^neuron-kmod-(new|old)-[a-z0-9]{8}-(.+)$`)
 
-// passing makes such a name.
-func passing(kind, name string) string {
+// temporaryName returns such a name.
+func temporaryName(kind, name string) string {
 	return "neuron-kmod-" + kind + "-" + strings.ToLower(rand.Text()[:8]) + "-" + name
 }
 
-// passed takes such a name apart; kind is empty for all others.
-func passed(name string) (kind, of string) {
+// parseTemporaryName returns the parts of such a name; kind is empty for all others.
+func parseTemporaryName(name string) (kind, of string) {
 	if m := leftover.FindStringSubmatch(name); m != nil {
 		return m[1], m[2]
 	}
@@ -66,12 +66,12 @@ func passed(name string) (kind, of string) {
 
 // step is a change and what it is done with. An id of 0 is nothing.
 type step struct {
-	Change
-	want Asset // of Add and Replace
+	change Change
+	want   Asset // of Add and Replace
 
-	current asset // of Add and Replace: what has the name
-	come    int64 // of Add and Replace: an asset that holds what is wanted, uploaded by an interrupted run
-	old     int64 // of Add and Replace: what an interrupted run has put aside and not replaced
+	current  asset // of Add and Replace: what has the name
+	uploaded int64 // of Add and Replace: an asset that holds what is wanted, uploaded by an interrupted run
+	old      int64 // of Add and Replace: what an interrupted run has put aside and not replaced
 
 	asset int64 // of Restore and Remove
 	draft int64 // of Remove
@@ -82,12 +82,12 @@ type step struct {
 func steps(want Release, have found) []step {
 	var list []step
 	if have.published == nil {
-		list = append(list, step{Change: Change{Create, want.Tag}})
+		list = append(list, step{change: Change{Create, want.Tag}})
 	} else {
 		list = changes(want, have.published)
 	}
 	for _, id := range have.drafts {
-		list = append(list, step{Change: Change{Remove, want.Tag + " (draft)"}, draft: id})
+		list = append(list, step{change: Change{Remove, want.Tag + " (draft)"}, draft: id})
 	}
 	return list
 }
@@ -97,40 +97,40 @@ func changes(want Release, have *release) []step {
 	var list []step
 	used := map[int64]bool{}
 	for _, a := range want.Assets {
-		s := step{Change: Change{Replace, a.Name}, want: a, current: have.named(a.Name)}
+		s := step{change: Change{Replace, a.Name}, want: a, current: have.named(a.Name)}
 		if a.is(s.current) {
 			continue
 		}
 		if s.current.id == 0 {
-			s.What = Add
-			s.old = have.newest(aside, a.Name, whole)
+			s.change.What = Add
+			s.old = have.newest(kindOld, a.Name, whole)
 		}
-		s.come = have.newest(comes, a.Name, a.is)
-		used[s.come], used[s.old] = true, true
+		s.uploaded = have.newest(kindNew, a.Name, a.is)
+		used[s.uploaded], used[s.old] = true, true
 		list = append(list, s)
 	}
 	if have.name != want.Name || !sameNotes(have.body, want.Body) {
-		list = append(list, step{Change: Change{Edit, want.Tag}})
+		list = append(list, step{change: Change{Edit, want.Tag}})
 	}
 	for _, a := range have.assets {
-		kind, of := passed(a.name)
+		kind, of := parseTemporaryName(a.name)
 		switch {
 		case kind == "" || used[a.id]:
-		case have.named(of).id == 0 && have.newest(aside, of, whole) == a.id:
-			list = append(list, step{Change: Change{Restore, of}, asset: a.id})
+		case have.named(of).id == 0 && have.newest(kindOld, of, whole) == a.id:
+			list = append(list, step{change: Change{Restore, of}, asset: a.id})
 		default:
-			list = append(list, step{Change: Change{Remove, a.name}, asset: a.id})
+			list = append(list, step{change: Change{Remove, a.name}, asset: a.id})
 		}
 	}
 	return list
 }
 
-// newest returns the id of the asset that was uploaded last of those that an interrupted run has left for a name and that
-// fit; 0 if there is none.
+// newest returns the id of the asset that was uploaded last of those that an interrupted run has left for a name and
+// that fit; 0 if there is none.
 func (r *release) newest(kind, name string, fits func(asset) bool) int64 {
 	var id int64
 	for _, a := range r.assets {
-		if k, of := passed(a.name); k == kind && of == name && fits(a) {
+		if k, of := parseTemporaryName(a.name); k == kind && of == name && fits(a) {
 			id = max(id, a.id)
 		}
 	}

@@ -42,7 +42,7 @@ func TestSteps(t *testing.T) {
 				"replace source.tar.gz with 5", "clean up neuron-kmod-new-abcdefgh-source.tar.gz 4", "clean up neuron-kmod-new-cbcdefgh-source.tar.gz 6",
 			},
 		},
-		"put aside, not replaced": {
+		"put kindOld, not replaced": {
 			assets: []asset{good[0], right(4, busybox, "neuron-kmod-old-abcdefgh-source.tar.gz"), right(5, source, "neuron-kmod-new-abcdefgh-source.tar.gz")},
 			want:   []string{"add source.tar.gz with 5 for 4"},
 		},
@@ -79,11 +79,11 @@ func TestSteps(t *testing.T) {
 
 // describe says what a step does, and with what.
 func (s step) describe() string {
-	text := s.String()
+	text := s.change.String()
 	for _, part := range []struct {
 		word string
 		id   int64
-	}{{" with", s.come}, {" for", s.old}, {"", s.asset}} {
+	}{{" with", s.uploaded}, {" for", s.old}, {"", s.asset}} {
 		if part.id != 0 {
 			text += part.word + " " + string(rune('0'+part.id))
 		}
@@ -92,18 +92,18 @@ func (s step) describe() string {
 }
 
 // Names that assets have for a moment are told from all others, and GitHub does not change them.
-func TestPassing(t *testing.T) {
-	for _, kind := range []string{comes, aside} {
-		name := passing(kind, "a-b.tar.gz")
-		if k, of := passed(name); k != kind || of != "a-b.tar.gz" || !assetName.MatchString(name) {
+func TestTemporaryNames(t *testing.T) {
+	for _, kind := range []string{kindNew, kindOld} {
+		name := temporaryName(kind, "a-b.tar.gz")
+		if k, of := parseTemporaryName(name); k != kind || of != "a-b.tar.gz" || !assetName.MatchString(name) {
 			t.Errorf("%q is %q of %q", name, k, of)
 		}
 	}
-	if one, other := passing(comes, "a"), passing(comes, "a"); one == other {
+	if one, other := temporaryName(kindNew, "a"), temporaryName(kindNew, "a"); one == other {
 		t.Error("two runs have the same name")
 	}
 	for _, name := range []string{"a", "neuron-kmod-new-a", "neuron-kmod-new-abcdefgh-", "neuron-kmod-odd-abcdefgh-a", "x-neuron-kmod-new-abcdefgh-a"} {
-		if kind, of := passed(name); kind != "" || of != "" {
+		if kind, of := parseTemporaryName(name); kind != "" || of != "" {
 			t.Errorf("%q is %q of %q", name, kind, of)
 		}
 	}
@@ -139,7 +139,7 @@ func TestCheck(t *testing.T) {
 		"odd name":        func(r *Release) { r.Assets[0].Name = "a b" },
 		"dot first":       func(r *Release) { r.Assets[0].Name = ".a" },
 		"dot last":        func(r *Release) { r.Assets[0].Name = "a." },
-		"a passing name":  func(r *Release) { r.Assets[0].Name = passing(comes, "a") },
+		"a passing name":  func(r *Release) { r.Assets[0].Name = temporaryName(kindNew, "a") },
 		"twice":           func(r *Release) { r.Assets[0].Name = r.Assets[1].Name },
 		"empty":           func(r *Release) { r.Assets[0].Size = 0 },
 		"no digest":       func(r *Release) { r.Assets[0].Digest = "" },

@@ -18,7 +18,7 @@ const rounds = 5
 
 // run is one Sync.
 type run struct {
-	*Client
+	client  *Client
 	want    Release
 	outcome Outcome
 }
@@ -27,13 +27,13 @@ type run struct {
 // read.
 //
 // A new release is a draft until all its assets are there. An asset is replaced only when its successor has been
-// uploaded. Sync may be stopped at any point: nothing is lost, and the next Sync finishes, whatever was left. Several at
-// the same time do not disturb each other; if they want different things, what one of them wants is there in the end.
+// uploaded. Sync may be stopped at any point: nothing is lost, and the next Sync finishes, whatever was left. Several
+// at the same time do not disturb each other; if they want different things, what one of them wants is there in the
+// end.
 //
 // It blocks on the network, and for as long as GitHub's rate limits say, up to a quarter of an hour for all that one
-// Client does, until ctx ends.
-// With an error comes what was changed before it. Errors have advice; those of the token, its permissions and the
-// repository are *CredentialError. None holds the token.
+// Client does, until ctx ends. With an error comes what was changed before it. Errors have advice; those of the token,
+// its permissions and the repository are *CredentialError. None holds the token.
 func (c *Client) Sync(ctx context.Context, want Release) (Outcome, error) {
 	if err := want.check(); err != nil {
 		return Outcome{}, c.failure(want, err)
@@ -41,7 +41,7 @@ func (c *Client) Sync(ctx context.Context, want Release) (Outcome, error) {
 	if c.token == "" {
 		return Outcome{}, c.failure(want, c.classify(ErrNoToken))
 	}
-	r := &run{Client: c, want: want}
+	r := &run{client: c, want: want}
 	if err := r.settle(ctx); err != nil {
 		return r.outcome, c.failure(want, c.classify(err))
 	}
@@ -57,7 +57,7 @@ func (c *Client) Compare(ctx context.Context, want Release) (Outcome, error) {
 	if err := want.check(); err != nil {
 		return Outcome{}, c.failure(want, err)
 	}
-	r := &run{Client: c, want: want}
+	r := &run{client: c, want: want}
 	have, err := r.find(ctx)
 	if err != nil {
 		return Outcome{}, c.failure(want, c.classify(err))
@@ -66,16 +66,18 @@ func (c *Client) Compare(ctx context.Context, want Release) (Outcome, error) {
 		r.outcome.URL = have.published.url
 	}
 	for _, s := range steps(want, have) {
-		r.outcome.Changes = append(r.outcome.Changes, s.Change)
+		r.outcome.Changes = append(r.outcome.Changes, s.change)
 	}
 	return r.outcome, nil
 }
 
 // stale is an error after which what was read may no longer be what is there: another run has been faster, or nobody
 // knows whether a request had its effect.
-type stale struct{ error }
+type stale struct{ err error }
 
-func (s stale) Unwrap() error { return s.error }
+func (s stale) Error() string { return s.err.Error() }
+
+func (s stale) Unwrap() error { return s.err }
 
 // settle looks at what is there and does what is to do, until there is nothing to do, or it has been done often enough:
 // then others are changing the release as well, and who comes last has the last word.
@@ -91,8 +93,9 @@ func (r *run) settle(ctx context.Context) error {
 		}
 		wait := time.Second << n
 		wait -= rand.N(wait/2 + 1)
-		r.log.Warn("looking at the release again", "tag", r.want.Tag, "reason", old.error, "wait", wait.Round(time.Millisecond))
-		if err := r.pause(ctx, wait); err != nil {
+		r.client.log.Warn("looking at the release again", "tag", r.want.Tag, "reason", old.err, "wait",
+			wait.Round(time.Millisecond))
+		if err := r.client.pause(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -113,10 +116,10 @@ func (r *run) once(ctx context.Context) (changed bool, err error) {
 	}
 	for _, s := range todo {
 		if err := r.do(ctx, have.published, s); err != nil {
-			return false, fmt.Errorf("%s: %w", s.Change, err)
+			return false, fmt.Errorf("%s: %w", s.change, err)
 		}
-		r.log.Info("release changed", "tag", r.want.Tag, "change", s.Change.String())
-		r.outcome.Changes = append(r.outcome.Changes, s.Change)
+		r.client.log.Info("release changed", "tag", r.want.Tag, "change", s.change.String())
+		r.outcome.Changes = append(r.outcome.Changes, s.change)
 	}
 	return have.published != nil && len(todo) > 0, nil
 }
@@ -124,8 +127,8 @@ func (r *run) once(ctx context.Context) (changed bool, err error) {
 // closed refuses to change the assets of a release that GitHub has closed.
 func closed(rel *release, todo []step) error {
 	for _, s := range todo {
-		if rel.immutable && s.What != Edit && s.draft == 0 {
-			return fault.Wrap(fmt.Errorf("%s: %w", s.Change, ErrImmutable),
+		if rel.immutable && s.change.What != Edit && s.draft == 0 {
+			return fault.Wrap(fmt.Errorf("%s: %w", s.change, ErrImmutable),
 				"turn off immutable releases in the settings of the repository: releases here get new kernels over time; "+
 					"one that was published with it can no longer be changed")
 		}
@@ -135,7 +138,7 @@ func closed(rel *release, todo []step) error {
 
 // do takes one step.
 func (r *run) do(ctx context.Context, rel *release, s step) error {
-	switch s.What {
+	switch s.change.What {
 	case Create:
 		return r.create(ctx)
 	case Add, Replace:
@@ -144,7 +147,7 @@ func (r *run) do(ctx context.Context, rel *release, s step) error {
 		_, err := r.update(ctx, rel.id, api.UpdateReleaseRequest{Name: &r.want.Name, Body: &r.want.Body})
 		return err
 	case Restore:
-		return r.rename(ctx, s.asset, s.Name)
+		return r.rename(ctx, s.asset, s.change.Name)
 	}
 	if s.draft != 0 {
 		return r.deleteRelease(ctx, s.draft)

@@ -231,7 +231,7 @@ func (c closer) Close() error { c.closed.Add(1); return nil }
 func TestSyncDrafts(t *testing.T) {
 	w := newWorld(t, fakegithub.Options{}, fakegithub.Repository{})
 	for _, body := range []string{"my own notes", unfinished} {
-		in := api.CreateReleaseRequest{TagName: tag, Body: &body, Draft: api.Ptr(true)}
+		in := api.CreateReleaseRequest{TagName: tag, Body: &body, Draft: new(true)}
 		if _, _, err := w.as(t, w.options()).api.Repositories.CreateRelease(t.Context(), "example", "neuron-kmod", in); err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +275,7 @@ func TestSyncManyReleases(t *testing.T) {
 	want := wanted("notes", "busybox", "source")
 	w.mustSync(t, want, Change{Create, tag})
 	for range 101 {
-		in := api.CreateReleaseRequest{TagName: "other", Draft: api.Ptr(true)}
+		in := api.CreateReleaseRequest{TagName: "other", Draft: new(true)}
 		if _, _, err := w.as(t, w.options()).api.Repositories.CreateRelease(t.Context(), "example", "neuron-kmod", in); err != nil {
 			t.Fatal(err)
 		}

@@ -30,8 +30,8 @@ func (w *Workflow) Error(title, message string) { w.command("error", title, mess
 // Warning makes an annotation.
 func (w *Workflow) Warning(title, message string) { w.command("warning", title, message) }
 
-// Mask hides a secret in all that the step and later ones of the job log from now on. The line that does so is hidden by
-// the runner itself.
+// Mask hides a secret in all that the step and later ones of the job log from now on. The line that does so is hidden
+// by the runner itself.
 func (w *Workflow) Mask(secret string) {
 	if secret != "" {
 		fmt.Fprintf(w.Out, "::add-mask::%s\n", escapeData(secret))

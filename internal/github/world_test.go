@@ -114,16 +114,21 @@ func (w *world) mustSync(t *testing.T, want Release, changes ...Change) {
 // is to be.
 func (w *world) mustTidy(t *testing.T, want Release, state fakegithub.State) {
 	t.Helper()
-	out, err := w.sync(t, want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range out.Changes {
-		if c.What != Remove {
-			t.Errorf("had to %s", c)
+	diff := "never synced"
+	// A server may still be at a request whose client has given up, and what it then makes is the next Sync's to remove.
+	for n := 0; n < 2 && diff != ""; n++ {
+		out, err := w.sync(t, want)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for _, c := range out.Changes {
+			if c.What != Remove {
+				t.Errorf("had to %s", c)
+			}
+		}
+		diff = cmp.Diff(state, w.Snapshot(repository))
 	}
-	if diff := cmp.Diff(state, w.Snapshot(repository)); diff != "" {
+	if diff != "" {
 		t.Error(diff)
 	}
 }

@@ -12,9 +12,10 @@ import (
 // has been faster.
 func (r *run) create(ctx context.Context) error {
 	var draft *api.RepositoryRelease
-	in := api.CreateReleaseRequest{TagName: r.want.Tag, Name: &r.want.Name, Body: api.Ptr(unfinished), Draft: api.Ptr(true)}
+	in := api.CreateReleaseRequest{TagName: r.want.Tag, Name: &r.want.Name, Body: new(unfinished),
+		Draft: new(true)}
 	err := r.call(ctx, func() (err error) {
-		draft, _, err = r.api.Repositories.CreateRelease(ctx, r.owner, r.repo, in)
+		draft, _, err = r.client.api.Repositories.CreateRelease(ctx, r.client.owner, r.client.repo, in)
 		return err
 	})
 	if status(err) == http.StatusNotFound {
@@ -33,7 +34,7 @@ func (r *run) create(ctx context.Context) error {
 		latest = "true"
 	}
 	published, err := r.update(ctx, draft.ID, api.UpdateReleaseRequest{
-		Name: &r.want.Name, Body: &r.want.Body, Draft: api.Ptr(false), MakeLatest: &latest,
+		Name: &r.want.Name, Body: &r.want.Body, Draft: new(false), MakeLatest: &latest,
 	})
 	if err != nil {
 		return fmt.Errorf("publish the draft: %w", err)
@@ -42,26 +43,26 @@ func (r *run) create(ctx context.Context) error {
 	return nil
 }
 
-// place puts an asset in the place of its name. Until it has the name, what had it before is there: under that name, or,
-// between two requests, put aside.
+// place puts an asset in the place of its name. Until it has the name, what had it before is there: under that name,
+// or, between two requests, put aside.
 func (r *run) place(ctx context.Context, rel *release, s step) error {
-	come, old := s.come, s.old
-	if come == 0 {
+	uploaded, old := s.uploaded, s.old
+	if uploaded == 0 {
 		var err error
 		if s.current.id == 0 && old != 0 { // for no longer than need be without any
-			if err = r.rename(ctx, old, s.Name); err != nil {
+			if err = r.rename(ctx, old, s.change.Name); err != nil {
 				return err
 			}
 			s.current = asset{id: old, whole: true}
 		}
-		if come, err = r.upload(ctx, rel.uploadURL, s.want, passing(comes, s.Name)); err != nil {
+		if uploaded, err = r.upload(ctx, rel.uploadURL, s.want, temporaryName(kindNew, s.change.Name)); err != nil {
 			return err
 		}
 	}
 	switch {
 	case s.current.whole:
 		old = s.current.id
-		if err := r.rename(ctx, old, passing(aside, s.Name)); err != nil {
+		if err := r.rename(ctx, old, temporaryName(kindOld, s.change.Name)); err != nil {
 			return err
 		}
 	case s.current.id != 0: // half an upload
@@ -69,7 +70,7 @@ func (r *run) place(ctx context.Context, rel *release, s step) error {
 			return err
 		}
 	}
-	if err := r.rename(ctx, come, s.Name); err != nil || old == 0 {
+	if err := r.rename(ctx, uploaded, s.change.Name); err != nil || old == 0 {
 		return err
 	}
 	return r.deleteAsset(ctx, old)
@@ -86,7 +87,7 @@ func (r *run) upload(ctx context.Context, url string, a Asset, name string) (int
 			return nil
 		}
 		defer body.Close()
-		got, _, err = r.api.Repositories.UploadReleaseAssetFromRelease(ctx, &api.RepositoryRelease{UploadURL: url},
+		got, _, err = r.client.api.Repositories.UploadReleaseAssetFromRelease(ctx, &api.RepositoryRelease{UploadURL: url},
 			&api.UploadOptions{Name: name, MediaType: a.ContentType}, body, a.Size)
 		return err
 	})
@@ -101,7 +102,8 @@ func (r *run) upload(ctx context.Context, url string, a Asset, name string) (int
 		stored.digest = a.Digest // not told; the next run reads it
 	}
 	if !a.is(stored) || stored.name != name {
-		return 0, stale{fmt.Errorf("upload %s: GitHub has stored %d bytes with %s as %s, not %d with %s", a.Name, stored.size, stored.digest, stored.name, a.Size, a.Digest)}
+		return 0, stale{fmt.Errorf("upload %s: GitHub has stored %d bytes with %s as %s, not %d with %s", a.Name,
+			stored.size, stored.digest, stored.name, a.Size, a.Digest)}
 	}
 	return stored.id, nil
 }
@@ -109,7 +111,7 @@ func (r *run) upload(ctx context.Context, url string, a Asset, name string) (int
 func (r *run) update(ctx context.Context, id int64, in api.UpdateReleaseRequest) (*api.RepositoryRelease, error) {
 	var out *api.RepositoryRelease
 	err := r.call(ctx, func() (err error) {
-		out, _, err = r.api.Repositories.UpdateRelease(ctx, r.owner, r.repo, id, in)
+		out, _, err = r.client.api.Repositories.UpdateRelease(ctx, r.client.owner, r.client.repo, id, in)
 		return err
 	})
 	return out, retry(err)
@@ -117,7 +119,8 @@ func (r *run) update(ctx context.Context, id int64, in api.UpdateReleaseRequest)
 
 func (r *run) rename(ctx context.Context, asset int64, name string) error {
 	return retry(r.call(ctx, func() error {
-		_, _, err := r.api.Repositories.UpdateReleaseAsset(ctx, r.owner, r.repo, asset, api.UpdateReleaseAssetRequest{Name: &name})
+		_, _, err := r.client.api.Repositories.UpdateReleaseAsset(ctx, r.client.owner, r.client.repo, asset,
+			api.UpdateReleaseAssetRequest{Name: &name})
 		return err
 	}))
 }
@@ -125,7 +128,7 @@ func (r *run) rename(ctx context.Context, asset int64, name string) error {
 // deleteAsset removes an asset; one that is gone already is fine.
 func (r *run) deleteAsset(ctx context.Context, id int64) error {
 	return gone(r.call(ctx, func() error {
-		_, err := r.api.Repositories.DeleteReleaseAsset(ctx, r.owner, r.repo, id)
+		_, err := r.client.api.Repositories.DeleteReleaseAsset(ctx, r.client.owner, r.client.repo, id)
 		return err
 	}))
 }
@@ -133,7 +136,7 @@ func (r *run) deleteAsset(ctx context.Context, id int64) error {
 // deleteRelease removes a draft; one that is gone already is fine.
 func (r *run) deleteRelease(ctx context.Context, id int64) error {
 	return gone(r.call(ctx, func() error {
-		_, err := r.api.Repositories.DeleteRelease(ctx, r.owner, r.repo, id)
+		_, err := r.client.api.Repositories.DeleteRelease(ctx, r.client.owner, r.client.repo, id)
 		return err
 	}))
 }

@@ -10,8 +10,18 @@ import (
 	"neuron-kmod/internal/openshift/catalog"
 )
 
-// kernels are those of Driver Toolkits: what the catalogue records for one entry counts for every entry of the same image,
-// because a digest's kernel never changes.
+// ArchError says that a Driver Toolkit is for a kernel of another architecture than its entry in the catalogue.
+type ArchError struct {
+	Kernel kernel.Version
+	Arch   string // of the entry
+}
+
+func (e *ArchError) Error() string {
+	return fmt.Sprintf("its kernel %s is for %s, not %s", e.Kernel, e.Kernel.Arch(), e.Arch)
+}
+
+// kernels are those of Driver Toolkits: what the catalogue records for one entry counts for every entry of the same
+// image, because a digest's kernel never changes.
 type kernels struct {
 	recorded map[string]kernel.Version
 	asked    map[string]Resolved // of those that are not recorded
@@ -27,9 +37,9 @@ func recorded(in Input) kernels {
 	return k
 }
 
-// ask finds out the kernels of the wanted releases' toolkits. Where nodes boot a kernel that no toolkit is recorded for,
-// any toolkit of the catalogue may be for it.
-func (k kernels) ask(ctx context.Context, in Input, wanted []wantedDriver) {
+// ask finds out the kernels of the wanted releases' toolkits. Where nodes boot a kernel that no toolkit is recorded
+// for, any toolkit of the catalogue may be for it.
+func (k kernels) ask(ctx context.Context, in Input, wanted []wantedDriver) error {
 	var entries []catalog.Entry
 	for _, w := range wanted {
 		entries = append(entries, w.entries...)
@@ -47,11 +57,16 @@ func (k kernels) ask(ctx context.Context, in Input, wanted []wantedDriver) {
 		}
 	}
 	if len(due) == 0 {
-		return
+		return nil
 	}
-	for i, r := range in.Resolve(ctx, due) {
+	answers, err := in.Resolve(ctx, due)
+	if err != nil {
+		return err
+	}
+	for i, r := range answers {
 		k.asked[due[i]] = r
 	}
+	return nil
 }
 
 // of is the kernel that an entry's Driver Toolkit is for. It is zero, with an error, if that is not known.
@@ -68,13 +83,13 @@ func (k kernels) of(e catalog.Entry) (kernel.Version, error) {
 		v = r.Kernel
 	}
 	if a := v.Arch(); a != "" && a != e.Arch {
-		return kernel.Version{}, fmt.Errorf("its kernel %s is for %s, not %s", v, a, e.Arch)
+		return kernel.Version{}, &ArchError{Kernel: v, Arch: e.Arch}
 	}
 	return v, nil
 }
 
-// toolkits lists the Driver Toolkits of the whole catalogue that are known to be for a kernel, those of the newest releases
-// first.
+// toolkits lists the Driver Toolkits of the whole catalogue that are known to be for a kernel, those of the newest
+// releases first.
 func (k kernels) toolkits(in Input, v kernel.Version) []string {
 	entries := slices.Clone(in.Catalog.Entries)
 	slices.SortStableFunc(entries, func(a, b catalog.Entry) int { return b.Version.Compare(a.Version) })
@@ -93,7 +108,8 @@ func (p *Plan) noteNodes(e catalog.Entry, toolkit kernel.Version) {
 	if !toolkit.IsZero() {
 		of = toolkit.String()
 	}
-	note := fmt.Sprintf("the nodes of OpenShift %s boot %s, and its Driver Toolkit is for %s: the release needs the image for what its nodes boot",
+	note := fmt.Sprintf("the nodes of OpenShift %s boot %s, and its Driver Toolkit is for %s: the release needs the "+
+		"image for what its nodes boot",
 		e.Version, e.NodeKernel, of)
 	if !slices.Contains(p.Notes, note) {
 		p.Notes = append(p.Notes, note)

@@ -15,10 +15,9 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// Resolver finds the kernels of Driver Toolkits. It returns one Resolved for
-// each reference it is given, in the same order; one failure never loses the
-// others.
-type Resolver func(ctx context.Context, toolkits []string) []Resolved
+// Resolver finds the kernels of Driver Toolkits. It returns one Resolved for each reference it is given, in the same
+// order; one failure never loses the others. An error means that nothing was to be asked at all: it ends Make.
+type Resolver func(ctx context.Context, toolkits []string) ([]Resolved, error)
 
 // Resolved is the kernel of one Driver Toolkit, or why there is none.
 type Resolved struct {
@@ -60,10 +59,9 @@ func join[T fmt.Stringer](vs []T) string {
 	return strings.Join(names, ", ")
 }
 
-// Make joins the input into a plan. It asks the resolver only for toolkits
-// whose kernel the catalogue does not record, and the target for one listing,
-// both at the same time. It blocks on the network. Releases that cannot be
-// resolved are in Plan.Unresolved, not in the error.
+// Make joins the input into a plan. It asks the resolver only for toolkits whose kernel the catalogue does not record,
+// and the target for one listing, both at the same time. It blocks on the network. Releases that cannot be resolved are
+// in Plan.Unresolved, not in the error.
 func Make(ctx context.Context, in Input) (*Plan, error) {
 	p := &Plan{toolkits: map[string][]version.OCP{}, releases: map[version.Driver][]version.OCP{}}
 	wanted, err := p.match(in)
@@ -71,15 +69,16 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 		return nil, err
 	}
 	known := recorded(in)
+	var refused error // for an answer that does not hang on who is faster, what the target says comes first
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if p.tags, err = in.Target.Tags(gctx); err != nil {
-			return fmt.Errorf("list what is published: %w", err)
+			return fmt.Errorf("list the published images: %w", err)
 		}
 		return nil
 	})
 	g.Go(func() error {
-		known.ask(gctx, in, wanted)
+		refused = known.ask(gctx, in, wanted)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -87,6 +86,9 @@ func Make(ctx context.Context, in Input) (*Plan, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	for _, d := range wanted {
 		for _, e := range d.entries {
@@ -108,8 +110,7 @@ type wantedDriver struct {
 	entries []catalog.Entry
 }
 
-// match finds each driver's releases in the catalogue, and notes the selectors
-// that match none.
+// match finds each driver's releases in the catalogue, and notes the selectors that match none.
 func (p *Plan) match(in Input) ([]wantedDriver, error) {
 	var wanted []wantedDriver
 	var all []version.Selector
@@ -154,7 +155,7 @@ func (p *Plan) addDriver(w wantedDriver, known kernels, in Input) {
 			booted = e.NodeKernel
 			p.noteNodes(e, k)
 		} else if err != nil {
-			p.AddUnresolved(Unresolved{e.Version, e.DTK, fault.Text(err)})
+			p.addUnresolved(Unresolved{Release: e.Version, Toolkit: e.DTK, Reason: fault.Text(err), Err: err})
 			continue
 		}
 		b := byKernel[booted]
@@ -187,10 +188,10 @@ func (p *Plan) keepKernels(only []kernel.Version) error {
 	}
 	have := p.Kernels()
 	for _, k := range only {
-		// A kernel that is not found among unresolved releases may be theirs:
-		// the plan tells of them, and is not complete.
+		// A kernel that is not found among unresolved releases may be theirs: the plan tells of them, and is not complete.
 		if !slices.Contains(have, k) && len(p.Unresolved) == 0 {
-			return fault.Wrap(&KernelError{k, have}, "give the kernel as `uname -r` prints it, for example --kernel "+exampleKernel(have))
+			return fault.Wrap(&KernelError{k, have},
+				"give the kernel as `uname -r` prints it, for example --kernel "+exampleKernel(have))
 		}
 	}
 	p.Builds = slices.DeleteFunc(p.Builds, func(b Build) bool { return !slices.Contains(only, b.Kernel) })
@@ -204,8 +205,8 @@ func exampleKernel(have []kernel.Version) string {
 	return have[len(have)-1].String()
 }
 
-// setStates names each build's image and says whether it is published. Two
-// kernels of one driver that KMM maps to one tag cannot both be served.
+// setStates names each build's image and says whether it is published. Two kernels of one driver that KMM maps to one
+// tag cannot both be served.
 func (p *Plan) setStates(t Target) {
 	owner := map[string]kernel.Version{}
 	for i := range p.Builds {
@@ -224,7 +225,7 @@ func (p *Plan) setStates(t Target) {
 		if p.tags[tag] {
 			b.State = Published
 		} else {
-			b.Absent()
+			b.markMissing()
 		}
 	}
 }

@@ -56,7 +56,7 @@ func input(t *testing.T, matrixJSON string, published []string, ask map[string]R
 	}
 	return Input{
 		Entries: m.Entries, Catalog: c, Arch: "x86_64", Target: tags,
-		Resolve: func(_ context.Context, toolkits []string) []Resolved {
+		Resolve: func(_ context.Context, toolkits []string) ([]Resolved, error) {
 			var out []Resolved
 			for _, tk := range toolkits {
 				r, known := ask[tk]
@@ -65,7 +65,7 @@ func input(t *testing.T, matrixJSON string, published []string, ask map[string]R
 				}
 				out = append(out, r)
 			}
-			return out
+			return out, nil
 		},
 	}
 }
@@ -134,12 +134,12 @@ func TestOf(t *testing.T) {
 		{"[2.22.2.0 " + k96 + " missing [4.20.2] 1]", "[4.20.2 4.21.0]", "[4.21.0]", "[2.22.2.0-" + k94 + "]"},
 	} {
 		d := p.Drivers[i]
-		one := p.Of(d)
+		one := p.ForDriver(d)
 		var unresolved []version.OCP
 		for _, u := range one.Unresolved {
 			unresolved = append(unresolved, u.Release)
 		}
-		got := []string{fmt.Sprint(lines(one)), fmt.Sprint(one.Releases(d)), fmt.Sprint(unresolved), fmt.Sprint(one.Others(d))}
+		got := []string{fmt.Sprint(lines(one)), fmt.Sprint(one.Releases(d)), fmt.Sprint(unresolved), fmt.Sprint(one.UnplannedTags(d))}
 		if diff := cmp.Diff([]string{want.builds, want.releases, want.unresolved, want.others}, got); diff != "" {
 			t.Errorf("driver %s:\n%s", d, diff)
 		}
@@ -300,7 +300,7 @@ func TestMakeNodes(t *testing.T) {
 				t.Errorf("toolkits (-want +got):\n%s\nerror %q, want %q", diff, b.Error, tt.why)
 			}
 			for _, force := range []bool{false, true} {
-				if due := b.Due(force); due != (len(tt.toolkits) > 0) {
+				if due := b.NeedsBuild(force); due != (len(tt.toolkits) > 0) {
 					t.Errorf("with force %v: due %v", force, due)
 				}
 			}
@@ -365,5 +365,45 @@ func TestMakeSharedToolkit(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"2.24.7.0 " + k94 + " missing [4.20.1 4.20.2] 1"}, lines(p)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A plan never changes: what has become of it is another one, whose gaps are told as those of a plan are.
+func TestWith(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, []string{"2.24.7.0-" + k94}, nil, entry("4.20.1", 1, k94), entry("4.20.2", 2, k96))
+	p, err := Make(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := fmt.Sprintf("%+v", *p)
+	gone := Unresolved{Release: p.Builds[1].Releases[0], Toolkit: dtk(2), Reason: "gone"}
+	done := p.With(map[int]Outcome{0: {State: Missing}, 1: {State: Built, Digest: "sha256:1", Size: 2, Seconds: 3}}, gone, gone)
+	preferred := done.WithToolkits(func(b Build) []string { return append(b.Toolkits, "mirror") })
+	told := done.WithReasons(func(Unresolved) string { return "its Driver Toolkit is gone" })
+	if after := fmt.Sprintf("%+v", *p); after != before {
+		t.Errorf("the plan was changed:\n%s\n%s", before, after)
+	}
+	if b := done.Builds[1]; b.State != Built || b.Digest != "sha256:1" || b.Size != 2 || b.Seconds != 3 {
+		t.Errorf("built: %+v", b)
+	}
+	if b := done.Builds[0]; b.State != Missing || b.Present() || len(done.Unresolved) != 1 || len(done.Builds[0].Toolkits) != 1 {
+		t.Errorf("%+v, unresolved %+v", b, done.Unresolved)
+	}
+	if len(preferred.Builds[0].Toolkits) != 2 || told.Unresolved[0].Reason != "its Driver Toolkit is gone" || done.Unresolved[0].Reason != "gone" {
+		t.Errorf("%+v, %+v", preferred.Builds[0], told.Unresolved)
+	}
+	without := p.WithToolkits(func(Build) []string { return nil }).With(map[int]Outcome{0: {State: Missing}})
+	if b := without.Builds[0]; b.State != Unbuildable || b.Error == "" {
+		t.Errorf("without Driver Toolkits: %+v", b)
+	}
+}
+
+// R8.1: a resolver that may not ask ends the plan with its reason.
+func TestMakeRefused(t *testing.T) {
+	in := input(t, `[{"driver":"2.24.7.0","ocp_versions":["4.20"]}]`, nil, nil, entry("4.20.1", 1, ""))
+	refused := errors.New("not before the engine answers")
+	in.Resolve = func(context.Context, []string) ([]Resolved, error) { return nil, refused }
+	if _, err := Make(t.Context(), in); !errors.Is(err, refused) {
+		t.Errorf("error %v, want %v", err, refused)
 	}
 }

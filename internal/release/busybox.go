@@ -19,8 +19,8 @@ import (
 
 // BusyBox gets the source of BusyBox. It is safe for concurrent use, also by several processes with one Cache.
 type BusyBox struct {
-	// HTTP makes the requests. It is expected to follow redirects, to retry what fails before a response's body, to
-	// give up on a connection that goes silent, and to refuse plain http.
+	// HTTP makes the requests. It is expected to follow redirects, to retry what fails before a response's body, to give
+	// up on a connection that goes silent, and to refuse plain http.
 	HTTP *http.Client
 	// Cache is the directory that archives are kept in; it is made when needed.
 	Cache string
@@ -28,8 +28,8 @@ type BusyBox struct {
 	Log *slog.Logger
 }
 
-// busyBoxURLs lists where the source of a version is, in the order of R7.2: the places that the labels of images
-// name, then the archive that BusyBox itself publishes. A version that was never released is nowhere.
+// busyBoxURLs lists where the source of a version is, in the order of R7.2: the places that the labels of images name,
+// then the archive that BusyBox itself publishes. A version that was never released is nowhere.
 func busyBoxURLs(version string) []string {
 	primary, backup := image.BusyBoxSource(version)
 	if primary == "" {
@@ -44,13 +44,13 @@ var busyBoxDigests = map[string]string{
 	"https://busybox.net/downloads/busybox-1.36.1.tar.bz2": "b8cc24c9574d809e7279c3be349795c5d5ceb6fdf19ca709f80cde50e47de314",
 }
 
-// CheckBusyBox tells, without asking anybody, whether there is a source for the BusyBox of a base image. "" is no BusyBox,
-// which needs none. The error has advice.
+// CheckBusyBox tells, without asking anybody, whether there is a source for the BusyBox of a base image. "" is no
+// BusyBox, which needs none. The error has advice.
 func CheckBusyBox(version string) error {
 	if version == "" || len(busyBoxURLs(version)) > 0 {
 		return nil
 	}
-	return fault.Wrap(fmt.Errorf("its BusyBox %.40q is no release, so nobody publishes its source", version),
+	return fault.Wrap(fmt.Errorf("its BusyBox %.40q is not a release, so its source is not published", version),
 		"use a base image with a release of BusyBox, such as public.ecr.aws/docker/library/busybox:stable-musl")
 }
 
@@ -76,7 +76,7 @@ func (b *BusyBox) source(ctx context.Context, version string) (_ Archive, err er
 	}
 	urls := busyBoxURLs(version)
 	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
-		return Archive{}, fmt.Errorf("make the cache folder: %w", err)
+		return Archive{}, fmt.Errorf("make the cache directory: %w", err)
 	}
 	path := filepath.Join(b.Cache, BusyBoxFile(version))
 	lock, err := filelock.Exclusive(ctx, filepath.Join(b.Cache, "."+BusyBoxFile(version)+".lock"))
@@ -135,8 +135,10 @@ func (b *BusyBox) download(ctx context.Context, version string, urls []string) (
 		b.log().Warn("a server does not have the source of BusyBox", "url", url, "reason", err)
 		answers = append(answers, fmt.Errorf("%s: %w", url, err))
 	}
-	return nil, fault.Wrap(answers, fmt.Sprintf("try again later, or look at the URLs with a browser: a proxy may have answered in the "+
-		"servers' place. Where they cannot be reached, put the archive into %s as %s, compressed with gzip", b.Cache, BusyBoxFile(version)))
+	return nil, fault.Wrap(answers,
+		fmt.Sprintf("try again later, or look at the URLs with a browser: a proxy may have answered in the "+
+			"servers' place. Where they cannot be reached, put the archive into %s as %s, compressed with gzip", b.Cache,
+			BusyBoxFile(version)))
 }
 
 // refusals are why each of several servers was of no use.

@@ -88,7 +88,7 @@ func (c contents) addTree(name, dir string) error {
 			return err
 		}
 		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is not a file or a folder", p)
+			return fmt.Errorf("%s is not a file or a directory", p)
 		}
 		return c.add(at, member{mode: permissions(int64(info.Mode().Perm())), size: info.Size(),
 			open: func() (io.ReadCloser, error) { return os.Open(p) }})
@@ -109,7 +109,7 @@ func (c contents) complete() error {
 	for name := range maps.Clone(c) {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 			if m, found := c[dir]; found && !m.mode.IsDir() {
-				return fmt.Errorf("%.200q is in %.200q, which is not a folder", name, dir)
+				return fmt.Errorf("%.200q is in %.200q, which is not a directory", name, dir)
 			}
 			c[dir] = folder
 		}

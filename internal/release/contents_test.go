@@ -66,7 +66,7 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	if !slices.IsSorted(names) || !slices.Contains(names, "top/long/long/") {
-		t.Errorf("names are not sorted, or lack a folder: %q", names)
+		t.Errorf("names are not sorted, or lack a directory: %q", names)
 	}
 	want := map[string]string{"top/tree/": "5 755 ", "top/tree/empty/": "5 755 ", "top/tree/b.sh": "0 755 b.sh", "top/tree/a.c": "0 644 a.c"}
 	got := listed(entries)
@@ -94,7 +94,7 @@ func TestWriteFails(t *testing.T) {
 		{"stopped", stopped, contents{"a": file(nil, 0o644)}, "broken"},
 		{"unreadable", t.Context(), contents{"a": {mode: 0o644, open: func() (io.ReadCloser, error) { return nil, broken }}}, "broken"},
 		{"shrunk", t.Context(), contents{"a": {mode: 0o644, size: 9, open: file([]byte("12"), 0).open}}, "shrank from 9 to 2"},
-		{"file in a file", t.Context(), contents{"a": file(nil, 0o644), "a/b": file(nil, 0o644)}, "not a folder"},
+		{"file in a file", t.Context(), contents{"a": file(nil, 0o644), "a/b": file(nil, 0o644)}, "not a directory"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,12 +119,12 @@ func TestAddTreeRefuses(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := (contents{}).addTree("x", dir); err == nil || !strings.Contains(err.Error(), "not a file or a folder") {
+	if err := (contents{}).addTree("x", dir); err == nil || !strings.Contains(err.Error(), "not a file or a directory") {
 		t.Errorf("a link: %v", err)
 	}
 	c := contents{"x": file(nil, 0o644)}
 	if err := c.addTree("x", t.TempDir()); err == nil || !strings.Contains(err.Error(), "twice") {
-		t.Errorf("a folder in a file's place: %v", err)
+		t.Errorf("a directory in a file's place: %v", err)
 	}
 }
 

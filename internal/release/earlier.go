@@ -19,16 +19,18 @@ import (
 var treeLimits = limits{download: 64 << 20, entries: 20_000, total: 256 << 20}
 
 // archiveError says that what the release has is not an archive of this program.
-type archiveError struct{ error }
+type archiveError struct{ err error }
 
-func (e archiveError) Unwrap() error { return e.error }
+func (e archiveError) Error() string { return e.err.Error() }
+
+func (e archiveError) Unwrap() error { return e.err }
 
 // treeForm is what ModifiedSource calls trees.
 var treeForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)
 
-// readTrees reads an archive that ModifiedSource has made, and writes its trees to directories of dir, which it makes. They
-// are returned by their digests, which are computed from what is there. An archive that is something
-// else is an archiveError.
+// readTrees reads an archive that ModifiedSource has made, and writes its trees to directories of dir, which it makes.
+// They are returned by their digests, which are computed from what is there. An archive that is something else is an
+// archiveError.
 func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits) (map[string]*tree, error) {
 	data, err := io.ReadAll(io.LimitReader(body, lim.download+1))
 	if err != nil {
@@ -75,8 +77,8 @@ func treeNames(c contents, top string) []string {
 	return names
 }
 
-// extractTree writes the tree that is called at to dir, which it makes. Links, which no source of the driver has, are left
-// out, so that the digest is another one.
+// extractTree writes the tree that is called at to dir, which it makes. Links, which no source of the driver has, are
+// left out, so that the digest is another one.
 func (c contents) extractTree(at, dir string) (_ *tree, err error) {
 	t := &tree{name: path.Base(at), dir: dir}
 	if t.changes, err = c.read(at + changesSuffix); err != nil {

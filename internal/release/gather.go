@@ -20,16 +20,16 @@ var errNoArchive = fmt.Errorf("there is no earlier release: %w", fs.ErrNotExist)
 
 // gatherer collects the trees that modules were compiled from.
 type gatherer struct {
-	SourceInput
+	in    SourceInput
 	temp  string
 	trees map[string]*tree // by digest
 	rule  error            // a rule that does not match for a module, which may have been compiled from another package
 }
 
-// gather returns the trees, in directories of temp, in the order of their lowest kernels. Trees that the release has stay in
-// it: images that were replaced, or are in another repository, were given away with them.
+// gather returns the trees, in directories of temp, in the order of their lowest kernels. Trees that the release has
+// stay in it: images that were replaced, or are in another repository, were given away with them.
 func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
-	g := &gatherer{SourceInput: in, temp: temp, trees: map[string]*tree{}}
+	g := &gatherer{in: in, temp: temp, trees: map[string]*tree{}}
 	var older []Module
 	for i, m := range g.sorted() {
 		if ctx.Err() != nil {
@@ -60,14 +60,16 @@ func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 
 // sorted returns the modules by kernel, each once.
 func (g *gatherer) sorted() []Module {
-	all := slices.Clone(g.Modules)
-	slices.SortFunc(all, func(a, b Module) int { return cmp.Or(a.Kernel.Compare(b.Kernel), cmp.Compare(a.Source, b.Source)) })
+	all := slices.Clone(g.in.Modules)
+	slices.SortFunc(all,
+		func(a, b Module) int { return cmp.Or(a.Kernel.Compare(b.Kernel), cmp.Compare(a.Source, b.Source)) })
 	return slices.Compact(all)
 }
 
-// prepare makes in dir the source as it would be compiled for a module now, and reports whether it was compiled from that.
+// prepare makes in dir the source as it would be compiled for a module now, and reports whether it was compiled from
+// that.
 func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
-	applied, err := g.Source.Prepare(m.Kernel, dir)
+	applied, err := g.in.Source.Prepare(m.Kernel, dir)
 	if _, rule := errors.AsType[*driver.RuleError](err); rule && m.Source != "" {
 		g.rule = err
 		return false, nil
@@ -75,15 +77,15 @@ func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	digest, err := driver.SourceDigest(dir, g.Script)
+	digest, err := driver.SourceDigest(dir, g.in.Script)
 	if err != nil {
 		return false, err
 	}
 	wanted := m.Source == "" || m.Source == digest
 	if t := g.trees[digest]; wanted && t == nil {
 		g.trees[digest] = &tree{
-			name: treeName(applied, digest), digest: digest, dir: dir, script: g.Script,
-			changes: changeList(g.Source.Version, applied), kernels: []kernel.Version{m.Kernel},
+			name: treeName(applied, digest), digest: digest, dir: dir, script: g.in.Script,
+			changes: changeList(g.in.Source.Version, applied), kernels: []kernel.Version{m.Kernel},
 		}
 		return true, nil
 	} else if wanted {
@@ -115,23 +117,26 @@ func (g *gatherer) recover(ctx context.Context, older []Module) error {
 		}
 	}
 	if len(gone.Kernels) > 0 {
-		return fault.Wrap(gone, fmt.Sprintf("`neuron-kmod build %s --force` compiles anew what the matrix has, and images for other kernels can be "+
-			"deleted; or use the --driver-source, the --container-dir and the version of neuron-kmod that they were made with", g.Source.Version))
+		return fault.Wrap(gone,
+			fmt.Sprintf("`neuron-kmod build %s --force` compiles anew what the matrix has, and images for other kernels can be "+
+				"deleted; or use the --driver-source, the --container-dir and the version of neuron-kmod that they were made with",
+				g.in.Source.Version))
 	}
 	return nil
 }
 
 // earlier reads the archive that the release has, into a directory of temp. Its trees are by their digests.
 func (g *gatherer) earlier(ctx context.Context) (map[string]*tree, error) {
-	if g.Earlier == nil {
+	if g.in.Earlier == nil {
 		return nil, errNoArchive
 	}
-	body, err := g.Earlier(ctx)
+	body, err := g.in.Earlier(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close() // it is only read from
-	held, err := readTrees(ctx, body, modifiedSourceFolder(g.Source.Version), filepath.Join(g.temp, "earlier"), treeLimits)
+	held, err := readTrees(ctx, body, modifiedSourceFolder(g.in.Source.Version), filepath.Join(g.temp, "earlier"),
+		treeLimits)
 	if err != nil {
 		return nil, fmt.Errorf("read the archive that the release has: %w", err)
 	}

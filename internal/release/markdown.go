@@ -60,5 +60,6 @@ func longestRun(s string, of rune) int {
 // turn the direction of writing, with which a text can look like another one. What is not UTF-8 is shown as such.
 func oneLine(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }), " ")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }),
+		" ")
 }

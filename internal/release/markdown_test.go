@@ -76,12 +76,12 @@ func (f foreign) notes(t testing.TB) string {
 	published.Digest = f.digest
 	in := notesInput(t, failed, published)
 	in.Repository, in.BusyBox = f.repository, []string{f.busyBox}
-	in.Plan.AddUnresolved(plan.Unresolved{Release: mustReleases(t, "4.20.6")[0], Reason: f.reason})
+	in.Plan = in.Plan.With(nil, plan.Unresolved{Release: mustReleases(t, "4.20.6")[0], Reason: f.reason})
 	n, err := newNotes(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n.render(full, len(n.available))
+	return n.render(true)
 }
 
 // FuzzNotes feeds what comes from outside: whatever it is, to a parser of GitHub's Markdown the notes have the structure of

@@ -14,6 +14,7 @@ import (
 	"neuron-kmod/container"
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/platform/fault"
 )
 
 // SourceInput says what the archive of a driver's modified source is made from.
@@ -21,12 +22,12 @@ type SourceInput struct {
 	Source  *driver.Source
 	Modules []Module // those in the published images, in any order
 	Script  string   // the build-module.sh that compiles the modules
-	// Earlier opens the archive that the release has now; nil, or an error that is fs.ErrNotExist, means that there is none.
-	// Its trees stay, and those of modules that were compiled from something else than what Source and the rules of this
-	// program make now, another package, other rules or another script, are taken from it.
+	// Earlier opens the archive that the release has now; nil, or an error that is fs.ErrNotExist, means that there is
+	// none. Its trees stay, and those of modules that were compiled from something else than what Source and the rules of
+	// this program make now, another package, other rules or another script, are taken from it.
 	Earlier func(ctx context.Context) (io.ReadCloser, error)
-	// Made is the time of every file in the archive, to the second. Zero means the time at which the driver's package
-	// was made, or a fixed one where the package does not say.
+	// Made is the time of every file in the archive, to the second. Zero means the time at which the driver's package was
+	// made, or a fixed one where the package does not say.
 	Made time.Time
 	// Dir is a directory of the run, which exists. The archive is made there, and copies of the source while it is.
 	Dir string
@@ -60,10 +61,14 @@ func (e *SourceGoneError) Error() string {
 
 func (e *SourceGoneError) Unwrap() error { return e.Reason }
 
-// ModifiedSource makes the archive of a driver's source as it was compiled. Patch rules differ by kernel, and change with
-// time, so it holds one tree for each source that a module was compiled from, with the kernels that it is for, the
+// FaultKind implements fault.KindOf.
+func (e *SourceGoneError) FaultKind() fault.Kind { return fault.Incomplete }
+
+// ModifiedSource makes the archive of a driver's source as it was compiled. Patch rules differ by kernel, and change
+// with time, so it holds one tree for each source that a module was compiled from, with the kernels that it is for, the
 // changes that were made and the script that compiles; and the licence. Trees are what driver.Source.Prepare makes or,
-// for modules that are older than today's rules, what the archive of the release has, all of which is kept. Equal input gives equal bytes.
+// for modules that are older than today's rules, what the archive of the release has, all of which is kept. Equal input
+// gives equal bytes.
 //
 // It is an error if there is no module, if a rule that is due does not match for one that does not say what it was
 // compiled from, and a *SourceGoneError with advice if the source of one cannot be had.

@@ -1,14 +1,13 @@
 package release
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 
 	"neuron-kmod/internal/openshift/manifest"
 	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/version"
 )
 
@@ -18,16 +17,16 @@ const MaxNotes = 125_000
 
 // NotesInput is what the notes of a release are computed from.
 type NotesInput struct {
-	// Plan has one driver and every release that the matrix has for it: the plan of a filtered run would make the
-	// notes forget images. Builds that are published or built are listed as available, so their states have to come
-	// from the target. Digests and sizes are shown where they are known; a caller who wants the same notes after every
-	// run fills them in for all that is published. Errors of builds that are not published, and reasons of
-	// unresolved releases, are shown to everybody.
+	// Plan has one driver and every release that the matrix has for it: the plan of a filtered run would make the notes
+	// forget images. Builds that are published or built are listed as available, so their states have to come from the
+	// target. Digests and sizes are shown where they are known; a caller who wants the same notes after every run fills
+	// them in for all that is published. Errors of builds that are not published, and reasons of unresolved releases, are
+	// shown to everybody.
 	Plan *plan.Plan
 	// Repository is the images' name without a tag, as a cluster pulls them: "public.ecr.aws/me/neuron-kmod".
 	Repository string
-	// BusyBox are the versions in the available images, whose sources are attached: usually one, more where the base
-	// image has moved on between images.
+	// BusyBox are the versions in the available images, whose sources are attached: usually one, more where the base image
+	// has moved on between images.
 	BusyBox []string
 }
 
@@ -47,17 +46,23 @@ func sortByKernel(builds []plan.Build) {
 	slices.SortStableFunc(builds, func(a, b plan.Build) int { return a.Kernel.Compare(b.Kernel) })
 }
 
-// Notes returns the notes of a driver's release in GitHub's Markdown, at most MaxNotes long. They are a function of
-// the input alone, so that notes that differ tell that something has changed. Notes that would be too long are
-// shortened step by step, least needed things first, and say how. It is an error if the plan is not that of one driver.
+// Notes returns the notes of a driver's release in GitHub's Markdown, at most MaxNotes long. They are a function of the
+// input alone, so that notes that differ tell that something has changed. Notes that would be too long leave out the
+// table of OpenShift releases, whose content the lists of images tell as well, and say so; 63 kernels with the table
+// have 32 kB. It is an error if they are too long even so, or if the plan is not that of one driver.
 func Notes(in NotesInput) (string, error) {
 	n, err := newNotes(in)
 	if err != nil {
 		return "", fmt.Errorf("write the release notes: %w", err)
 	}
-	text, err := n.fit(MaxNotes)
-	if err != nil {
-		return "", fmt.Errorf("write the release notes of driver %s: %w", n.driver, err)
+	text := n.render(true)
+	if len(text) > MaxNotes {
+		text = n.render(false)
+	}
+	if len(text) > MaxNotes {
+		err := fmt.Errorf("they have %d bytes without the table of releases, and GitHub takes %d", len(text), MaxNotes)
+		return "", fmt.Errorf("write the release notes of driver %s: %w", n.driver,
+			fault.Wrap(err, "have the matrix name fewer OpenShift versions for this driver"))
 	}
 	return text, nil
 }
@@ -91,7 +96,8 @@ func newNotes(in NotesInput) (*notes, error) {
 	}
 	repository := oneLine(n.repository)
 	var err error
-	if n.module, err = manifest.Module(manifest.ModuleInput{Place: manifest.DefaultPlace(), Repository: repository, Driver: n.driver}); err != nil {
+	if n.module, err = manifest.Module(manifest.ModuleInput{Place: manifest.DefaultPlace(), Repository: repository,
+		Driver: n.driver}); err != nil {
 		return nil, err
 	}
 	if n.deviceConfig, err = manifest.DeviceConfigPatch(repository, n.driver); err != nil {
@@ -102,59 +108,26 @@ func newNotes(in NotesInput) (*notes, error) {
 	return n, nil
 }
 
-// form is how far the notes are shortened. Each form includes those before it. Up to releaseSpans nothing is lost that
-// another part of the notes does not tell, except for digests, which the registry tells, and reasons.
-type form int
-
-const (
-	full          form = iota
-	tableByKernel      // the table has a row for each kernel instead of each release
-	noTable            // the lists of images tell what the table did
-	noDigests          //
-	noReasons          // what is missing is named without a reason
-	releaseSpans       // lists have "4.20.1 to 4.20.9"
-	missingCounts      // what is missing is counted
-	cut                // images for the oldest kernels are left out
-)
-
-// told says in the notes what each form has shortened.
-var told = map[form]string{
-	tableByKernel: "the table of OpenShift releases has a row for each kernel",
-	noTable:       "the table of OpenShift releases is left out",
-	noDigests:     "digests are left out",
-	noReasons:     "what is missing is named without the reason",
-	releaseSpans:  "releases that follow each other are named by the first and the last",
-	missingCounts: "what is missing is only counted",
-	cut:           "images for the oldest kernels are left out of the list",
-}
-
-// outdone are forms of which nothing is seen any more from another form on.
-var outdone = map[form]form{tableByKernel: noTable, noReasons: missingCounts}
-
-// fit renders the longest form that is not longer than limit bytes.
-func (n *notes) fit(limit int) (string, error) {
-	for f := full; f < cut; f++ {
-		if text := n.render(f, len(n.available)); len(text) <= limit {
-			return text, nil
-		}
-	}
-	// The first number of images that is too many. None is one that has to fit.
-	many := sort.Search(len(n.available)+1, func(keep int) bool { return len(n.render(cut, keep)) > limit })
-	if many == 0 {
-		return "", errors.New("they are too long for GitHub even without any image; is the repository's name right?")
-	}
-	return n.render(cut, many-1), nil
-}
-
-// render writes the notes in a form. keep is how many images are listed, those for the newest kernels.
-func (n *notes) render(f form, keep int) string {
+// render writes the notes, with or without the table of OpenShift releases.
+func (n *notes) render(table bool) string {
 	var b strings.Builder
-	n.writeHead(&b, f)
+	n.writeHead(&b, table)
 	n.writeUsage(&b)
-	n.writeAvailable(&b, f, keep)
-	n.writeTable(&b, f)
-	n.writeMissing(&b, f)
-	n.writeDigests(&b, f)
+	n.writeAvailable(&b)
+	if table {
+		n.writeTable(&b)
+	}
+	n.writeMissing(&b)
+	n.writeDigests(&b)
 	n.writeSources(&b)
 	return b.String()
+}
+
+// list joins releases as R7.1 has them: "4.18.15, 4.18.16, 4.19.5".
+func list(vs []version.OCP) string {
+	names := make([]string, len(vs))
+	for i, v := range vs {
+		names[i] = v.String()
+	}
+	return strings.Join(names, ", ")
 }

@@ -3,13 +3,13 @@ package release
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"neuron-kmod/internal/plan"
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/version"
 )
 
@@ -54,7 +54,7 @@ func mixed(t testing.TB) NotesInput {
 	for _, u := range []struct{ release, toolkit, reason string }{
 		{"4.20.12", "a", "manifest unknown"}, {"4.20.12", "b", "manifest unknown"}, {"4.20.11", "c", "unauthorized (log in: `podman login`)"}, {"4.20.13", "d", ""},
 	} {
-		in.Plan.AddUnresolved(plan.Unresolved{Release: mustReleases(t, u.release)[0], Toolkit: u.toolkit, Reason: u.reason})
+		in.Plan = in.Plan.With(nil, plan.Unresolved{Release: mustReleases(t, u.release)[0], Toolkit: u.toolkit, Reason: u.reason})
 	}
 	return in
 }
@@ -127,19 +127,13 @@ func TestNotesOfOneDriver(t *testing.T) {
 	}
 }
 
-// R7.1: each form in whole, and shorter than the one before.
-func TestNotesForms(t *testing.T) {
+// R7.1: the shortened form, in whole.
+func TestNotesWithoutTable(t *testing.T) {
 	n, err := newNotes(mixed(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for f := full + 1; f <= cut; f++ {
-		keep := len(n.available)
-		if f == cut {
-			keep--
-		}
-		golden(t, fmt.Sprintf("form-%d.md", f), n.render(f, keep))
-	}
+	golden(t, "without-table.md", n.render(false))
 }
 
 // large is a plan of that many kernels, each of eight releases that follow each other.
@@ -164,18 +158,12 @@ func large(t testing.TB, kernels int) NotesInput {
 	return notesInput(t, builds...)
 }
 
-// R7.1: GitHub's limit holds whatever the size; tables go before digests, digests before reasons, and no image is left
-// out as long as its line fits. The notes say what they lack.
+// R7.1: GitHub's limit holds whatever the size: the table goes, which the notes say, and no image is ever left out.
 func TestNotesLimit(t *testing.T) {
-	tests := []struct {
-		kernels int
-		form    form
-	}{
-		{10, full}, {200, tableByKernel}, {400, noTable}, {600, noDigests}, {800, noReasons}, {1200, releaseSpans}, {1700, missingCounts}, {2500, cut},
-	}
-	for _, tt := range tests {
-		t.Run(fmt.Sprint(tt.kernels), func(t *testing.T) {
-			in := large(t, tt.kernels)
+	const shortened = "the table of OpenShift releases is left out"
+	for kernels, table := range map[int]bool{10: true, 100: true, 300: false, 400: false} {
+		t.Run(fmt.Sprint(kernels), func(t *testing.T) {
+			in := large(t, kernels)
 			text, err := Notes(in)
 			if err != nil {
 				t.Fatal(err)
@@ -183,83 +171,19 @@ func TestNotesLimit(t *testing.T) {
 			if len(text) > MaxNotes {
 				t.Errorf("%d bytes", len(text))
 			}
-			for f, lacks := range told {
-				want := f <= tt.form && !(f == tableByKernel && tt.form >= noTable) && !(f == noReasons && tt.form >= missingCounts)
-				if got := strings.Contains(text, lacks); got != want {
-					t.Errorf("form %d: the notes say %q: %v, want %v", tt.form, lacks, got, want)
-				}
+			if strings.Contains(text, shortened) == table || strings.Contains(text, "## OpenShift Releases and Kernels") != table {
+				t.Errorf("the table is there, or the notes do not say that it is not; want it: %v", table)
 			}
 			var all []string
 			for _, b := range Available(in.Plan) {
 				all = append(all, b.Tag)
 			}
-			listed := availableTags(text)
-			if tt.form < cut {
-				if diff := cmp.Diff(all, listed); diff != "" {
-					t.Error(diff)
-				}
-				return
-			}
-			left := len(all) - len(listed)
-			if left <= 0 || !strings.Contains(text, fmt.Sprintf("Images for older kernels that this list lacks: %d.", left)) {
-				t.Errorf("%d images are left out, which the notes do not say", left)
-			}
-			if diff := cmp.Diff(all[left:], listed); diff != "" {
-				t.Errorf("not those of the newest kernels:\n%s", diff)
+			if diff := cmp.Diff(all, availableTags(text)); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
-}
-
-// R7.1: at whatever limit, the notes fit, and there is no room for the next longer ones.
-func TestNotesFit(t *testing.T) {
-	n, err := newNotes(large(t, 12))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lengths []int // of all that the notes can be, ascending
-	whole := len(n.render(missingCounts, len(n.available)))
-	for keep := range n.available {
-		if length := len(n.render(cut, keep)); length < whole { // to say that one is left out can take more than its line
-			lengths = append(lengths, length)
-		}
-	}
-	for f := missingCounts; f >= full; f-- {
-		lengths = append(lengths, len(n.render(f, len(n.available))))
-	}
-	if !slices.IsSorted(lengths) {
-		t.Fatalf("shorter forms are longer: %v", lengths)
-	}
-	for i, length := range lengths {
-		most := length
-		if i+1 < len(lengths) {
-			most = lengths[i+1] - 1
-		}
-		for _, limit := range []int{length, most} {
-			if text, err := n.fit(limit); err != nil || len(text) != length {
-				t.Errorf("limit %d: %d bytes, error %v, want %d", limit, len(text), err, length)
-			}
-		}
-	}
-	if text, err := n.fit(lengths[0] - 1); err == nil {
-		t.Errorf("less than the least fits: %q", text)
-	}
-}
-
-func TestSpans(t *testing.T) {
-	tests := []struct{ in, want string }{
-		{"", ""},
-		{"4.20.1", "4.20.1"},
-		{"4.20.1 4.20.2", "4.20.1, 4.20.2"},
-		{"4.20.1 4.20.2 4.20.3", "4.20.1 to 4.20.3"},
-		{"4.20.1 4.20.2 4.20.3 4.20.5 4.20.6 4.20.9 4.20.10 4.20.11", "4.20.1 to 4.20.3, 4.20.5, 4.20.6, 4.20.9 to 4.20.11"},
-		{"4.20.1 4.21.2 4.22.3", "4.20.1, 4.21.2, 4.22.3"},
-		{"4.20.98 4.20.99 4.21.0 4.21.1", "4.20.98, 4.20.99, 4.21.0, 4.21.1"},
-		{"4.21.0-rc.1 4.21.0-rc.2 4.21.0-rc.3 4.21.0 4.21.1 4.21.2", "4.21.0-rc.1, 4.21.0-rc.2, 4.21.0-rc.3, 4.21.0 to 4.21.2"},
-	}
-	for _, tt := range tests {
-		if got := spans(mustReleases(t, strings.Fields(tt.in)...)); got != tt.want {
-			t.Errorf("spans(%s) = %q, want %q", tt.in, got, tt.want)
-		}
+	if text, err := Notes(large(t, 2500)); err == nil || fault.Of(err) == "" || !strings.Contains(err.Error(), "GitHub takes 125000") {
+		t.Errorf("too many kernels: %d bytes, error %v", len(text), err)
 	}
 }

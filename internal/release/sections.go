@@ -12,54 +12,39 @@ import (
 
 // GitHub shows a line break in a paragraph of a release as one, so paragraphs are single lines.
 
-func (n *notes) writeHead(b *strings.Builder, f form) {
+func (n *notes) writeHead(b *strings.Builder, table bool) {
 	fmt.Fprintf(b, "# AWS Neuron driver %s for OpenShift\n\n", n.driver)
-	fmt.Fprintf(b, "Container images with the AWS Neuron kernel driver %s (Trainium, Inferentia), compiled for the kernels that "+
-		"OpenShift releases boot: one image for each kernel. The [Kernel Module Management operator](https://kmm.sigs.k8s.io/) "+
-		"(KMM) loads the one that fits each node.\n\n", n.driver)
-	if f == full {
-		return
+	fmt.Fprintf(b,
+		"Container images with the AWS Neuron kernel driver %s (Trainium, Inferentia), compiled for the kernels that "+
+			"OpenShift releases boot: one image for each kernel. The [Kernel Module Management operator](https://kmm.sigs.k8s.io/) "+
+			"(KMM) loads the one that fits each node.\n\n", n.driver)
+	if !table {
+		b.WriteString("> These notes are shortened, because GitHub takes no longer ones: the table of OpenShift releases " +
+			"is left out.\n\n")
 	}
-	var what []string
-	for i := full + 1; i <= f; i++ {
-		if by, found := outdone[i]; !found || f < by {
-			what = append(what, told[i])
-		}
-	}
-	fmt.Fprintf(b, "> These notes are shortened, because GitHub takes no longer ones: %s.\n\n", strings.Join(what, "; "))
 }
 
 func (n *notes) writeUsage(b *strings.Builder) {
 	image := oneLine(n.repository) + ":" + n.driver.String()
-	fmt.Fprintf(b, "## Usage\nThe image for a node is %s, where KERNEL is what `uname -r` prints on the node, with `_` for every `+` and `~`. "+
+	fmt.Fprintf(b, "## Usage\nThe image for a node is %s, where KERNEL is what `uname -r` prints on the node, with `_` "+
+		"for every `+` and `~`. "+
 		"KMM puts the kernel in by itself.\n\n", code(image+"-KERNEL"))
 	fmt.Fprintf(b, "With KMM, as a Module:\n\n%s\n", fence("yaml", n.module))
-	fmt.Fprintf(b, "With the AWS Neuron operator, in its DeviceConfig; the operator appends the kernel to the image's name, and the other "+
+	fmt.Fprintf(b, "With the AWS Neuron operator, in its DeviceConfig; the operator appends the kernel to the image's "+
+		"name, and the other "+
 		"fields stay as they are:\n\n%s\n", fence("yaml", n.deviceConfig))
 }
 
 // writeAvailable writes the list of R7.1, whose form others may rely on.
-func (n *notes) writeAvailable(b *strings.Builder, f form, keep int) {
+func (n *notes) writeAvailable(b *strings.Builder) {
 	b.WriteString("## Available Images\n")
 	if len(n.available) == 0 {
 		b.WriteString("None yet.\n")
 	}
-	left := len(n.available) - keep
-	for _, build := range n.available[left:] {
-		fmt.Fprintf(b, "- %s (compatible with OCP: %s)\n", code(build.Tag), f.releases(build.Releases))
-	}
-	if left > 0 {
-		fmt.Fprintf(b, "\nImages for older kernels that this list lacks: %d. All are listed by %s.\n", left,
-			code("skopeo list-tags docker://"+n.repository))
+	for _, build := range n.available {
+		fmt.Fprintf(b, "- %s (compatible with OCP: %s)\n", code(build.Tag), list(build.Releases))
 	}
 	b.WriteString("\n")
-}
-
-func (f form) releases(vs []version.OCP) string {
-	if f >= releaseSpans {
-		return spans(vs)
-	}
-	return list(vs)
 }
 
 // row is one line of the table: which image is for a release.
@@ -69,55 +54,36 @@ type row struct {
 	image   string
 }
 
-func (n *notes) writeTable(b *strings.Builder, f form) {
-	switch {
-	case f >= noTable || len(n.available)+len(n.missing)+len(n.unresolved) == 0:
+func (n *notes) writeTable(b *strings.Builder) {
+	if len(n.available)+len(n.missing)+len(n.unresolved) == 0 {
 		return
-	case f >= tableByKernel:
-		b.WriteString("## OpenShift Releases and Kernels\n| Kernel | OpenShift | Image |\n| --- | --- | --- |\n")
-		for _, build := range n.builds() {
-			fmt.Fprintf(b, "| %s | %s | %s |\n", cell(build.Kernel.String()), spans(build.Releases), imageOf(build))
-		}
-		if rs := n.unresolvedReleases(); len(rs) > 0 {
-			fmt.Fprintf(b, "| not known | %s | missing |\n", spans(rs))
-		}
-	default:
-		b.WriteString("## OpenShift Releases and Kernels\n| OpenShift | Kernel | Image |\n| --- | --- | --- |\n")
-		for _, r := range n.rows() {
-			fmt.Fprintf(b, "| %s | %s | %s |\n", r.release, r.kernel, r.image)
-		}
+	}
+	b.WriteString("## OpenShift Releases and Kernels\n| OpenShift | Kernel | Image |\n| --- | --- | --- |\n")
+	for _, r := range n.rows() {
+		fmt.Fprintf(b, "| %s | %s | %s |\n", r.release, r.kernel, r.image)
 	}
 	b.WriteString("\n")
 }
 
-// builds are all builds, ascending by kernel.
-func (n *notes) builds() []plan.Build {
-	all := slices.Concat(n.available, n.missing)
-	sortByKernel(all)
-	return all
-}
-
 // rows are ascending by release, and by kernel where a release has several.
 func (n *notes) rows() []row {
+	builds := slices.Concat(n.available, n.missing)
+	sortByKernel(builds)
 	var rows []row
-	for _, build := range n.builds() {
+	for _, build := range builds {
 		for _, r := range build.Releases {
-			rows = append(rows, row{r, cell(build.Kernel.String()), imageOf(build)})
+			rows = append(rows, row{release: r, kernel: cell(build.Kernel.String()), image: imageOf(build)})
 		}
 	}
-	for _, r := range n.unresolvedReleases() {
-		rows = append(rows, row{r, "not known", "missing"})
+	seen := map[version.OCP]bool{}
+	for _, u := range n.unresolved { // one release may have several Driver Toolkits
+		if !seen[u.Release] {
+			seen[u.Release] = true
+			rows = append(rows, row{release: u.Release, kernel: "not known", image: "missing"})
+		}
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return a.release.Compare(b.release) })
 	return rows
-}
-
-func (n *notes) unresolvedReleases() []version.OCP {
-	var vs []version.OCP
-	for _, u := range n.unresolved {
-		vs = append(vs, u.Release)
-	}
-	return slices.Compact(vs)
 }
 
 func imageOf(b plan.Build) string {
@@ -127,28 +93,11 @@ func imageOf(b plan.Build) string {
 	return "missing"
 }
 
-func (n *notes) writeMissing(b *strings.Builder, f form) {
+func (n *notes) writeMissing(b *strings.Builder) {
 	if len(n.missing)+len(n.unresolved) == 0 {
 		return
 	}
 	b.WriteString("## Missing Images\n")
-	switch {
-	case f >= missingCounts:
-		fmt.Fprintf(b, "Kernels without an image: %d. Releases whose kernel is not known: %d.\n", len(n.missing), len(n.unresolvedReleases()))
-	case f >= noReasons:
-		for _, build := range n.missing {
-			fmt.Fprintf(b, "- %s (OCP: %s)\n", code(build.Kernel.String()), f.releases(build.Releases))
-		}
-		if rs := n.unresolvedReleases(); len(rs) > 0 {
-			fmt.Fprintf(b, "- kernel not known (OCP: %s)\n", f.releases(rs))
-		}
-	default:
-		n.writeReasons(b)
-	}
-	b.WriteString("\n")
-}
-
-func (n *notes) writeReasons(b *strings.Builder) {
 	for _, build := range n.missing {
 		why := plan.NotBuilt
 		if build.Error != "" {
@@ -164,14 +113,10 @@ func (n *notes) writeReasons(b *strings.Builder) {
 		}
 		last = line
 	}
+	b.WriteString("\n")
 }
 
-func (n *notes) writeDigests(b *strings.Builder, f form) {
-	if f >= noDigests {
-		fmt.Fprintf(b, "## Digests\nThe digest of an image is printed by %s.\n\n",
-			code("skopeo inspect --format '{{.Digest}}' docker://"+n.repository+":TAG"))
-		return
-	}
+func (n *notes) writeDigests(b *strings.Builder) {
 	known := slices.DeleteFunc(slices.Clone(n.available), func(b plan.Build) bool { return b.Digest == "" })
 	if len(known) == 0 {
 		return
@@ -189,7 +134,8 @@ func (n *notes) writeSources(b *strings.Builder) {
 	fmt.Fprintf(b, "- %s: the driver as it was compiled, with every change that was made to it. GPL-2.0. "+
 		"Copyright Amazon.com, Inc. or its affiliates. All Rights Reserved.\n", code(ModifiedSourceFile(n.driver)))
 	for _, v := range n.busyBox {
-		fmt.Fprintf(b, "- %s: BusyBox %s, the shell and the commands in the images. GPL-2.0. Copyright its many authors, whom its file AUTHORS names.\n",
+		fmt.Fprintf(b, "- %s: BusyBox %s, the shell and the commands in the images. GPL-2.0. Copyright its many authors, "+
+			"whom its file AUTHORS names.\n",
 			code(BusyBoxFile(v)), code(v))
 	}
 }

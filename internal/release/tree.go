@@ -10,8 +10,8 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// What is below the one directory of an archive, for a tree that is called NAME: the directory trees/NAME and three files
-// beside it.
+// What is below the one directory of an archive, for a tree that is called NAME: the directory trees/NAME and three
+// files beside it.
 const (
 	treesFolder   = "trees/"
 	kernelsSuffix = ".kernels"

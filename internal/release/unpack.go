@@ -108,7 +108,7 @@ func (t *unpacked) add(h *tar.Header, body io.Reader) error {
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
 	if !fs.ValidPath(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return fmt.Errorf("the name %.200q is not one of a file in a folder", h.Name)
+		return fmt.Errorf("the name %.200q is not one of a file in a directory", h.Name)
 	}
 	top, rest, below := strings.Cut(name, "/")
 	if t.top == "" {
@@ -122,7 +122,7 @@ func (t *unpacked) add(h *tar.Header, body io.Reader) error {
 		return err
 	}
 	if !below && !m.mode.IsDir() {
-		return fmt.Errorf("%.100q at its top is not a folder", top)
+		return fmt.Errorf("%.100q at its top is not a directory", top)
 	}
 	return t.found.add(path.Join(t.name, rest), m)
 }
@@ -149,7 +149,7 @@ func (t *unpacked) member(h *tar.Header, name string, body io.Reader) (member, e
 		}
 		return file(data, permissions(h.Mode)), nil
 	}
-	return member{}, fmt.Errorf("%.200q is not a file, a folder or a link (type %q)", h.Name, h.Typeflag)
+	return member{}, fmt.Errorf("%.200q is not a file, a directory or a link (type %q)", h.Name, h.Typeflag)
 }
 
 // tarEnd is how many zero bytes a tar ends in, at least: two blocks.

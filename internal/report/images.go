@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/csv"
 	"fmt"
@@ -10,14 +11,29 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"neuron-kmod/internal/openshift/manifest"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/plan/inventory"
 	"neuron-kmod/internal/platform/format"
+	"neuron-kmod/internal/report/page"
 	"neuron-kmod/internal/version"
 )
 
 // shortDigest is how many characters of a digest a table shows, "sha256:" among them.
 const shortDigest = 19
+
+// Images writes an inventory as "json", "csv", "html" or as a table. made is when a page was made, which it tells.
+func Images(w io.Writer, format string, v *inventory.Inventory, made time.Time) error {
+	switch format {
+	case "json":
+		return ImagesJSON(w, v)
+	case "csv":
+		return ImagesCSV(w, v)
+	case "html":
+		return ImagesHTML(w, v, made)
+	}
+	return ImagesTable(w, v)
+}
 
 // ImagesTable writes the inventory for people: where the images are, a line for each, then the reason of each gap, then
 // one line that sums it up.
@@ -126,4 +142,24 @@ func inert(s string) string {
 		return "'" + s
 	}
 	return s
+}
+
+// ImagesHTML writes the page. It is written at once, so that a page that cannot be made leaves nothing behind. made is when
+// it was made, which the page tells.
+func ImagesHTML(w io.Writer, v *inventory.Inventory, made time.Time) error {
+	in := page.Input{Inventory: v, Made: made.UTC()}
+	if !strings.HasPrefix(v.Repository, "oci:") { // from a directory no cluster can pull
+		in.DeviceConfig = func(d version.Driver) (string, error) { return manifest.DeviceConfigPatch(v.Repository, d) }
+		in.Module = func(d version.Driver) (string, error) {
+			return manifest.Module(manifest.ModuleInput{Place: manifest.DefaultPlace(), Repository: v.Repository, Driver: d})
+		}
+	}
+	var b bytes.Buffer
+	if err := page.Write(&b, in); err != nil {
+		return err
+	}
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
 }

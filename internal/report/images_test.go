@@ -59,8 +59,8 @@ func mixed(t *testing.T, reason string) *plan.Plan {
 	in := plan.Input{
 		Entries: m.Entries, Catalog: c, Arch: "x86_64",
 		Target: target{"2.24.7.0-" + el9_6: true, "2.28.0.0-" + el9_6: true, "2.24.7.0-4.18.0-1.el8.x86_64": true},
-		Resolve: func(_ context.Context, toolkits []string) []plan.Resolved {
-			return slices.Repeat([]plan.Resolved{{Err: errors.New(reason)}}, len(toolkits))
+		Resolve: func(_ context.Context, toolkits []string) ([]plan.Resolved, error) {
+			return slices.Repeat([]plan.Resolved{{Err: errors.New(reason)}}, len(toolkits)), nil
 		},
 	}
 	p, err := plan.Make(t.Context(), in)

@@ -40,7 +40,7 @@ func JobMatrix(w io.Writer, p *plan.Plan, force bool) (int, error) {
 func jobsOf(p *plan.Plan, force bool) []job {
 	drivers := map[kernel.Version][]string{}
 	for _, b := range p.Builds {
-		if b.Due(force) {
+		if b.NeedsBuild(force) {
 			drivers[b.Kernel] = append(drivers[b.Kernel], b.Driver.String())
 		}
 	}

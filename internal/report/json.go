@@ -34,3 +34,11 @@ func PlanJSON(w io.Writer, p *plan.Plan) error {
 	}
 	return JSON(w, "the plan", out)
 }
+
+// Plan writes a plan, or the report of a run, as "json" or as a table.
+func Plan(w io.Writer, format string, p *plan.Plan) error {
+	if format == "json" {
+		return PlanJSON(w, p)
+	}
+	return PlanTable(w, p)
+}

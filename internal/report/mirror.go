@@ -12,6 +12,9 @@ import (
 	"neuron-kmod/internal/platform/format"
 )
 
+// MirrorSets writes the YAML with which a cluster uses a mirror.
+func MirrorSets(w io.Writer, r *action.MirrorResult) error { return r.Sets.WriteYAML(w) }
+
 // MirrorJSON writes the report as one JSON object. Lists are never null.
 func MirrorJSON(w io.Writer, r *action.MirrorReport) error {
 	out := *r

@@ -5,7 +5,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -162,7 +162,7 @@ func compileSeconds(b *testing.B, env *lab.Env) float64 {
 			minutes, err1 := strconv.ParseFloat(m[i], 64)
 			seconds, err2 := strconv.ParseFloat(m[i+1], 64)
 			if err1 != nil || err2 != nil {
-				b.Fatal(fmt.Errorf("%v %v", err1, err2))
+				b.Fatal(errors.Join(err1, err2))
 			}
 			sum += 60*minutes + seconds
 		}

@@ -184,7 +184,7 @@ func TestBuildReproducible(t *testing.T) {
 // lowercaseDir is a directory whose path podman can make a repository's name of.
 func lowercaseDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "e2e-images")
+	dir, err := os.MkdirTemp("", "e2e-images") //nolint:usetesting // t.TempDir has the test's name in it, with capitals
 	if err != nil {
 		t.Fatal(err)
 	}

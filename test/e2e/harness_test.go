@@ -248,7 +248,7 @@ func leftovers(t testing.TB, env *lab.Env, imagesBefore []string) []string {
 		t.Fatal(err)
 	}
 	for _, f := range folders {
-		left = append(left, "folder "+f.Name())
+		left = append(left, "directory "+f.Name())
 	}
 	return left
 }

@@ -192,7 +192,7 @@ func TestRelease(t *testing.T) {
 			}
 		}
 		if strings.Contains(body, env.Dir) {
-			t.Errorf("the notes name a folder of this machine:\n%s", body)
+			t.Errorf("the notes name a directory of this machine:\n%s", body)
 		}
 		writes(t, 0, "build", "all", "--kernel", first.Toolkit.Kernel)
 		if body := theRelease(t, env).Body; !strings.Contains(body, "4.20.3") || !strings.Contains(body, third.Toolkit.Kernel) {

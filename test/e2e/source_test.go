@@ -55,7 +55,7 @@ func TestDownloadFaults(t *testing.T) {
 			expect(t, r, 1)
 			advice := map[int]string{http.StatusNotFound: "is there a driver 2.24.7.0?", http.StatusServiceUnavailable: "try again later"}
 			expectState(t, r, "failed", lab.RPMName(driverVersion(t, driver)), advice[status])
-			expectNoPull(t, env, r)
+			expectNoPull(t, r)
 		})
 	}
 }
@@ -101,9 +101,9 @@ func TestHostilePackage(t *testing.T) {
 			r := build(t, env)
 			expect(t, r, 1)
 			expectState(t, r, "failed", tt.said)
-			expectNoPull(t, env, r)
+			expectNoPull(t, r)
 			if _, err := os.Lstat(outside); err == nil {
-				t.Error("the package has written outside of its folder")
+				t.Error("the package has written outside of its directory")
 			}
 		})
 	}
@@ -131,7 +131,7 @@ func hostileRPM(t *testing.T, files ...rpmpack.RPMFile) []byte {
 }
 
 // expectNoPull checks that nobody asked for a Driver Toolkit's layers.
-func expectNoPull(t *testing.T, env *lab.Env, r result) {
+func expectNoPull(t *testing.T, r result) {
 	t.Helper()
 	if strings.Contains(r.stderr, "pulled the Driver Toolkit") {
 		t.Errorf("a Driver Toolkit was pulled:\n%s", r.stderr)

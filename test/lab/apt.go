@@ -15,10 +15,11 @@ import (
 // debianRelease is the Debian whose kernels and compiler the lab is made of.
 const debianRelease = "bookworm"
 
-const aptAdvice = "the lab is made of Debian 12 (bookworm) packages: run it there, after scripts/setup.sh and `sudo apt-get update`"
+const aptAdvice = "the lab is made of Debian 12 (bookworm) packages: run it there, after scripts/setup.sh and `sudo " +
+	"apt-get update`"
 
-// aptSources lists the Debian archives that this machine is set up to use, as lines of a sources.list, so
-// that mirrors are honoured.
+// aptSources lists the Debian archives that this machine is set up to use, as lines of a sources.list, so that mirrors
+// are honoured.
 func aptSources(ctx context.Context) ([]string, error) {
 	out, err := command.Output(ctx, command.Cmd{Name: "apt-get", Args: []string{
 		"indextargets", "--format", "$(ORIGIN)|$(RELEASE)|$(REPO_URI)|$(COMPONENT)", "Created-By: Packages",
@@ -29,7 +30,8 @@ func aptSources(ctx context.Context) ([]string, error) {
 	var lines []string
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimSpace(line), "|")
-		if len(f) != 4 || f[0] != "Debian" || !strings.HasPrefix(f[1], debianRelease) || strings.HasSuffix(f[1], "-backports") {
+		if len(f) != 4 || f[0] != "Debian" || !strings.HasPrefix(f[1], debianRelease) ||
+			strings.HasSuffix(f[1], "-backports") {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("deb %s %s %s", f[2], f[1], f[3]))
@@ -105,8 +107,8 @@ func stream(ctx context.Context, c command.Cmd, read func(io.Reader) error) erro
 	}
 	if readErr != nil {
 		cancel(readErr)
-		r.CloseWithError(readErr)
-		<-done
+		_ = r.CloseWithError(readErr) // never fails: https://pkg.go.dev/io#PipeReader.CloseWithError
+		<-done                        //nolint:errcheck // that it was stopped is no news
 		return readErr
 	}
 	return <-done

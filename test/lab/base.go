@@ -69,7 +69,8 @@ func makeBusybox(ctx context.Context, s *store) (*busybox, error) {
 func extractBusybox(r io.Reader, to string) error {
 	found := false
 	err := eachEntry(r, func(h *tar.Header, body io.Reader) error {
-		if h.Typeflag != tar.TypeReg || filepath.Base(h.Name) != "busybox" || !strings.HasSuffix(filepath.Dir(h.Name), "bin") {
+		if h.Typeflag != tar.TypeReg || filepath.Base(h.Name) != "busybox" ||
+			!strings.HasSuffix(filepath.Dir(h.Name), "bin") {
 			return nil
 		}
 		found = true
@@ -89,7 +90,8 @@ func extractBusybox(r io.Reader, to string) error {
 func (b *busybox) image(binary []byte) (v1.Image, error) {
 	layer, err := memoryLayer(func(w *tar.Writer) error {
 		for _, dir := range []string{"bin", "dev", "etc", "home", "root", "tmp", "usr", "var"} {
-			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: madeAt}); err != nil {
+			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755,
+				ModTime: madeAt}); err != nil {
 				return err
 			}
 		}

@@ -196,7 +196,8 @@ func (e *Env) writeProfile() error {
 		return err
 	}
 	config := fmt.Sprintf("[profile %s]\nregion = %s\n", profile, e.Cloud.Region())
-	credentials := fmt.Sprintf("[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", profile, e.key.ID, e.key.Secret)
+	credentials := fmt.Sprintf("[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", profile, e.key.ID,
+		e.key.Secret)
 	return errors.Join(
 		renameio.WriteFile(e.awsFile("config"), []byte(config), 0o600),
 		renameio.WriteFile(e.awsFile("credentials"), []byte(credentials), 0o600),

@@ -14,14 +14,14 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// engineSettings are what podman needs on this machine: a containers.conf where containers do not run
-// without. The product has no part in this; it honours CONTAINERS_CONF because podman does.
+// engineSettings are what podman needs on this machine: a containers.conf where containers do not run without. The
+// product has no part in this; it honours CONTAINERS_CONF because podman does.
 type engineSettings struct {
 	conf string // empty: podman works as it is set up
 }
 
-// env is podman's environment with a storage of its own, so that nothing touches a person's images and
-// whoever counts pulls begins with none.
+// env is podman's environment with a storage of its own, so that nothing touches a person's images and whoever counts
+// pulls begins with none.
 func (s *engineSettings) env(storageConf string) []string {
 	env := []string{"CONTAINERS_STORAGE_CONF=" + storageConf}
 	if s.conf != "" {
@@ -40,8 +40,8 @@ runtime = "runc"
 
 const probeImage = "localhost/neuron-kmod-lab-probe:1"
 
-// probeEngine finds out, once for a lab and a version of podman, whether containers run as podman is
-// set up, else with the workaround.
+// probeEngine finds out, once for a lab and a version of podman, whether containers run as podman is set up, else with
+// the workaround.
 func (l *Lab) probeEngine(ctx context.Context) (*engineSettings, error) {
 	version, err := command.Output(ctx, command.Cmd{Name: "podman", Args: []string{"--version"}})
 	if err != nil {
@@ -74,7 +74,8 @@ func (l *Lab) probe(ctx context.Context, dir string) (err error) {
 	}
 	run := func(env []string) error {
 		return command.Run(ctx, command.Cmd{Name: "podman", Env: env, Args: []string{
-			"run", "--rm", "--network=none", "--pull=never", "--cap-drop=all", "--security-opt=no-new-privileges", probeImage, "true",
+			"run", "--rm", "--network=none", "--pull=never", "--cap-drop=all", "--security-opt=no-new-privileges", probeImage,
+			"true",
 		}})
 	}
 	plain := run(env)
@@ -86,7 +87,8 @@ func (l *Lab) probe(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	if err := run(append(env, "CONTAINERS_CONF="+conf)); err != nil {
-		return fault.Wrap(errors.Join(plain, err), "podman cannot run containers here: `podman run --rm IMAGE true` has to work first")
+		return fault.Wrap(errors.Join(plain, err),
+			"podman cannot run containers here: `podman run --rm IMAGE true` has to work first")
 	}
 	l.log.Info("podman needs a containers.conf here; the lab uses its own", "because", plain)
 	return nil

@@ -24,8 +24,8 @@ const (
 
 // Options says what an environment is to be.
 type Options struct {
-	// Dir is the environment's own directory: files for the program under test, its cache, and the target
-	// registry's storage, which a later environment with the same directory finds again.
+	// Dir is the environment's own directory: files for the program under test, its cache, and the target registry's
+	// storage, which a later environment with the same directory finds again.
 	Dir string
 	// Releases are in the catalogue, their DTKs in the registry.
 	Releases []Release
@@ -33,11 +33,11 @@ type Options struct {
 	Matrix []MatrixEntry
 	// Anonymous: the DTK registry wants no credentials. The target always does.
 	Anonymous bool
-	// KeepStorage: podman's storage, which is the environment's own, stays after Close. It is removed
-	// otherwise, with the containers that are left in it.
+	// KeepStorage: podman's storage, which is the environment's own, stays after Close. It is removed otherwise, with the
+	// containers that are left in it.
 	KeepStorage bool
-	// SharedStorage, if set, is Env.Storage of an environment that is not closed: podman has its images here as well, without
-	// a pull, and does not change them. A toolkit whose layers are there is pulled in a moment.
+	// SharedStorage, if set, is Env.Storage of an environment that is not closed: podman has its images here as well,
+	// without a pull, and does not change them. A toolkit whose layers are there is pulled in a moment.
 	SharedStorage string
 	// Faults: there are fault injectors in front of both registries.
 	Faults bool
@@ -79,8 +79,8 @@ var (
 	targetAccount  = Account{User: "push", Password: "lab-push-password"}
 )
 
-// Start brings up registries and download server, puts the DTKs and base images that are missing into the
-// registry and writes the program's files. Everything ends with Close, or when ctx is done.
+// Start brings up registries and download server, puts the DTKs and base images that are missing into the registry and
+// writes the program's files. Everything ends with Close, or when ctx is done.
 func (l *Lab) Start(ctx context.Context, o Options) (_ *Env, err error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -178,7 +178,8 @@ func (e *Env) startServers(ctx context.Context, o Options) error {
 	if e.ToolkitHost, e.ToolkitFaults, err = e.inFront(ctx, e.toolkits.Host, o.Faults); err != nil {
 		return err
 	}
-	if e.target, err = e.startRegistry(ctx, filepath.Join(e.Dir, "target"), "target-registry", &targetAccount); err != nil {
+	if e.target, err = e.startRegistry(ctx, filepath.Join(e.Dir, "target"), "target-registry",
+		&targetAccount); err != nil {
 		return err
 	}
 	if e.TargetHost, e.TargetFaults, err = e.inFront(ctx, e.target.Host, o.Faults); err != nil {
@@ -322,8 +323,8 @@ func WriteDriver(dir string, spec RPMSpec) error {
 	return renameio.WriteFile(filepath.Join(dir, RPMName(spec.Version)), data, 0o644)
 }
 
-// BreakOnKernel is an edit of a driver's source: a compile error in neuron_core.c, on kernels for which
-// the preprocessor condition holds (such as "defined(RHEL_MAJOR)").
+// BreakOnKernel is an edit of a driver's source: a compile error in neuron_core.c, on kernels for which the
+// preprocessor condition holds (such as "defined(RHEL_MAJOR)").
 func BreakOnKernel(condition string) func(Files) {
 	return func(f Files) {
 		text := "#include <linux/version.h>\n#if " + condition + "\n#error lab: broken on this kernel\n#endif\n"
@@ -335,6 +336,7 @@ func BreakOnKernel(condition string) func(Files) {
 func ClaimVersion(own, other version.Driver) func(Files) {
 	return func(f Files) {
 		text := string(f["neuron_module.c"])
-		f["neuron_module.c"] = []byte(strings.ReplaceAll(text, fmt.Sprintf("MODULE_VERSION(%q)", own), fmt.Sprintf("MODULE_VERSION(%q)", other)))
+		f["neuron_module.c"] = []byte(strings.ReplaceAll(text, fmt.Sprintf("MODULE_VERSION(%q)", own),
+			fmt.Sprintf("MODULE_VERSION(%q)", other)))
 	}
 }

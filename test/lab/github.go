@@ -94,14 +94,17 @@ func serveBusyBox(w http.ResponseWriter, r *http.Request) {
 
 // busyBoxSource is as much of a source tree as tells which version it is.
 func busyBoxSource(folder string, version []string) ([]byte, error) {
-	makefile := fmt.Sprintf("VERSION = %s\nPATCHLEVEL = %s\nSUBLEVEL = %s\nEXTRAVERSION =\nNAME = Unnamed\n", version[0], version[1], version[2])
+	makefile := fmt.Sprintf("VERSION = %s\nPATCHLEVEL = %s\nSUBLEVEL = %s\nEXTRAVERSION =\nNAME = Unnamed\n", version[0],
+		version[1], version[2])
 	var data bytes.Buffer
 	zip := gzip.NewWriter(&data)
 	archive := tar.NewWriter(zip)
 	for _, f := range []struct{ name, text string }{
-		{"Makefile", makefile}, {"LICENSE", "GNU GENERAL PUBLIC LICENSE, version 2\n"}, {"AUTHORS", "many\n"}, {"shell/ash.c", "/* ash */\n"},
+		{"Makefile", makefile}, {"LICENSE", "GNU GENERAL PUBLIC LICENSE, version 2\n"}, {"AUTHORS", "many\n"},
+		{"shell/ash.c", "/* ash */\n"},
 	} {
-		h := &tar.Header{Name: folder + "/" + f.name, Mode: 0o644, Size: int64(len(f.text)), ModTime: time.Unix(1684500000, 0)}
+		h := &tar.Header{Name: folder + "/" + f.name, Mode: 0o644, Size: int64(len(f.text)),
+			ModTime: time.Unix(1684500000, 0)}
 		if err := archive.WriteHeader(h); err != nil {
 			return nil, err
 		}

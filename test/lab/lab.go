@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -33,7 +32,7 @@ type Lab struct {
 // (some 350 MB), well under a second after that. A nil log is silent.
 func Open(ctx context.Context, dir string, log *slog.Logger) (*Lab, error) {
 	if log == nil {
-		log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		log = slog.New(slog.DiscardHandler)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {

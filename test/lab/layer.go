@@ -80,8 +80,8 @@ func openGzip(path string) (io.ReadCloser, error) {
 
 func (g *gzipFile) Close() error { return errors.Join(g.Reader.Close(), g.file.Close()) }
 
-// layerWriter writes a layer whose bytes depend on names, modes, links and contents alone: owners and times
-// are set to fixed values. Of entries with one name the first stays.
+// layerWriter writes a layer whose bytes depend on names, modes, links and contents alone: owners and times are set to
+// fixed values. Of entries with one name the first stays.
 type layerWriter struct {
 	dir            string
 	file           *os.File
@@ -136,7 +136,8 @@ func (w *layerWriter) write(name string, mode int64, body []byte) error {
 	if err := w.folders(name); err != nil {
 		return err
 	}
-	return w.entry(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(body))}, bytes.NewReader(body))
+	return w.entry(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(body))},
+		bytes.NewReader(body))
 }
 
 // symlink adds a symbolic link and the directories above it.

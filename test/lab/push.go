@@ -37,8 +37,8 @@ func (e *Env) PushToolkit(ctx context.Context, t Toolkit) (string, error) {
 	return e.ToolkitHost + "/" + ToolkitRepository + "@" + digest.String(), nil
 }
 
-// OwnSize is how many bytes a release's DTK has in the registry, layers and configuration, without the toolchain's layer,
-// which all toolkits share.
+// OwnSize is how many bytes a release's DTK has in the registry, layers and configuration, without the toolchain's
+// layer, which all toolkits share.
 func (e *Env) OwnSize(ctx context.Context, r Release) (int64, error) {
 	r.Toolkit.Release = r.Version
 	img, err := e.lab.Toolkit(ctx, r.Toolkit)
@@ -64,7 +64,9 @@ func (e *Env) push(ctx context.Context, repositoryAndRef string, img v1.Image) e
 }
 
 // pushTo puts an image into a registry: past what stands before it, so that it is not counted.
-func (e *Env) pushTo(ctx context.Context, to *registryServer, account Account, repositoryAndRef string, img v1.Image) error {
+func (e *Env) pushTo(
+	ctx context.Context, to *registryServer, account Account, repositoryAndRef string, img v1.Image,
+) error {
 	ref, err := name.ParseReference(to.Host + "/" + repositoryAndRef)
 	if err != nil {
 		return err
@@ -147,8 +149,8 @@ func (e *Env) pushBaseImages(ctx context.Context) error {
 	return nil
 }
 
-// catalogEntries puts the releases' DTKs into the registry and returns their entries. The first one goes
-// alone: it brings the layer that all share.
+// catalogEntries puts the releases' DTKs into the registry and returns their entries. The first one goes alone: it
+// brings the layer that all share.
 func (e *Env) catalogEntries(ctx context.Context, releases []Release) ([]catalogEntry, error) {
 	entries := make([]catalogEntry, len(releases))
 	g, groupCtx := errgroup.WithContext(ctx)

@@ -38,7 +38,9 @@ const (
 )
 
 // startRegistry serves the storage directory until stopped or ctx is done. Without an account nobody has to log in.
-func startRegistry(ctx context.Context, ca *authority, storage, confDir string, account *Account) (*registryServer, error) {
+func startRegistry(
+	ctx context.Context, ca *authority, storage, confDir string, account *Account,
+) (*registryServer, error) {
 	var errs error
 	for range portAttempts {
 		r, err := tryRegistry(ctx, ca, storage, confDir, account)
@@ -52,7 +54,9 @@ func startRegistry(ctx context.Context, ca *authority, storage, confDir string, 
 
 var errNotReady = errors.New("docker-registry does not answer")
 
-func tryRegistry(ctx context.Context, ca *authority, storage, confDir string, account *Account) (*registryServer, error) {
+func tryRegistry(
+	ctx context.Context, ca *authority, storage, confDir string, account *Account,
+) (*registryServer, error) {
 	host, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -69,7 +73,8 @@ func tryRegistry(ctx context.Context, ca *authority, storage, confDir string, ac
 	r := &registryServer{Host: host, stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
-		r.err = command.Run(run, command.Cmd{Name: "docker-registry", Args: []string{"serve", conf}, Stdout: &r.log, Stderr: &r.log})
+		r.err = command.Run(run,
+			command.Cmd{Name: "docker-registry", Args: []string{"serve", conf}, Stdout: &r.log, Stderr: &r.log})
 	}()
 	if err := r.wait(ctx, client); err != nil {
 		r.Close()

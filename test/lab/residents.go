@@ -13,10 +13,10 @@ import (
 // residentsRecipe changes when Residents makes something else.
 const residentsRecipe = "residents 1"
 
-// Residents returns a storage for Options.SharedStorage: it has a Driver Toolkit for each of the lab's kernels but that of
-// flavour Cloud. They are no release's, so that the program under test pulls those of the releases, all but the layers. A
-// test to which it matters how a toolkit is pulled goes without it, or takes the Cloud kernel. It takes half a minute the
-// first time.
+// Residents returns a storage for Options.SharedStorage: it has a Driver Toolkit for each of the lab's kernels but that
+// of flavour Cloud. They are no release's, so that the program under test pulls those of the releases, all but the
+// layers. A test to which it matters how a toolkit is pulled goes without it, or takes the Cloud kernel. It takes half
+// a minute the first time.
 func (l *Lab) Residents(ctx context.Context) (storage string, err error) {
 	var kernels []string
 	recipe := fmt.Sprint(residentsRecipe, l.toolchain.meta.Digest)

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -97,7 +98,7 @@ func unpack(t *testing.T, rpm *rpmutils.Rpm) Files {
 	got := Files{}
 	for {
 		info, err := payload.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got
 		}
 		if err != nil {

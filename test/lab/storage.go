@@ -25,8 +25,8 @@ type podmanStorage struct {
 	run   string // what a reboot may forget; outside of the directory, because podman wants its path short
 }
 
-// newPodmanStorage describes the storage in dir to podman, which makes it when it first needs it. Podman finds the images
-// and layers of the storages in shared as well, and does not change them.
+// newPodmanStorage describes the storage in dir to podman, which makes it when it first needs it. Podman finds the
+// images and layers of the storages in shared as well, and does not change them.
 func newPodmanStorage(dir string, shared ...string) (*podmanStorage, error) {
 	sum := sha256.Sum256([]byte(dir))
 	s := &podmanStorage{
@@ -34,7 +34,8 @@ func newPodmanStorage(dir string, shared ...string) (*podmanStorage, error) {
 		graph: filepath.Join(dir, "storage"),
 		run:   filepath.Join(os.TempDir(), fmt.Sprintf("neuron-kmod-lab-%d-%s", os.Getuid(), hex.EncodeToString(sum[:4]))),
 	}
-	text := fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %s\nrunroot = %s\n", strconv.Quote(s.graph), strconv.Quote(s.run))
+	text := fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = %s\nrunroot = %s\n", strconv.Quote(s.graph),
+		strconv.Quote(s.run))
 	if len(shared) > 0 {
 		quoted := make([]string, len(shared))
 		for i, graph := range shared {
@@ -50,14 +51,15 @@ func (s *podmanStorage) vars() []string { return []string{"CONTAINERS_STORAGE_CO
 
 // detach leaves of the storage what others can share, images and layers, at whatever path it will have.
 func (s *podmanStorage) detach(ctx context.Context) error {
-	return errors.Join(s.unmount(ctx), os.RemoveAll(s.run), os.Remove(s.conf), os.RemoveAll(filepath.Join(s.graph, "libpod")))
+	return errors.Join(s.unmount(ctx), os.RemoveAll(s.run), os.Remove(s.conf),
+		os.RemoveAll(filepath.Join(s.graph, "libpod")))
 }
 
 // storageRemoval bounds the removal, which goes on after an interruption.
 const storageRemoval = 2 * time.Minute
 
-// remove ends the containers and removes everything, also when ctx is done. Podman takes part: its storage
-// holds mounts, and without root it holds files of other user ids.
+// remove ends the containers and removes everything, also when ctx is done. Podman takes part: its storage holds
+// mounts, and without root it holds files of other user ids.
 func (s *podmanStorage) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageRemoval)
 	defer cancel()
@@ -100,9 +102,8 @@ func (s *podmanStorage) unmount(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Podman makes a storage in dir, which has to exist, and returns the variables
-// that lead podman to it, with the containers.conf that this machine may need.
-// remove ends its containers and removes it, also when ctx is done.
+// Podman makes a storage in dir, which has to exist, and returns the variables that lead podman to it, with the
+// containers.conf that this machine may need. remove ends its containers and removes it, also when ctx is done.
 func (l *Lab) Podman(ctx context.Context, dir string) (vars []string, remove func() error, err error) {
 	storage, err := newPodmanStorage(dir)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// store keeps what takes long to make: one directory for each thing, called NAME-KEY, where KEY is a hash of
-// the recipe. A directory that is there is complete.
+// store keeps what takes long to make: one directory for each thing, called NAME-KEY, where KEY is a hash of the
+// recipe. A directory that is there is complete.
 type store struct {
 	dir string
 	log *slog.Logger
@@ -26,10 +26,12 @@ type store struct {
 // lockPoll is how often a lock that another process holds is tried again.
 const lockPoll = 50 * time.Millisecond
 
-// make returns the directory of a thing, after having it made by build if it is not there yet. build gets an
-// empty directory to fill, and the name has one maker at a time in all processes. Directories of the same name that
-// an older recipe left are removed.
-func (s *store) make(ctx context.Context, name, recipe string, build func(ctx context.Context, dir string) error) (string, error) {
+// make returns the directory of a thing, after having it made by build if it is not there yet. build gets an empty
+// directory to fill, and the name has one maker at a time in all processes. Directories of the same name that an older
+// recipe left are removed.
+func (s *store) make(
+	ctx context.Context, name, recipe string, build func(ctx context.Context, dir string) error,
+) (string, error) {
 	sum := sha256.Sum256([]byte(recipe))
 	folder := name + "-" + hex.EncodeToString(sum[:6])
 	path := filepath.Join(s.dir, folder)

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 
 func testStore(t *testing.T) *store {
 	t.Helper()
-	return &store{dir: t.TempDir(), log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	return &store{dir: t.TempDir(), log: slog.New(slog.DiscardHandler)}
 }
 
 func writeTo(text string, calls *atomic.Int32) func(context.Context, string) error {
@@ -57,7 +56,7 @@ func TestStoreMakesOncePerRecipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	if readText(t, changed) != "two" || exists(first) {
-		t.Errorf("a changed recipe: %q in %s; the old folder is there: %v", readText(t, changed), changed, exists(first))
+		t.Errorf("a changed recipe: %q in %s; the old directory is there: %v", readText(t, changed), changed, exists(first))
 	}
 	if !exists(neighbour) {
 		t.Error("a thing whose name begins alike was removed")

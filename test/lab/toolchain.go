@@ -17,8 +17,8 @@ var toolchainPackages = []string{"bash", "binutils", "gcc-12", "kmod", "libelf1"
 // toolchainRecipe changes when toolchainLayer makes something else.
 const toolchainRecipe = "toolchain layer 1"
 
-// toolchainLayer makes the layer that all DTK stand-ins share: a minimal Debian with the compiler that
-// built the kernels.
+// toolchainLayer makes the layer that all DTK stand-ins share: a minimal Debian with the compiler that built the
+// kernels.
 func toolchainLayer(ctx context.Context, s *store) (*layer, error) {
 	recipe := strings.Join(append([]string{toolchainRecipe, debianRelease}, toolchainPackages...), " ")
 	dir, err := s.make(ctx, "toolchain", recipe, func(ctx context.Context, dir string) error {
@@ -42,7 +42,8 @@ func toolchainLayer(ctx context.Context, s *store) (*layer, error) {
 			return eachEntry(r, func(h *tar.Header, body io.Reader) error { return addToolchainFile(w, h, body) })
 		})
 		if err != nil {
-			return fault.Wrap(err, "mmdebstrap comes with scripts/setup.sh; without root it needs user namespaces (package uidmap)")
+			return fault.Wrap(err,
+				"mmdebstrap comes with scripts/setup.sh; without root it needs user namespaces (package uidmap)")
 		}
 		return errors.Join(w.symlink("usr/bin/gcc", "gcc-12"), w.close())
 	})
@@ -52,8 +53,8 @@ func toolchainLayer(ctx context.Context, s *store) (*layer, error) {
 	return openLayer(dir)
 }
 
-// toolchainLeaves are the parts of a Debian that no compile of a module needs, and what would tell where
-// the lab was made (apt's sources, resolv.conf, host name).
+// toolchainLeaves are the parts of a Debian that no compile of a module needs, and what would tell where the lab was
+// made (apt's sources, resolv.conf, host name).
 var toolchainLeaves = []string{
 	"dev/", "run/", "tmp/", "proc/", "sys/", "var/",
 	"etc/apt/", "etc/resolv.conf", "etc/hostname", "etc/hosts", "etc/machine-id",

@@ -50,8 +50,8 @@ func (t Toolkit) releaseFile() ([]byte, error) {
 	}{says, strings.TrimSuffix(says, "+rt") + "+rt", rhel})
 }
 
-// Toolkit makes a DTK stand-in: a toolchain layer that all share, the kernel's layer, and the release file's
-// last; or all of it squashed into one. A squashed one takes seconds the first time.
+// Toolkit makes a DTK stand-in: a toolchain layer that all share, the kernel's layer, and the release file's last; or
+// all of it squashed into one. A squashed one takes seconds the first time.
 func (l *Lab) Toolkit(ctx context.Context, t Toolkit) (v1.Image, error) {
 	headers, ok := l.kernels[t.Kernel]
 	if !ok {
@@ -79,9 +79,10 @@ func (l *Lab) Toolkit(ctx context.Context, t Toolkit) (v1.Image, error) {
 		Cmd: []string{"/bin/bash"},
 		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		Labels: map[string]string{
-			"io.openshift.release":           t.Release,
-			"io.openshift.release.operator":  "false",
-			"io.k8s.description":             "driver-toolkit is a container with the kernel packages necessary for building driver containers",
+			"io.openshift.release":          t.Release,
+			"io.openshift.release.operator": "false",
+			"io.k8s.description": "driver-toolkit is a container with the kernel packages necessary for building " +
+				"driver containers",
 			"name":                           "openshift/driver-toolkit",
 			"io.openshift.build.commit.ref":  "lab",
 			"kernel-version":                 "",

@@ -40,8 +40,8 @@ type cpioReader struct {
 	pad  int64             // after the body
 }
 
-// next skips the rest of the current entry and returns the next one with its body. It returns io.EOF at the
-// archive's trailer and nowhere else: an archive that just ends is io.ErrUnexpectedEOF.
+// next skips the rest of the current entry and returns the next one with its body. It returns io.EOF at the archive's
+// trailer and nowhere else: an archive that just ends is io.ErrUnexpectedEOF.
 func (c *cpioReader) next() (entry, io.Reader, error) {
 	if c.body != nil {
 		if err := c.skip(c.body.N + c.pad); err != nil {
@@ -85,7 +85,7 @@ func (c *cpioReader) fill(p []byte) error {
 }
 
 func noEOF(err error) error {
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // one that is wrapped says more
 		return io.ErrUnexpectedEOF
 	}
 	return err

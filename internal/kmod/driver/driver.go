@@ -1,9 +1,9 @@
-// Package driver holds the Neuron driver's source: it fetches the package, checks and unpacks it without any
-// outside program, and prepares a copy of the source for one kernel by rules that are data.
+// Package driver holds the Neuron driver's source: it fetches the package, checks and unpacks it without any outside
+// program, and prepares a copy of the source for one kernel by rules that are data.
 //
-// A package is hostile until it has been checked: every size that it states is bounded before it is believed,
-// and nothing in it can be written outside the directory it is unpacked into. This package knows nothing of
-// containers, images or registries, and does not read the environment.
+// A package is hostile until it has been checked: every size that it states is bounded before it is believed, and
+// nothing in it can be written outside the directory it is unpacked into. This package knows nothing of containers,
+// images or registries, and does not read the environment.
 package driver
 
 import (
@@ -16,12 +16,12 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// packageName is the NAME of the driver's package. The release part of its NEVRA ("dkms") is not in the
-// file's name: https://github.com/aws-neuron/aws-neuron-driver/blob/main/aws-neuronx-dkms-mkrpm.spec
+// packageName is the NAME of the driver's package. The release part of its NEVRA ("dkms") is not in the file's name:
+// https://github.com/aws-neuron/aws-neuron-driver/blob/main/aws-neuronx-dkms-mkrpm.spec
 const packageName = "aws-neuronx-dkms"
 
-// Source is the driver's source as the package brought it. Nothing in this package changes it once Unpack
-// has returned it; what is built is a copy that Prepare makes.
+// Source is the driver's source as the package brought it. Nothing in this package changes it once Unpack has returned
+// it; what is built is a copy that Prepare makes.
 type Source struct {
 	Version version.Driver
 	Dir     string    // the directory with Kbuild and the C files
@@ -42,7 +42,8 @@ func treePath(v version.Driver) string {
 func explainDisk(err error, dir string) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		err = fmt.Errorf("the disk that holds %s is full: %w", dir, err)
-		return fault.Wrap(err, fmt.Sprintf("free some space on the disk that holds %s, or point the program at another one", dir))
+		return fault.Wrap(err,
+			fmt.Sprintf("free some space on the disk that holds %s, or point the program at another one", dir))
 	}
 	return err
 }

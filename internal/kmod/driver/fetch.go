@@ -22,12 +22,12 @@ import (
 // defaultMaxBytes bounds a download; the real package is 266 kB.
 const defaultMaxBytes = 64 << 20
 
-// Fetcher finds the driver's package, in a directory or by downloading it. It is safe for concurrent use, also
-// by several processes with one Cache.
+// Fetcher finds the driver's package, in a directory or by downloading it. It is safe for concurrent use, also by
+// several processes with one Cache.
 type Fetcher struct {
-	// HTTP makes the requests; a directory as Source needs none. It is expected to retry what fails before a
-	// response's body, to honour Retry-After, to give up on a connection that goes silent, and to refuse
-	// plain http. A body that breaks off is resumed here.
+	// HTTP makes the requests; a directory as Source needs none. It is expected to retry what fails before a response's
+	// body, to honour Retry-After, to give up on a connection that goes silent, and to refuse plain http. A body that
+	// breaks off is asked for again here.
 	HTTP *http.Client
 	// Source is the URL of a directory of packages, or the path of one.
 	Source string
@@ -37,16 +37,13 @@ type Fetcher struct {
 	MaxBytes int64
 	// Log gets what a person may want to know of a download that did not go smoothly; nil means nowhere.
 	Log *slog.Logger
-	// Progress, where not nil, is called as a download goes on, in one goroutine. total is -1 where the
-	// server does not tell. done can go back, when the server makes the download start again.
-	Progress func(done, total int64)
 
 	wait func(context.Context, time.Duration) error // nil: really waits
 }
 
-// Fetch returns the path of the checked package of a version: the one in the directory that Source names, in
-// place; else the one in the cache, downloaded if it is not there or not whole. It blocks until the package
-// is there, ctx is done, or the server has failed too often.
+// Fetch returns the path of the checked package of a version: the one in the directory that Source names, in place;
+// else the one in the cache, downloaded if it is not there or not whole. It blocks until the package is there, ctx is
+// done, or the server has failed too often.
 func (f *Fetcher) Fetch(ctx context.Context, v version.Driver) (string, error) {
 	if v.IsZero() {
 		return "", errors.New("fetch the driver: no version is given")
@@ -67,7 +64,7 @@ func (f *Fetcher) fetch(ctx context.Context, v version.Driver) (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(f.Cache, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache folder: %w", err)
+		return "", fmt.Errorf("make the cache directory: %w", err)
 	}
 	return f.cached(ctx, u, v)
 }
@@ -79,8 +76,8 @@ func packageURL(source string, v version.Driver) (*url.URL, error) {
 		return nil, errors.New("the driver source is not a URL") // err quotes it, with any password
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fault.Wrap(fmt.Errorf("the driver source %s is neither an https URL nor a folder", u.Redacted()),
-			"name a folder by its path, without file://")
+		return nil, fault.Wrap(fmt.Errorf("the driver source %s is neither an https URL nor a directory", u.Redacted()),
+			"name a directory by its path, without file://")
 	}
 	if u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, fmt.Errorf("the driver source at %s: a user, a query or a fragment is not supported", u.Host)
@@ -114,9 +111,9 @@ func packagesIn(folder string) ([]string, error) {
 	return names, err
 }
 
-// cached returns the package in the cache, which it downloads if it has to. Of several that want the same
-// one the first downloads it while the others wait: the lock is the system's, so that a killed process holds
-// none and the next one starts its partial file again.
+// cached returns the package in the cache, which it downloads if it has to. Of several that want the same one the first
+// downloads it while the others wait: the lock is the system's, so that a killed process holds none and the next one
+// starts its partial file again.
 func (f *Fetcher) cached(ctx context.Context, u *url.URL, v version.Driver) (_ string, err error) {
 	path := filepath.Join(f.Cache, FileName(v))
 	lock, err := filelock.Exclusive(ctx, filepath.Join(f.Cache, "."+FileName(v)+".lock"))
@@ -149,8 +146,7 @@ func (f *Fetcher) download(ctx context.Context, u *url.URL, v version.Driver, pa
 			err = errors.Join(err, os.Remove(partial))
 		}
 	}()
-	t := transfer{fetcher: f, url: u, version: v, file: file, total: -1}
-	if err := errors.Join(t.run(ctx), file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(f.transfer(ctx, u, v, file), file.Sync(), file.Close()); err != nil {
 		return explainDisk(err, f.Cache)
 	}
 	if err := f.check(ctx, partial, v); err != nil {

@@ -40,7 +40,7 @@ func FuzzArchive(f *testing.F) {
 				c := cpioReader{r: bytes.NewReader(archive)}
 				for {
 					e, body, err := c.next()
-					if err == io.EOF {
+					if err == io.EOF { //nolint:errorlint // as the reader of payloads
 						return tr.complete()
 					}
 					if err != nil {

@@ -25,15 +25,15 @@ var (
 	headerMagic = []byte{0x8e, 0xad, 0xe8, 0x01}
 )
 
-// fixedSize tells the bytes of one value of each type of fixed size; the other types, 6, 8 and 9, are
-// strings. https://rpm-software-management.github.io/rpm/manual/format_header.html
+// fixedSize tells the bytes of one value of each type of fixed size; the other types, 6, 8 and 9, are strings.
+// https://rpm-software-management.github.io/rpm/manual/format_header.html
 var fixedSize = map[uint32]int64{0: 0, 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}
 
 func isString(typ uint32) bool { return typ == 6 || typ == 8 || typ == 9 }
 
-// checkHeaders checks the lead and both headers of a package of that size and returns where its payload
-// begins. go-rpmutils v0.4.0 allocates whatever sizes a header claims, up to 4 GiB, and indexes by offsets
-// and counts that it does not check, so it must not see a header that has not passed here.
+// checkHeaders checks the lead and both headers of a package of that size and returns where its payload begins.
+// go-rpmutils v0.4.0 allocates whatever sizes a header claims, up to 4 GiB, and indexes by offsets and counts that it
+// does not check, so it must not see a header that has not passed here.
 func checkHeaders(r io.ReaderAt, size int64) (payload int64, err error) {
 	lead := make([]byte, leadSize)
 	n, err := readAt(r, lead, 0)
@@ -83,8 +83,8 @@ func checkHeader(r io.ReaderAt, at, size int64) (end int64, err error) {
 	return at + introSize + int64(len(index)+len(data)), checkTags(index, data)
 }
 
-// checkTags checks that every tag's value lies within the data. Values may not overlap much, or a small
-// header could make the library copy and scan the same data thousands of times.
+// checkTags checks that every tag's value lies within the data. Values may not overlap much, or a small header could
+// make the library copy and scan the same data thousands of times.
 func checkTags(index, data []byte) error {
 	var total int64
 	for ; len(index) > 0; index = index[tagSize:] {

@@ -11,8 +11,8 @@ type ordered[T any] interface {
 	Compare(T) int
 }
 
-// Interval is a span of versions: From is in it, Before is not. A zero bound is no bound, so that the zero
-// Interval holds every version.
+// Interval is a span of versions: From is in it, Before is not. A zero bound is no bound, so that the zero Interval
+// holds every version.
 type Interval[T ordered[T]] struct{ From, Before T }
 
 // Contains reports whether v lies in the interval.

@@ -24,11 +24,11 @@ var defaultLimits = limits{entries: 5000, file: 32 << 20, total: 128 << 20}
 // maxWindow bounds the memory that a compressed stream can ask for; it is what xz -9 asks.
 const maxWindow = 64 << 20
 
-// walk reads the payload from its beginning to its trailer and calls visit with each entry, its name as it
-// stands in the archive. The reader that visit gets is valid until it returns; what it leaves is skipped.
+// walk reads the payload from its beginning to its trailer and calls visit with each entry, its name as it stands in
+// the archive. The reader that visit gets is valid until it returns; what it leaves is skipped.
 //
-// The library's own reader is not used: v0.4.0 gives no way to bound what it allocates for names and gaps
-// (up to 4 GiB), takes negative sizes, and reads zstd with one library under cgo and another one without.
+// The library's own reader is not used: v0.4.0 gives no way to bound what it allocates for names and gaps (up to 4
+// GiB), takes negative sizes, and reads zstd with one library under cgo and another one without.
 func (r *rpmFile) walk(ctx context.Context, lim limits, visit func(entry, io.Reader) error) error {
 	z, err := r.uncompressed()
 	if err != nil {
@@ -38,7 +38,7 @@ func (r *rpmFile) walk(ctx context.Context, lim limits, visit func(entry, io.Rea
 	archive := cpioReader{r: &boundedReader{r: contextReader{ctx, z}, left: lim.total}}
 	for n := 1; ; n++ {
 		e, body, err := archive.next()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // the end; one that is wrapped is in the middle of an entry
 			return nil
 		}
 		if err != nil {

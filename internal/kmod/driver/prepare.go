@@ -41,9 +41,9 @@ func (e *RuleError) Error() string {
 		e.Rule.Name, e.Rule.File, e.Driver, e.Kernel, e.Rule.Find, want, found)
 }
 
-// Prepare makes the directory dst, which must not exist while its parent must, with a copy of the source to
-// which the rules for the kernel have been applied. It returns what they changed, in order. Files come out
-// as 0644 or 0755. A rule that does not find its text is a *RuleError; nothing is left after any error.
+// Prepare makes the directory dst, which must not exist while its parent must, with a copy of the source to which the
+// rules for the kernel have been applied. It returns what they changed, in order. Files come out as 0644 or 0755. A
+// rule that does not find its text is a *RuleError; nothing is left after any error.
 func (s *Source) Prepare(k kernel.Version, dst string) ([]Applied, error) {
 	applied, err := s.prepare(k, dst, Rules())
 	if err != nil {
@@ -86,7 +86,7 @@ func copyTree(from, to *os.Root, lim limits) error {
 		case d.IsDir():
 			return makeDirs(to, name)
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s is not a file or a folder", name)
+			return fmt.Errorf("%s is not a file or a directory", name)
 		}
 		if left -= info.Size(); left < 0 {
 			return fmt.Errorf("there are more than %d bytes", lim.total)

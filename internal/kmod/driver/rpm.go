@@ -23,8 +23,8 @@ type rpmFile struct {
 	size   int64 // of the whole file
 }
 
-// openRPM opens a package and reads its headers. Their shape is checked before the library sees them.
-// The caller closes it.
+// openRPM opens a package and reads its headers. Their shape is checked before the library sees them. The caller closes
+// it.
 func openRPM(path string) (_ *rpmFile, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -91,8 +91,8 @@ func (r *rpmFile) made() (time.Time, error) {
 // sha256Algo is PGPHASHALGO_SHA256 of rpm's header tags; it is the one that rpm writes by default.
 const sha256Algo = 8
 
-// checkDigest compares the payload with the digest in the header, where there is one: packages made before
-// rpm 4.14 have none. It tells damage, not forgery: whoever can write the payload can write the digest.
+// checkDigest compares the payload with the digest in the header, where there is one: packages made before rpm 4.14
+// have none. It tells damage, not forgery: whoever can write the payload can write the digest.
 func (r *rpmFile) checkDigest(ctx context.Context) error {
 	if !r.header.HasTag(rpmutils.PAYLOADDIGEST) {
 		return nil
@@ -118,8 +118,8 @@ func (r *rpmFile) checkDigest(ctx context.Context) error {
 	return nil
 }
 
-// checkRPM checks a whole package: headers, name, version, payload digest, and that the payload can be read
-// to its end within the limits, so that one that was cut short is recognised whatever its header tells.
+// checkRPM checks a whole package: headers, name, version, payload digest, and that the payload can be read to its end
+// within the limits, so that one that was cut short is recognised whatever its header tells.
 func checkRPM(ctx context.Context, path string, v version.Driver, lim limits) (err error) {
 	r, err := openRPM(path)
 	if err != nil {
@@ -129,8 +129,8 @@ func checkRPM(ctx context.Context, path string, v version.Driver, lim limits) (e
 	if err := r.identify(v); err != nil {
 		return err
 	}
-	// R3.1: signature. The place to require one by the key that AWS publishes; until then anyone who can
-	// answer for the source can make a package that passes.
+	// R3.1: signature. The place to require one by the key that AWS publishes; until then anyone who can answer for the
+	// source can make a package that passes.
 	if err := r.checkDigest(ctx); err != nil {
 		return err
 	}

@@ -5,12 +5,11 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// Rule is one textual change of one file of the driver's source, for certain drivers on certain kernels.
-// Kernels that are not RHEL's get no rule: the driver compiles for them as it is.
+// Rule is one textual change of one file of the driver's source, for certain drivers on certain kernels. Kernels that
+// are not RHEL's get no rule: the driver compiles for them as it is.
 //
-// Find is exact text, whitespace included. It must occur Min to Max times where the rule is due and is
-// replaced everywhere; any other count is an error, because a change that silently no longer happens is how
-// such rules rot.
+// Find is exact text, whitespace included. It must occur Min to Max times where the rule is due and is replaced
+// everywhere; any other count is an error, because a change that silently no longer happens is how such rules rot.
 type Rule struct {
 	Name          string
 	Drivers       Range
@@ -27,17 +26,16 @@ func (r Rule) due(v version.Driver, k kernel.Version) bool {
 	return ok && r.Drivers.Contains(v) && r.RHEL.Contains(release)
 }
 
-// Rules returns the rules in the order they are applied. How often each text occurs was counted in the
-// sources that AWS published, as collected in https://github.com/wombelix/aws-neuron-driver and
+// Rules returns the rules in the order they are applied. How often each text occurs was counted in the sources that AWS
+// published, as collected in https://github.com/wombelix/aws-neuron-driver and
 // https://github.com/aws-neuron/aws-neuron-driver; the same changes are made by container/build-module.sh of
 // https://github.com/awslabs/kmod-with-kmm-for-ai-chips-on-aws.
 func Rules() []Rule {
 	return append([]Rule{classCreate(), classShow()}, unmappedArea()...)
 }
 
-// 2.16.7.0 and 2.17.17.0 have the text once, where they create their class. 2.15.9.0 and older have no such
-// test and no rule could make them compile on RHEL 9, so that there is no lower bound: for them the rule
-// fails and says so.
+// 2.16.7.0 and 2.17.17.0 have the text once, where they create their class. 2.15.9.0 and older have no such test and no
+// rule could make them compile on RHEL 9, so that there is no lower bound: for them the rule fails and says so.
 func classCreate() Rule {
 	return Rule{
 		Name:    "class-create",
@@ -66,16 +64,16 @@ func classShow() Rule {
 	}
 }
 
-// unmappedArea is one change in four places: the driver's own placement of a mapping needs kernel functions
-// that modules cannot link from RHEL 9.6 on, so the kernel places it. The helper reduces to the address, the
-// file operation to NULL, and its function is marked as unused, since the driver compiles with -Werror.
+// unmappedArea is one change in four places: the driver's own placement of a mapping needs kernel functions that
+// modules cannot link from RHEL 9.6 on, so the kernel places it. The helper reduces to the address, the file operation
+// to NULL, and its function is marked as unused, since the driver compiles with -Werror.
 //
-// The helper's texts were seen in a published header, which has each once; those of neuron_cdev.c are the
-// ones that the shell script replaces. Should a release differ, its builds fail by the rule's name.
+// The helper's texts were seen in a published header, which has each once; those of neuron_cdev.c are the ones that the
+// shell script replaces. Should a release differ, its builds fail by the rule's name.
 //
-// CentOS Stream 9 is what the next 9.x is made from, so it is included. RHEL 10 is not: whether its kernel
-// (6.12) lets a module link them is to be answered by a compile, not assumed. Until it has been, its builds
-// either work as the source stands or fail with the linker's words.
+// CentOS Stream 9 is what the next 9.x is made from, so it is included. RHEL 10 is not: whether its kernel (6.12) lets
+// a module link them is to be answered by a compile, not assumed. Until it has been, its builds either work as the
+// source stands or fail with the linker's words.
 func unmappedArea() []Rule {
 	rule := func(part, file, find, replace string) Rule {
 		return Rule{

@@ -15,13 +15,13 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// Unpack unpacks the driver's source from a package into the directory dst, which must not exist while its
-// parent must. It returns the tree of usr/src/aws-neuronx-<version> below dst; what else a package holds, as
-// the real one holds /usr/share/aws-neuronx, is read but not unpacked.
+// Unpack unpacks the driver's source from a package into the directory dst, which must not exist while its parent must.
+// It returns the tree of usr/src/aws-neuronx-<version> below dst; what else a package holds, as the real one holds
+// /usr/share/aws-neuronx, is read but not unpacked.
 //
-// Files come out as 0644 or 0755 whatever the package says. It is an error if the package is not the
-// driver's of that version, if a name leads out of the root, if the tree has anything but files and directories,
-// or if the package is larger than a driver's source can be. Nothing is left after an error.
+// Files come out as 0644 or 0755 whatever the package says. It is an error if the package is not the driver's of that
+// version, if a name leads out of the root, if the tree has anything but files and directories, or if the package is
+// larger than a driver's source can be. Nothing is left after an error.
 func Unpack(ctx context.Context, rpm string, v version.Driver, dst string) (*Source, error) {
 	s, err := unpack(ctx, rpm, v, dst, defaultLimits)
 	if err != nil {
@@ -56,8 +56,8 @@ func unpack(ctx context.Context, rpm string, v version.Driver, dst string, lim l
 	return &Source{Version: v, Dir: filepath.Join(dst, filepath.FromSlash(treePath(v))), Made: made}, nil
 }
 
-// createDir makes the directory dst with what fill writes into it: under a temporary name beside it, which is
-// renamed once fill is done and removed if anything fails. fill can reach nothing outside.
+// createDir makes the directory dst with what fill writes into it: under a temporary name beside it, which is renamed
+// once fill is done and removed if anything fails. fill can reach nothing outside.
 func createDir(dst string, fill func(*os.Root) error) (err error) {
 	if _, err := os.Lstat(dst); err == nil {
 		return fmt.Errorf("%s: %w", dst, fs.ErrExist)
@@ -102,7 +102,8 @@ func (t tree) add(e entry, body io.Reader) error {
 	case e.kind() == kindDir:
 		return makeDirs(t.root, name)
 	case e.kind() != kindFile:
-		return fmt.Errorf("RPM payload: %q is a link or a device (mode %#o), the driver's source has only files and folders",
+		return fmt.Errorf("RPM payload: %q is a link or a device (mode %#o), the driver's source has only files and "+
+			"directories",
 			e.name, e.mode)
 	case e.links > 1:
 		return fmt.Errorf("RPM payload: %q is a hard link, the driver's source has none", e.name)
@@ -125,8 +126,8 @@ func (t tree) complete() error {
 	return fmt.Errorf("RPM payload: there is neither Kbuild nor Makefile in /%s", t.top)
 }
 
-// writeFile writes a new file of that size and mode. One that exists is an error: an archive that brings a
-// name twice is not what it seems.
+// writeFile writes a new file of that size and mode. One that exists is an error: an archive that brings a name twice
+// is not what it seems.
 func writeFile(root *os.Root, name string, mode fs.FileMode, body io.Reader, size int64) (err error) {
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
@@ -171,9 +172,9 @@ func fileMode(m fs.FileMode) fs.FileMode {
 	return 0o644
 }
 
-// cleanName turns an archive's name into one below the root, without a leading slash; "." is the root. rpm
-// writes "./usr/src", other tools "/usr/src"; both mean the same. A name that needs more than that, such as
-// one with "..", is an error.
+// cleanName turns an archive's name into one below the root, without a leading slash; "." is the root. rpm writes
+// "./usr/src", other tools "/usr/src"; both mean the same. A name that needs more than that, such as one with "..", is
+// an error.
 func cleanName(s string) (string, error) {
 	name := strings.TrimPrefix(s, ".")
 	if !strings.HasPrefix(name, "/") {

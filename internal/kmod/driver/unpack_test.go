@@ -126,7 +126,7 @@ func hostile(t testing.TB) []struct {
 		{"character device", evilRPM(t, member{name: testTree + "null", mode: 0o020644}), "device"},
 		{"pipe", evilRPM(t, member{name: testTree + "pipe", mode: 0o010644}), "device"},
 		{"a name twice", evilRPM(t, file(testTree+"Kbuild")), "exists"},
-		{"a file as a folder", evilRPM(t, file(testTree+"Kbuild/x")), "exists"},
+		{"a file as a directory", evilRPM(t, file(testTree+"Kbuild/x")), "exists"},
 		{"a bomb in one file", evilRPM(t, zeros(testTree+"bomb.c", 1<<20+1)), "at most 1048576 are taken"},
 		{"a bomb beside the tree", evilRPM(t, zeros("/a", 1<<20), zeros("/b", 1<<20)), errTooLarge.Error()},
 		{"too many files", evilRPM(t, make40(file("/a"))...), "more than 40 entries"},
@@ -214,7 +214,7 @@ func TestUnpackOutsideAndModes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info.Mode() != fs.ModeDir|0o755 {
-			t.Errorf("folder %q: %v", dir, info.Mode())
+			t.Errorf("directory %q: %v", dir, info.Mode())
 		}
 	}
 }

@@ -19,36 +19,36 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// Build builds an image with podman and writes it to spec.Out as an OCI archive; docker cannot, and the error says what to
-// do. The engine's store is as it was before when Build returns, also after an error. The bases reach the build under names of our own, by
-// which a killed build's working containers are known as ours; podman repeats such a name in the
-// manifest's annotations, which therefore differ each time, while configuration and layers do not.
+// Build builds an image with podman and writes it to spec.Out as an OCI archive; docker cannot, and the error says what
+// to do. The engine's store is as it was before when Build returns, also after an error. The bases reach the build
+// under names of our own, by which a killed build's working containers are known as ours; podman repeats such a name in
+// the manifest's annotations, which therefore differ each time, while configuration and layers do not.
 func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
-	if c.engineName() != "podman" {
+	if c.store.engineName() != "podman" {
 		// It takes buildx for a base from the local store, and version 25 for an OCI archive: more than Debian's docker has.
-		err := fmt.Errorf("build image: %s is used to compile, not to build images", c.engineName())
+		err := fmt.Errorf("build image: %s is used to compile, not to build images", c.store.engineName())
 		return fault.Wrap(err, "use --engine podman, or a Containerfile of the built-in one's form")
 	}
 	if err := spec.validate(); err != nil {
 		return fmt.Errorf("build image: %w", err)
 	}
-	temp, err := os.MkdirTemp(c.TempDir, "build-")
+	temp, err := os.MkdirTemp(c.opts.TempDir, "build-")
 	if err != nil {
-		return fmt.Errorf("build image: make a folder: %w", err)
+		return fmt.Errorf("build image: make a directory: %w", err)
 	}
-	leave, err := c.occupy()
+	unmark, err := c.owner.markInUse()
 	if err != nil {
 		return fmt.Errorf("build image: %w", errors.Join(err, os.RemoveAll(temp)))
 	}
-	defer func() { err = errors.Join(err, leave()) }()
-	b := &imageBuild{CLI: c, spec: spec, temp: temp, tag: c.localImage("image")}
+	defer func() { err = errors.Join(err, unmark()) }()
+	b := &imageBuild{cli: c, spec: spec, temp: temp, tag: c.localImage("image")}
 	defer func() {
 		err = errors.Join(err, b.cleanUp(context.WithoutCancel(ctx)), os.RemoveAll(temp))
 		if err != nil {
 			err = errors.Join(err, removeIfThere(spec.Out))
 		}
 	}()
-	if err := b.lendBases(ctx); err != nil {
+	if err := b.loadBaseImages(ctx); err != nil {
 		return fmt.Errorf("build image: %w", err)
 	}
 	if err := b.run(ctx); err != nil {
@@ -59,7 +59,7 @@ func (c *CLI) Build(ctx context.Context, spec BuildSpec) (err error) {
 
 // imageBuild is one build and what it has put into the engine's store so far.
 type imageBuild struct {
-	*CLI
+	cli     *CLI
 	spec    BuildSpec
 	temp    string
 	tag     string            // of the image to be built
@@ -68,25 +68,25 @@ type imageBuild struct {
 	leases  []*Lease
 }
 
-// lendBases gives each base a name of this build in the engine's store.
-func (b *imageBuild) lendBases(ctx context.Context) error {
+// loadBaseImages gives each base a name of this build in the engine's store.
+func (b *imageBuild) loadBaseImages(ctx context.Context) error {
 	b.aliases = map[string]string{}
 	for _, base := range sortedKeys(b.spec.Bases) {
-		alias := b.localImage("base")
+		alias := b.cli.localImage("base")
 		b.aliases[base] = alias
 		b.stored = append(b.stored, alias)
 		if img := b.spec.Bases[base]; img != nil {
-			if err := b.load(ctx, b.temp, alias, img); err != nil {
+			if err := b.cli.store.load(ctx, b.temp, alias, img); err != nil {
 				return fmt.Errorf("base image %s: %w", base, err)
 			}
 			continue
 		}
-		lease, err := b.Acquire(ctx, base, nil)
+		lease, err := b.cli.Acquire(ctx, base, nil)
 		if err != nil {
 			return fmt.Errorf("base image: %w", err)
 		}
 		b.leases = append(b.leases, lease)
-		if err := command.Run(ctx, b.command("tag", base, alias)); err != nil {
+		if err := command.Run(ctx, b.cli.store.command("tag", base, alias)); err != nil {
 			return fmt.Errorf("base image %s: %w", base, err)
 		}
 	}
@@ -98,9 +98,9 @@ const loadGrace = time.Minute
 
 // load puts img into the engine's store as alias. It uses the directory temp for a while. A load that has begun goes on
 // when ctx ends, to its end, which is seconds for a base image, or for loadGrace: podman 4 that is killed between an
-// image's record and its manifest leaves an image without name and manifest, and lists no images at all until
-// somebody removes it (https://github.com/containers/storage/pull/1113).
-func (c *CLI) load(ctx context.Context, temp, alias string, img v1.Image) error {
+// image's record and its manifest leaves an image without name and manifest, and lists no images at all until somebody
+// removes it (https://github.com/containers/storage/pull/1113).
+func (s *store) load(ctx context.Context, temp, alias string, img v1.Image) error {
 	tag, err := name.NewTag(alias)
 	if err != nil {
 		return err
@@ -110,15 +110,15 @@ func (c *CLI) load(ctx context.Context, temp, alias string, img v1.Image) error 
 		return fmt.Errorf("write %s: %w", archive, err)
 	}
 	if ctx.Err() == nil {
-		longer, cancel := outlast(ctx, loadGrace)
-		err = command.Run(longer, c.command("load", "--input="+archive))
+		longer, cancel := withGracePeriod(ctx, loadGrace)
+		err = command.Run(longer, s.command("load", "--input="+archive))
 		cancel()
 	}
 	return errors.Join(err, context.Cause(ctx), os.Remove(archive))
 }
 
-// outlast returns a context that ends a while after ctx, or with cancel, which has to be called.
-func outlast(ctx context.Context, grace time.Duration) (_ context.Context, cancel func()) {
+// withGracePeriod returns a context that ends a while after ctx, or with cancel, which has to be called.
+func withGracePeriod(ctx context.Context, grace time.Duration) (_ context.Context, cancel func()) {
 	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.NewTimer(grace)
@@ -138,8 +138,8 @@ func outlast(ctx context.Context, grace time.Duration) (_ context.Context, cance
 // run builds the image and saves it.
 func (b *imageBuild) run(ctx context.Context) error {
 	args := []string{"build", "--file=" + b.spec.Containerfile, "--tag=" + b.tag}
-	// Without layers and history the same input makes the same image, and nothing but the image is left in the store.
-	// The history would also name the aliases.
+	// Without layers and history the same input makes the same image, and nothing but the image is left in the store. The
+	// history would also name the aliases.
 	args = append(args,
 		"--format=oci", "--layers=false", "--force-rm", "--pull=never", "--identity-label=false", "--omit-history")
 	if b.spec.Timestamp != nil {
@@ -157,7 +157,7 @@ func (b *imageBuild) run(ctx context.Context) error {
 	for _, key := range sortedKeys(b.spec.Labels) {
 		args = append(args, "--label="+key+"="+b.spec.Labels[key])
 	}
-	cmd := b.command(append(args, b.spec.Context)...)
+	cmd := b.cli.store.command(append(args, b.spec.Context)...)
 	// What a killed build leaves beside the store goes with the run's own directory.
 	cmd.Env = []string{"TMPDIR=" + b.temp}
 	cmd.Stdout, cmd.Stderr = b.spec.Log, b.spec.Log
@@ -165,18 +165,18 @@ func (b *imageBuild) run(ctx context.Context) error {
 	if err := command.Run(ctx, cmd); err != nil {
 		return err
 	}
-	return command.Run(ctx, b.command("save", "--format=oci-archive", "--output="+b.spec.Out, b.tag))
+	return command.Run(ctx, b.cli.store.command("save", "--format=oci-archive", "--output="+b.spec.Out, b.tag))
 }
 
-// cleanUp takes out of the store all that the build has put there. Podman leaves the working containers
-// of a build that it is told to end.
+// cleanUp takes out of the store all that the build has put there. Podman leaves the working containers of a build that
+// it is told to end.
 func (b *imageBuild) cleanUp(ctx context.Context) error {
 	var errs []error
 	if len(b.aliases) > 0 {
-		errs = append(errs, b.removeContainersOf(ctx, b.stored))
+		errs = append(errs, b.cli.removeContainersOf(ctx, b.stored))
 	}
 	for _, image := range b.stored {
-		errs = append(errs, b.removeImage(ctx, image))
+		errs = append(errs, b.cli.store.removeImage(ctx, image))
 	}
 	for _, lease := range b.leases {
 		errs = append(errs, lease.Release(ctx))
@@ -186,18 +186,18 @@ func (b *imageBuild) cleanUp(ctx context.Context) error {
 
 // removeContainersOf removes the containers whose image has one of the names.
 func (c *CLI) removeContainersOf(ctx context.Context, images []string) error {
-	ids, err := c.containers(ctx, func(image string) bool { return slices.Contains(images, image) })
+	ids, err := c.store.containers(ctx, func(image string) bool { return slices.Contains(images, image) })
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	return c.removeContainers(ctx, ids...)
+	return c.store.removeContainers(ctx, ids...)
 }
 
 // containers lists the IDs of the containers whose image's name is one of ours.
-func (c *CLI) containers(ctx context.Context, ours func(image string) bool) ([]string, error) {
+func (s *store) containers(ctx context.Context, ours func(image string) bool) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
 	defer cancel()
-	out, err := command.Output(ctx, c.command(c.dialect.listContainers()...))
+	out, err := command.Output(ctx, s.command(s.dialect.listContainers()...))
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}

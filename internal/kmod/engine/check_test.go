@@ -109,7 +109,7 @@ func TestNewRefuses(t *testing.T) {
 		{"another engine", func(o *Options) { o.Program = "nerdctl" }},
 		{"no engine", func(o *Options) { o.Program = "" }},
 		{"no state", func(o *Options) { o.StateDir = "" }},
-		{"no temporary folder", func(o *Options) { o.TempDir = "" }},
+		{"no temporary directory", func(o *Options) { o.TempDir = "" }},
 		{"no run", func(o *Options) { o.RunID = "" }},
 		{"a run that is no name", func(o *Options) { o.RunID = "a/b" }},
 	}

@@ -61,20 +61,20 @@ func (podman) parseInfo(out []byte) (Info, error) {
 		err := fmt.Errorf("podman %q is too old", d.Version.Version)
 		return Info{}, fault.Wrap(err, "update podman to version 4.3 or later")
 	}
-	return Info{Name: "podman", Version: d.Version.Version, Rootless: d.Host.Security.Rootless, Storage: d.Store.GraphRoot}, nil
+	return Info{Name: "podman", Version: d.Version.Version, Rootless: d.Host.Security.Rootless,
+		Storage: d.Store.GraphRoot}, nil
 }
 
-// runFlags: root in the container is the caller outside, so that the output is the caller's; and podman
-// would otherwise hand the caller's proxy settings, which may hold a password, to the script.
+// runFlags: root in the container is the caller outside, so that the output is the caller's; and podman would otherwise
+// hand the caller's proxy settings, which may hold a password, to the script.
 func (podman) runFlags() []string { return []string{"--user=0:0", "--http-proxy=false"} }
 
 func (podman) hasDaemon() bool { return false }
 
 func (podman) exists(image string) []string { return []string{"image", "exists", image} }
 
-// pull: with --cert-dir podman trusts the CAs of *.crt files there besides the system's, for every registry, and
-// does not look into /etc/containers/certs.d.
-// https://github.com/containers/image/blob/main/docs/containers-certs.d.5.md
+// pull: with --cert-dir podman trusts the CAs of *.crt files there besides the system's, for every registry, and does
+// not look into /etc/containers/certs.d. https://github.com/containers/image/blob/main/docs/containers-certs.d.5.md
 func (podman) pull(_ context.Context, p pull) (args, env []string, err error) {
 	args = []string{"pull"}
 	if p.authFile != "" {
@@ -125,7 +125,8 @@ func (*docker) parseInfo(out []byte) (Info, error) {
 		return Info{}, fault.Wrap(err, "start the docker daemon, and see that you may use it")
 	}
 	if slices.ContainsFunc(d.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") }) {
-		return Info{}, fault.Wrap(errors.New("the docker daemon is rootless"), "use --engine podman, which needs no root either")
+		return Info{}, fault.Wrap(errors.New("the docker daemon is rootless"),
+			"use --engine podman, which needs no root either")
 	}
 	return Info{Name: "docker", Version: d.ServerVersion, Storage: d.DockerRootDir}, nil
 }
@@ -139,8 +140,8 @@ func (*docker) exists(image string) []string {
 	return []string{"image", "inspect", "--format", "{{.Id}}", image}
 }
 
-// pull: docker takes credentials from the config.json of a directory. The same file chooses the daemon, so
-// the user's choice is asked for first and kept.
+// pull: docker takes credentials from the config.json of a directory. The same file chooses the daemon, so the user's
+// choice is asked for first and kept.
 func (d *docker) pull(ctx context.Context, p pull) (args, env []string, err error) {
 	if p.authFile != "" {
 		out, err := command.Output(ctx, command.Cmd{

@@ -1,9 +1,9 @@
-// Package engine runs a job in a container and builds images with an engine of its user's: podman, or
-// docker through the same command line. It knows nothing of kernels, drivers or what a script does.
+// Package engine runs a job in a container and builds images with an engine of its user's: podman, or docker through
+// the same command line. It knows nothing of kernels, drivers or what a script does.
 //
-// A job has named input directories and one output directory, never bind mounts, so that an engine which has to
-// stream them somewhere else fits behind the same methods. What an engine leaves behind is the engine's
-// to remove: containers, the images it pulled, and what a killed run left of both.
+// A job has named input directories and one output directory, never bind mounts, so that an engine which has to stream
+// them somewhere else fits behind the same methods. What an engine leaves behind is the engine's to remove: containers,
+// the images it pulled, and what a killed run left of both.
 package engine
 
 import (
@@ -55,10 +55,9 @@ type BuildSpec struct {
 	Out           string            // absolute path of the OCI archive to write; must not exist
 	Log           io.Writer         // what the engine says; nil discards
 
-	// Bases holds every image that a FROM line names. The line must name it literally: podman 4 does not
-	// find a base behind an ARG. A nil image is leased for the build, which pulls it if it is absent; any
-	// other is lent to the engine, so that nothing is pulled and the build has the very image that its
-	// caller has checked.
+	// Bases holds every image that a FROM line names. The line must name it literally: podman 4 does not find a base
+	// behind an ARG. A nil image is leased for the build, which pulls it if it is absent; any other is lent to the engine,
+	// so that nothing is pulled and the build has the very image that its caller has checked.
 	Bases map[string]v1.Image
 }
 
@@ -73,8 +72,8 @@ type ExitError struct {
 
 func (e *ExitError) Error() string { return fmt.Sprintf("the script ended with status %d", e.Code) }
 
-// PullError is an image that could not be pulled, for a reason that another image may not have. A full
-// disk or an untrusted certificate is none.
+// PullError is an image that could not be pulled, for a reason that another image may not have. A full disk or an
+// untrusted certificate is none.
 type PullError struct {
 	Image        string
 	NotFound     bool // the registry answers, and does not have it

@@ -36,8 +36,8 @@ func eachEngine(t *testing.T, test func(t *testing.T, program string)) {
 	}
 }
 
-// real returns an engine with a workspace of its own in root, which runs may share.
-func real(t *testing.T, program, root string) (*CLI, *workspace.Workspace) {
+// newCLI returns an engine with a workspace of its own in root, which runs may share.
+func newCLI(t *testing.T, program, root string) (*CLI, *workspace.Workspace) {
 	t.Helper()
 	c, w, err := realEngine(t.Context(), program, root)
 	must(t, err)
@@ -121,7 +121,7 @@ func wantNoneOf(t *testing.T, program, run string) {
 func TestE2ECheck(t *testing.T) { eachEngine(t, testCheck) }
 
 func testCheck(t *testing.T, program string) {
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	info, err := c.Check(t.Context())
 	must(t, err)
 	if info.Name != program || info.Version == "" || !filepath.IsAbs(info.Storage) || !filepath.IsAbs(info.Path) {
@@ -134,7 +134,7 @@ func TestE2ERun(t *testing.T) { eachEngine(t, testRun) }
 
 func testRun(t *testing.T, program string) {
 	importImage(t, program)
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	j := realJob(t, `set -eu
 echo "$0 $# $1/$2"
 cat /input/source/file
@@ -161,7 +161,7 @@ echo to stderr >&2
 	} else {
 		must(t, f.Close())
 	}
-	wantNoneOf(t, program, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 }
 
 // R4.2: the script's exit status decides.
@@ -169,7 +169,7 @@ func TestE2ERunFails(t *testing.T) { eachEngine(t, testRunFails) }
 
 func testRunFails(t *testing.T, program string) {
 	importImage(t, program)
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	for script, want := range map[string]int{"echo no; exit 7": 7, "no-such-program": 127} {
 		err := c.Run(t.Context(), realJob(t, script))
 		if exit, ok := errors.AsType[*ExitError](err); !ok || exit.Code != want || exit.Tail == "" {
@@ -182,7 +182,7 @@ func testRunFails(t *testing.T, program string) {
 	if _, ok := errors.AsType[*ExitError](err); ok || err == nil {
 		t.Errorf("an image that is not there: got %v", err)
 	}
-	wantNoneOf(t, program, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 }
 
 // R8.2: a script that ignores signals is gone when Run returns, and soon.
@@ -190,7 +190,7 @@ func TestE2ERunStopped(t *testing.T) { eachEngine(t, testRunStopped) }
 
 func testRunStopped(t *testing.T, program string) {
 	importImage(t, program)
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	const script = "trap '' TERM INT; echo ready; sleep 1000"
 	t.Run("time limit", func(t *testing.T) {
 		j := realJob(t, script)
@@ -202,7 +202,7 @@ func testRunStopped(t *testing.T, program string) {
 		if took := time.Since(start); took > time.Minute {
 			t.Errorf("it took %s", took)
 		}
-		wantNoneOf(t, program, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 	t.Run("interrupt", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -211,7 +211,7 @@ func testRunStopped(t *testing.T, program string) {
 		if err := c.Run(ctx, j); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		wantNoneOf(t, program, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 	t.Run("interrupt while the container is made", func(t *testing.T) {
 		for delay := range 6 {
@@ -221,7 +221,7 @@ func testRunStopped(t *testing.T, program string) {
 			}
 			cancel()
 		}
-		wantNoneOf(t, program, c.RunID)
+		wantNoneOf(t, program, c.opts.RunID)
 	})
 }
 
@@ -269,7 +269,7 @@ func TestE2ESweepAfterSIGKILL(t *testing.T) { eachEngine(t, testSweepAfterSIGKIL
 func testSweepAfterSIGKILL(t *testing.T, program string) {
 	importImage(t, program)
 	root := t.TempDir()
-	c, w := real(t, program, root)
+	c, w := newCLI(t, program, root)
 	live := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -291,10 +291,10 @@ func testSweepAfterSIGKILL(t *testing.T, program string) {
 	must(t, c.Sweep(t.Context()))
 	wantNoneOf(t, program, killed)
 	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the killed run's folder: %v", err)
+		t.Errorf("the killed run's directory: %v", err)
 	}
 	if _, err := os.Stat(w.Path()); err != nil {
-		t.Errorf("the live run's folder: %v", err)
+		t.Errorf("the live run's directory: %v", err)
 	}
 	select {
 	case err := <-live:

@@ -40,7 +40,7 @@ func serve(t *testing.T) (host string) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
 			return
 		}
 		images.ServeHTTP(w, r)
@@ -94,8 +94,8 @@ func TestE2EAcquire(t *testing.T) { eachEngine(t, testAcquire) }
 func testAcquire(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, program, t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c, _ := newCLI(t, program, t.TempDir())
+	c.opts.AuthFile = credentials(t, host, password)
 	var done, total int64
 	lease, err := c.Acquire(t.Context(), dtk, func(d, n int64) { done, total = d, n })
 	must(t, err)
@@ -109,21 +109,21 @@ func testAcquire(t *testing.T, program string) {
 	j.Image = dtk
 	must(t, c.Run(t.Context(), j))
 	must(t, second.Release(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 		t.Errorf("the image is there: %v, %v", there, err)
 	}
 
 	// Now it is somebody else's, under a tag and by its digest.
 	must(t, c.pull(t.Context(), must1(parseReference(dtk))(t), nil))
-	defer func() { must(t, c.removeImage(context.WithoutCancel(t.Context()), dtk)) }()
+	defer func() { must(t, c.store.removeImage(context.WithoutCancel(t.Context()), dtk)) }()
 	lease, err = c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
 	must(t, lease.Release(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); !there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); !there || err != nil {
 		t.Errorf("what was there before is there: %v, %v", there, err)
 	}
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -132,8 +132,8 @@ func testAcquire(t *testing.T, program string) {
 func TestE2EDockerAcquireInterrupted(t *testing.T) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, "docker", t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c, _ := newCLI(t, "docker", t.TempDir())
+	c.opts.AuthFile = credentials(t, host, password)
 	for delay := range 15 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(delay)*20*time.Millisecond)
 		lease, err := c.Acquire(ctx, dtk, nil)
@@ -143,10 +143,10 @@ func TestE2EDockerAcquireInterrupted(t *testing.T) {
 		} else if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if there, err := c.exists(t.Context(), dtk); there || err != nil {
+		if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 			t.Errorf("after %d ms the image is there: %v, %v", 20*delay, there, err)
 		}
-		if left, err := os.ReadDir(filepath.Join(c.StateDir, "images")); len(left) != 0 || err != nil {
+		if left, err := os.ReadDir(filepath.Join(c.opts.StateDir, "images")); len(left) != 0 || err != nil {
 			t.Errorf("after %d ms there are markers: %v, %v", 20*delay, left, err)
 		}
 	}
@@ -158,22 +158,22 @@ func TestE2EReleaseKeepsOtherNames(t *testing.T) { eachEngine(t, testReleaseKeep
 func testReleaseKeepsOtherNames(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
-	c, _ := real(t, program, t.TempDir())
-	c.AuthFile = credentials(t, host, password)
+	c, _ := newCLI(t, program, t.TempDir())
+	c.opts.AuthFile = credentials(t, host, password)
 	lease, err := c.Acquire(t.Context(), dtk, nil)
 	must(t, err)
 	const theirs = "localhost/neuron-kmod-theirs:1"
 	must(t, runEngine(t, c, "tag", dtk, theirs))
-	defer func() { must(t, c.removeImage(context.WithoutCancel(t.Context()), theirs)) }()
+	defer func() { must(t, c.store.removeImage(context.WithoutCancel(t.Context()), theirs)) }()
 	must(t, lease.Release(t.Context()))
-	if there, err := c.exists(t.Context(), theirs); !there || err != nil {
+	if there, err := c.store.exists(t.Context(), theirs); !there || err != nil {
 		t.Errorf("the other name is there: %v, %v", there, err)
 	}
 }
 
 func runEngine(t *testing.T, c *CLI, args ...string) error {
 	t.Helper()
-	_, err := c.list(t.Context(), args...)
+	_, err := c.store.list(t.Context(), args...)
 	return err
 }
 
@@ -184,7 +184,7 @@ func testPullErrors(t *testing.T, program string) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
 	absent := host + "/test/dtk@sha256:" + strings.Repeat("0", 64)
-	c, _ := real(t, program, t.TempDir())
+	c, _ := newCLI(t, program, t.TempDir())
 	tests := []struct {
 		name, image, auth      string
 		notFound, unauthorized bool
@@ -196,7 +196,7 @@ func testPullErrors(t *testing.T, program string) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c.AuthFile = tt.auth
+			c.opts.AuthFile = tt.auth
 			start := time.Now()
 			_, err := c.Acquire(t.Context(), tt.image, nil)
 			pull, ok := errors.AsType[*PullError](err)
@@ -234,7 +234,7 @@ func e2eSpec(t *testing.T, base v1.Image, containerfile string) BuildSpec {
 // R5.3: podman builds on the base that it is given, asks no registry, and makes the same image each time.
 func TestE2EBuild(t *testing.T) {
 	base := busyboxImage(t)
-	c, _ := real(t, "podman", t.TempDir())
+	c, _ := newCLI(t, "podman", t.TempDir())
 	var images []string
 	for range 2 {
 		spec := e2eSpec(t, base, `FROM registry.invalid/base:1 AS made
@@ -251,9 +251,9 @@ RUN echo more >> /file
 	if diff := cmp.Diff(images[0], images[1]); diff != "" || strings.Count(images[0], "sha256:") != 3 {
 		t.Errorf("two builds differ:\n%s", diff)
 	}
-	wantNoneOf(t, "podman", c.RunID)
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+	wantNoneOf(t, "podman", c.opts.RunID)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -287,16 +287,16 @@ func fileInTar(t *testing.T, path, file string) []byte {
 
 // R8.2: an interrupted build leaves no working container, which podman itself would.
 func TestE2EBuildInterrupted(t *testing.T) {
-	c, _ := real(t, "podman", t.TempDir())
+	c, _ := newCLI(t, "podman", t.TempDir())
 	spec := e2eSpec(t, busyboxImage(t), "FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	spec.Log = &lineWatcher{line: "is ready", found: cancel}
 	if err := c.Build(ctx, spec); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	wantNoneOf(t, "podman", c.RunID)
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+	wantNoneOf(t, "podman", c.opts.RunID)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -345,7 +345,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		c.AuthFile = filepath.Join(root, "config.json")
+		c.opts.AuthFile = filepath.Join(root, "config.json")
 		if _, err := c.Acquire(context.Background(), string(image), nil); err != nil {
 			return err
 		}
@@ -364,11 +364,11 @@ func TestE2ESweepKilledBuild(t *testing.T) {
 	must(t, tarball.WriteToFile(filepath.Join(root, "base.tar"), tag, busyboxImage(t)))
 	must(t, os.WriteFile(filepath.Join(root, "Containerfile"), []byte("FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n"), 0o600))
 	killed := killChild(t, "podman", "build", root)
-	c, _ := real(t, "podman", root)
+	c, _ := newCLI(t, "podman", root)
 	must(t, c.Sweep(t.Context()))
 	wantNoneOf(t, "podman", killed)
 	if _, err := os.Stat(filepath.Join(root, "temp", "neuron-kmod-"+killed)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the killed run's folder: %v", err)
+		t.Errorf("the killed run's directory: %v", err)
 	}
 }
 
@@ -381,12 +381,12 @@ func testSweepKilledLease(t *testing.T, program string) {
 	must(t, os.WriteFile(filepath.Join(root, "image"), []byte(dtk), 0o600))
 	must(t, os.Rename(credentials(t, host, password), filepath.Join(root, "config.json")))
 	killChild(t, program, "pull", root)
-	c, _ := real(t, program, root)
-	if there, err := c.exists(t.Context(), dtk); !there || err != nil {
+	c, _ := newCLI(t, program, root)
+	if there, err := c.store.exists(t.Context(), dtk); !there || err != nil {
 		t.Fatalf("before the sweep the image is there: %v, %v", there, err)
 	}
 	must(t, c.Sweep(t.Context()))
-	if there, err := c.exists(t.Context(), dtk); there || err != nil {
+	if there, err := c.store.exists(t.Context(), dtk); there || err != nil {
 		t.Errorf("after the sweep the image is there: %v, %v", there, err)
 	}
 }

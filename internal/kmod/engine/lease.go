@@ -15,28 +15,28 @@ import (
 	"neuron-kmod/internal/platform/filelock"
 )
 
-// Lease is an image that stays until it is released. Each user of an image, in this process or another
-// of the same user, holds a shared lock on the image's marker file; the marker remembers whether we have
-// pulled the image. The last one to leave removes what we pulled. A user that was killed leaves by itself,
-// because the kernel frees its lock; Sweep then does what is left to do.
+// Lease is an image that stays until it is released. Each user of an image, in this process or another of the same
+// user, holds a shared lock on the image's marker file; the marker remembers whether we have pulled the image. The last
+// one to leave removes what we pulled. A user that was killed leaves by itself, because the kernel frees its lock;
+// Sweep then does what is left to do.
 type Lease struct {
 	cli   *CLI
 	image string
 	lock  *filelock.Lock // nil after Release
 }
 
-// marker is the content of a marker file. An empty or unreadable one counts as not pulled: rather leave
-// an image of ours than remove one of somebody else.
+// marker is the content of a marker file. An empty or unreadable one counts as not pulled: rather leave an image of
+// ours than remove one of somebody else.
 type marker struct {
 	Engine string `json:"engine"`
 	Image  string `json:"image"`
 	Pulled bool   `json:"pulled"`
 }
 
-// Acquire makes image available, pulling it if it is absent, and keeps it until the lease is released.
-// While it pulls, progress, which may be nil, is told from another goroutine how many layers have arrived
-// of those the engine has named. It blocks for as long as the pull takes. An image that could not be
-// pulled, while another might, is a *PullError.
+// Acquire makes image available, pulling it if it is absent, and keeps it until the lease is released. While it pulls,
+// progress, which may be nil, is told from another goroutine how many layers have arrived of those the engine has
+// named. It blocks for as long as the pull takes. An image that could not be pulled, while another might, is a
+// *PullError.
 func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, total int64)) (*Lease, error) {
 	ref, err := parseReference(image)
 	if err != nil {
@@ -46,7 +46,7 @@ func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, tot
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(c.engineName() + "\n" + image))
+	sum := sha256.Sum256([]byte(c.store.engineName() + "\n" + image))
 	lock, err := filelock.Shared(ctx, filepath.Join(dir, hex.EncodeToString(sum[:])))
 	if err != nil {
 		return nil, fmt.Errorf("lease %s: %w", image, err)
@@ -59,10 +59,10 @@ func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, tot
 	return lease, nil
 }
 
-// ensure pulls the image if it is absent. That we pull it is written down first: a run that is killed in
-// between must not leave an image that nobody knows of.
+// ensure pulls the image if it is absent. That we pull it is written down first: a run that is killed in between must
+// not leave an image that nobody knows of.
 func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, progress func(done, total int64)) error {
-	there, err := c.exists(ctx, image.text)
+	there, err := c.store.exists(ctx, image.text)
 	if failed, ok := errors.AsType[*command.Error](err); ok && strings.Contains(failed.Stderr, "may be corrupted") {
 		// Podman has the image's record without its manifest: another run's pull is about to write that, or was killed
 		// before it could. A pull makes it whole.
@@ -71,7 +71,7 @@ func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, pr
 	if err != nil || there {
 		return err
 	}
-	ours := marker{Engine: c.engineName(), Image: image.text, Pulled: true}
+	ours := marker{Engine: c.store.engineName(), Image: image.text, Pulled: true}
 	if readMarker(markerPath) != ours {
 		if err := writeMarker(markerPath, ours); err != nil {
 			return err
@@ -83,9 +83,9 @@ func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, pr
 // Image is the reference that the lease holds.
 func (l *Lease) Image() string { return l.image }
 
-// Release gives the image up, and removes it if we pulled it and nobody else of ours uses it. An image
-// that cannot be removed, for instance because a container of somebody else uses it, is an error and is
-// tried again by the next Sweep. Releasing twice does no harm.
+// Release gives the image up, and removes it if we pulled it and nobody else of ours uses it. An image that cannot be
+// removed, for instance because a container of somebody else uses it, is an error and is tried again by the next Sweep.
+// Releasing twice does no harm.
 func (l *Lease) Release(ctx context.Context) error {
 	if l.lock == nil {
 		return nil
@@ -102,38 +102,37 @@ func (l *Lease) Release(ctx context.Context) error {
 // retire removes the image of an exclusively locked marker, if we pulled it, and then the marker.
 func (c *CLI) retire(ctx context.Context, lock *filelock.Lock) error {
 	m := readMarker(lock.Path())
-	if m.Pulled && m.Engine != c.engineName() {
+	if m.Pulled && m.Engine != c.store.engineName() {
 		return lock.Close() // another engine's store: its own Sweep sees to it
 	}
 	if m.Pulled {
-		if err := c.removeImage(ctx, m.Image); err != nil {
+		if err := c.store.removeImage(ctx, m.Image); err != nil {
 			return errors.Join(err, lock.Close())
 		}
 	}
 	return lock.Remove()
 }
 
-// removeImage takes an image's name away, and the image with it if it has no other. One that is not there
-// is no error.
-func (c *CLI) removeImage(ctx context.Context, image string) error {
+// removeImage takes an image's name away, and the image with it if it has no other. One that is not there is no error.
+func (s *store) removeImage(ctx context.Context, image string) error {
 	if _, err := parseReference(image); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
 	defer cancel()
-	err := command.Run(ctx, c.command("image", "rm", image))
+	err := command.Run(ctx, s.command("image", "rm", image))
 	if err == nil {
 		return nil
 	}
-	if there, lookErr := c.exists(ctx, image); lookErr == nil && !there {
+	if there, lookErr := s.exists(ctx, image); lookErr == nil && !there {
 		return nil
 	}
 	return fmt.Errorf("remove image %s: %w", image, err)
 }
 
 // exists reports whether the engine's store holds image.
-func (c *CLI) exists(ctx context.Context, image string) (bool, error) {
-	err := command.Run(ctx, c.command(c.dialect.exists(image)...))
+func (s *store) exists(ctx context.Context, image string) (bool, error) {
+	err := command.Run(ctx, s.command(s.dialect.exists(image)...))
 	if err == nil {
 		return true, nil
 	}
@@ -148,13 +147,13 @@ func (c *CLI) exists(ctx context.Context, image string) (bool, error) {
 }
 
 // engineName is which engine's store a marker speaks of.
-func (c *CLI) engineName() string { return filepath.Base(c.Program) }
+func (s *store) engineName() string { return filepath.Base(s.program) }
 
 // markers is the directory of the marker files.
 func (c *CLI) markers() (string, error) {
-	dir := filepath.Join(c.StateDir, "images")
+	dir := filepath.Join(c.opts.StateDir, "images")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make the folder of image markers: %w", err)
+		return "", fmt.Errorf("make the directory of image markers: %w", err)
 	}
 	return dir, nil
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -142,7 +143,7 @@ func TestSweepImages(t *testing.T) {
 	must(t, err)
 	live, err := c.Acquire(t.Context(), "quay.io/live:1", nil)
 	must(t, err)
-	defer live.Release(t.Context())
+	defer func() { must(t, live.Release(context.WithoutCancel(t.Context()))) }()
 	kill(t, ours)
 	kill(t, theirs)
 	f.argv(t)

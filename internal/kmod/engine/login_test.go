@@ -98,7 +98,7 @@ func TestLoginSerialised(t *testing.T) {
 		c.loginSlot = make(chan struct{}, 1) // the bubble knows only its own
 		proceed := make(chan struct{})
 		entered := make(chan struct{}, 3)
-		c.Login = func(ctx context.Context) error {
+		c.opts.Login = func(ctx context.Context) error {
 			entered <- struct{}{}
 			select {
 			case <-proceed:

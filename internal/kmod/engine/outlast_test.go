@@ -13,12 +13,12 @@ func TestOutlast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("interrupted")
 		ctx, interrupt := context.WithCancelCause(t.Context())
-		longer, cancel := outlast(ctx, time.Minute)
+		longer, cancel := withGracePeriod(ctx, time.Minute)
 		defer cancel()
 		interrupt(cause)
 		began := time.Now()
 		<-longer.Done()
-		if waited := time.Since(began); waited != time.Minute || context.Cause(longer) != cause {
+		if waited := time.Since(began); waited != time.Minute || !errors.Is(context.Cause(longer), cause) {
 			t.Errorf("ended after %s with %v", waited, context.Cause(longer))
 		}
 	})

@@ -24,25 +24,25 @@ const (
 	probeScript = "echo ran > /output/" + probeFile + "\n"
 )
 
-// Probe shows that jobs work here: it lends base, which has to have /bin/sh, to the engine, runs a script in it as
-// Run runs every job, and looks for the file that the script writes. Nothing of it is left when it returns, also
-// after an error or when ctx ends. It takes seconds, and three minutes at most. Its error says what the engine said,
-// and has advice.
+// Probe shows that jobs work here: it lends base, which has to have /bin/sh, to the engine, runs a script in it as Run
+// runs every job, and looks for the file that the script writes. Nothing of it is left when it returns, also after an
+// error or when ctx ends. It takes seconds, and three minutes at most. Its error says what the engine said, and has
+// advice.
 func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
-	temp, err := os.MkdirTemp(c.TempDir, "probe-")
+	temp, err := os.MkdirTemp(c.opts.TempDir, "probe-")
 	if err != nil {
-		return fmt.Errorf("try a container: make a folder: %w", err)
+		return fmt.Errorf("try a container: make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	leave, err := c.occupy()
+	unmark, err := c.owner.markInUse()
 	if err != nil {
 		return fmt.Errorf("try a container: %w", err)
 	}
-	defer func() { err = errors.Join(err, leave()) }()
+	defer func() { err = errors.Join(err, unmark()) }()
 	image := c.localImage("probe")
 	defer func() {
 		if !errors.Is(err, exec.ErrNotFound) {
-			err = errors.Join(err, c.removeImage(context.WithoutCancel(ctx), image))
+			err = errors.Join(err, c.store.removeImage(context.WithoutCancel(ctx), image))
 		}
 	}()
 	err = c.probe(ctx, temp, image, base)
@@ -50,7 +50,7 @@ func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
 		return fmt.Errorf("try a container: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		return c.advise(fmt.Errorf("try a container: %w", err), "run --rm IMAGE true")
+		return c.store.advise(fmt.Errorf("try a container: %w", err), "run --rm IMAGE true")
 	}
 	return nil
 }
@@ -59,12 +59,12 @@ func (c *CLI) Probe(ctx context.Context, base v1.Image) (err error) {
 func (c *CLI) probe(ctx context.Context, temp, image string, base v1.Image) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, fmt.Errorf("not done within %s", probeTime))
 	defer cancel()
-	if err := c.load(ctx, temp, image, base); err != nil {
+	if err := c.store.load(ctx, temp, image, base); err != nil {
 		return fmt.Errorf("put an image into the engine's store: %w", err)
 	}
 	output := filepath.Join(temp, "output")
 	if err := os.Mkdir(output, 0o700); err != nil {
-		return fmt.Errorf("make a folder: %w", err)
+		return fmt.Errorf("make a directory: %w", err)
 	}
 	err := c.Run(ctx, Job{Name: "probe", Image: image, Script: probeScript, Output: output})
 	if exit, ok := errors.AsType[*ExitError](err); ok {

@@ -16,11 +16,11 @@ import (
 )
 
 // wantProbe runs a probe and fails if anything is left of it, not even a layer without a name.
-func wantProbe(t *testing.T, program string, ctx context.Context, base v1.Image) error {
+func wantProbe(ctx context.Context, t *testing.T, program string, base v1.Image) error {
 	t.Helper()
-	c, w := real(t, program, t.TempDir())
+	c, w := newCLI(t, program, t.TempDir())
 	list := func() string {
-		images, err := c.list(t.Context(), "image", "ls", "--all", "--quiet", "--no-trunc")
+		images, err := c.store.list(t.Context(), "image", "ls", "--all", "--quiet", "--no-trunc")
 		must(t, err)
 		return strings.Join(images, " ")
 	}
@@ -29,9 +29,9 @@ func wantProbe(t *testing.T, program string, ctx context.Context, base v1.Image)
 	if after := list(); after != before {
 		t.Errorf("images before: %q, after: %q", before, after)
 	}
-	wantNoneOf(t, program, c.RunID)
+	wantNoneOf(t, program, c.opts.RunID)
 	if left, err := os.ReadDir(w.Path()); len(left) != 0 || err != nil {
-		t.Errorf("left in the run's folder: %v, %v", left, err)
+		t.Errorf("left in the run's directory: %v, %v", left, err)
 	}
 	return err
 }
@@ -41,10 +41,10 @@ func TestE2EProbe(t *testing.T) { eachEngine(t, testProbe) }
 
 func testProbe(t *testing.T, program string) {
 	base := busyboxImage(t)
-	must(t, wantProbe(t, program, t.Context(), base))
+	must(t, wantProbe(t.Context(), t, program, base))
 
 	t.Run("no shell", func(t *testing.T) {
-		err := wantProbe(t, program, t.Context(), probeBase(t))
+		err := wantProbe(t.Context(), t, program, probeBase(t))
 		if err == nil || !strings.Contains(err.Error(), "/bin/sh") || !strings.Contains(fault.Of(err), "no shell") {
 			t.Errorf("got %v, hint %q", err, fault.Of(err))
 		}
@@ -52,7 +52,7 @@ func testProbe(t *testing.T, program string) {
 	t.Run("interrupted", func(t *testing.T) {
 		for delay := range 8 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(delay)*100*time.Millisecond)
-			if err := wantProbe(t, program, ctx, base); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			if err := wantProbe(ctx, t, program, base); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
 			cancel()

@@ -118,7 +118,7 @@ func TestProbeFailures(t *testing.T) {
 		{"a mount", "podman", "run", outcome{Code: 126, Stderr: "time=\"2026\" level=warning msg=\"cgroups\"\nError: crun: mount `proc` to `proc`: Operation not permitted: OCI permission denied\n"}, "SELinux"},
 		{"no runtime", "podman", "run", outcome{Code: 125, Stderr: "Error: default OCI runtime \"crun\" not found: invalid argument\n"}, "crun or runc"},
 		{"another architecture", "podman", "run", outcome{Code: 1, Stdout: "{\"msg\":\"exec container process `/bin/sh`: Exec format error\",\"level\":\"error\"}\n"}, "x86_64"},
-		{"a virtual machine", "podman", "run", outcome{Code: 125, Stderr: "Error: statfs /var/folders/x: no such file or directory\n"}, "have podman machine or docker share it"},
+		{"a virtual machine", "podman", "run", outcome{Code: 125, Stderr: "Error: statfs /var/directories/x: no such file or directory\n"}, "have podman machine or docker share it"},
 		{"another machine", "docker", "run", outcome{Code: 2, Stderr: "/bin/sh: can't open '/input/script/job.sh': No such file or directory\n"}, "have podman machine or docker share it"},
 		{"no daemon", "docker", "load", outcome{Code: 1, Stderr: "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"}, "start the docker daemon"},
 		{"not of the group", "docker", "run", outcome{Code: 126, Stderr: "docker: permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock.\nSee 'docker run --help'.\n"}, "group docker"},
@@ -127,7 +127,7 @@ func TestProbeFailures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f, c := newFake(t, tt.program)
-			if d, ok := c.dialect.(*docker); ok {
+			if d, ok := c.store.dialect.(*docker); ok {
 				d.uid = 0
 			}
 			f.next(t, tt.verb, tt.outcome)
@@ -192,7 +192,7 @@ func TestProbeCannotRemove(t *testing.T) {
 
 func TestProbeWithoutEngine(t *testing.T) {
 	_, c := newFake(t, "podman")
-	c.Program = "podman-is-not-here"
+	c.store.program = "podman-is-not-here"
 	err := c.Probe(t.Context(), probeBase(t))
 	if err == nil || !strings.Contains(fault.Of(err), "apt-get install podman") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, hint %q; want one error", err, fault.Of(err))

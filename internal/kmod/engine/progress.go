@@ -11,16 +11,16 @@ const maxLine = 4 << 10
 
 var digest = regexp.MustCompile(`sha256:[0-9a-f]{6,64}`)
 
-// podmanBlob is podman's line about a layer: "Copying blob sha256:abc", with more behind it once the
-// layer is there, in versions that say so.
+// podmanBlob is podman's line about a layer: "Copying blob sha256:abc", with more behind it once the layer is there, in
+// versions that say so.
 var podmanBlob = regexp.MustCompile(`^Copying blob (?:sha256:)?([0-9a-f]{12,64})(.*)$`)
 
 // dockerLayer is docker's: "9c4a5d3f1b2e: Pulling fs layer", "9c4a5d3f1b2e: Pull complete".
 var dockerLayer = regexp.MustCompile(`^([0-9a-f]{12}): (.*)$`)
 
-// layerCount reads what an engine says of a pull and reports the layers it knows of: how many have
-// arrived of those that the engine has named. Both numbers grow. Engines print no bytes without a
-// terminal, and no layer count beforehand, so more would be guesswork.
+// layerCount reads what an engine says of a pull and reports the layers it knows of: how many have arrived of those
+// that the engine has named. Both numbers grow. Engines print no bytes without a terminal, and no layer count
+// beforehand, so more would be guesswork.
 type layerCount struct {
 	report func(done, total int64) // may be nil
 	line   []byte

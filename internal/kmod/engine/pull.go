@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// pullAttempts bounds our own tries. Podman 4 retries what it takes for a lost connection three times
-	// within each, a second apart, which a registry that restarts outlasts.
+	// pullAttempts bounds our own tries. Podman 4 retries what it takes for a lost connection three times within each, a
+	// second apart, which a registry that restarts outlasts.
 	pullAttempts = 3
 	// pullTime bounds one attempt: a connection that stalls would otherwise hold the run for ever.
 	pullTime = time.Hour
 )
 
-// pull brings image into the engine's store. A registry that says no is believed at once; anything that
-// may pass is tried again. A failure that is the image's or its registry's is a *PullError; one that any
-// other image would meet as well is not, so that nobody tries one after the other.
+// pull brings image into the engine's store. A registry that says no is believed at once; anything that may pass is
+// tried again. A failure that is the image's or its registry's is a *PullError; one that any other image would meet as
+// well is not, so that nobody tries one after the other.
 func (c *CLI) pull(ctx context.Context, image reference, progress func(done, total int64)) error {
-	wait := c.RetryWait
+	wait := c.opts.RetryWait
 	for attempt := 1; ; attempt++ {
 		if err := c.login(ctx); err != nil {
 			return fmt.Errorf("pull %s: %w", image.text, err)
@@ -51,7 +51,7 @@ func (c *CLI) pull(ctx context.Context, image reference, progress func(done, tot
 			pullErr := &PullError{Image: image.text, NotFound: v.notFound, Unauthorized: v.unauthorized, Err: err}
 			return fault.Wrap(pullErr, v.advice)
 		}
-		c.Log.Warn("pulling failed, trying again", "image", image.text, "attempt", attempt, "wait", wait, "error", err)
+		c.opts.Log.Warn("pulling failed, trying again", "image", image.text, "attempt", attempt, "wait", wait, "error", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -61,10 +61,10 @@ func (c *CLI) pull(ctx context.Context, image reference, progress func(done, tot
 	}
 }
 
-// login has the caller bring AuthFile up to date. A run may outlast the tokens that it began with: those of
-// ECR live 12 hours. https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+// login has the caller bring AuthFile up to date. A run may outlast the tokens that it began with: those of ECR live 12
+// hours. https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
 func (c *CLI) login(ctx context.Context) error {
-	if c.Login == nil {
+	if c.opts.Login == nil {
 		return nil
 	}
 	select {
@@ -73,7 +73,7 @@ func (c *CLI) login(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	defer func() { <-c.loginSlot }()
-	err := c.Login(ctx)
+	err := c.opts.Login(ctx)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -83,29 +83,29 @@ func (c *CLI) login(ctx context.Context) error {
 	return nil
 }
 
-// pullOnce has the engine keep what arrives in a directory of the run's: podman leaves it behind when a
-// signal ends it, up to the size of the image.
+// pullOnce has the engine keep what arrives in a directory of the run's: podman leaves it behind when a signal ends it,
+// up to the size of the image.
 func (c *CLI) pullOnce(ctx context.Context, image reference, progress func(done, total int64)) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, pullTime, fmt.Errorf("not done within %s", pullTime))
 	defer cancel()
-	temp, err := os.MkdirTemp(c.TempDir, "pull-")
+	temp, err := os.MkdirTemp(c.opts.TempDir, "pull-")
 	if err != nil {
-		return fmt.Errorf("make a folder for layers: %w", err)
+		return fmt.Errorf("make a directory for layers: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	certs, err := c.certDir(temp)
 	if err != nil {
 		return err
 	}
-	args, env, err := c.dialect.pull(ctx, pull{image: image, authFile: c.AuthFile, certDir: certs})
+	args, env, err := c.store.dialect.pull(ctx, pull{image: image, authFile: c.opts.AuthFile, certDir: certs})
 	if err != nil {
 		return err
 	}
-	if c.Platform != "" {
-		args = append(args[:1:1], append([]string{"--platform=" + c.Platform}, args[1:]...)...)
+	if c.opts.Platform != "" {
+		args = append(args[:1:1], append([]string{"--platform=" + c.opts.Platform}, args[1:]...)...)
 	}
 	said := &layerCount{report: progress}
-	cmd := c.command(args...)
+	cmd := c.store.command(args...)
 	cmd.Env = append(env, "TMPDIR="+temp)
 	cmd.Stdout, cmd.Stderr = said, said
 	return command.Run(ctx, cmd)
@@ -116,10 +116,10 @@ const maxCAFile = 16 << 20
 
 // certDir makes a directory in temp that holds CAFile as podman wants it; "" without a CAFile.
 func (c *CLI) certDir(temp string) (string, error) {
-	if c.CAFile == "" {
+	if c.opts.CAFile == "" {
 		return "", nil
 	}
-	f, err := os.Open(c.CAFile)
+	f, err := os.Open(c.opts.CAFile)
 	if err != nil {
 		return "", fmt.Errorf("read the CA file: %w", err)
 	}
@@ -159,11 +159,13 @@ var verdicts = []struct {
 	},
 	{
 		[]string{"x509:", "certificate signed by unknown authority", "certificate is not trusted"},
-		verdict{machine: true, advice: "give the CA of the registry's certificate with --ca-file or SSL_CERT_FILE; for docker put it into /etc/docker/certs.d/HOST/ca.crt"},
+		verdict{machine: true, advice: "give the CA of the registry's certificate with --ca-file or SSL_CERT_FILE; for " +
+			"docker put it into /etc/docker/certs.d/HOST/ca.crt"},
 	},
 	{
 		[]string{"server gave http response to https client"},
-		verdict{final: true, advice: "the registry has no TLS: give it a certificate, or list it as insecure in the container engine's own configuration"},
+		verdict{final: true, advice: "the registry has no TLS: give it a certificate, or list it as insecure in the " +
+			"container engine's own configuration"},
 	},
 	{
 		[]string{"did not resolve to an alias and no unqualified-search registries"},
@@ -175,11 +177,14 @@ var verdicts = []struct {
 			"unauthorized", "authentication required", "no basic auth credentials", "access denied", "denied:",
 			"invalid username/password", "403 (forbidden)", "403 forbidden", "401 (unauthorized)",
 		},
-		verdict{final: true, unauthorized: true, advice: "log in to the registry, or name a file with credentials for it (a Red Hat pull secret for Driver Toolkit images)"},
+		verdict{final: true, unauthorized: true, advice: "log in to the registry, or name a file with credentials for it " +
+			"(a Red Hat pull secret for Driver Toolkit images)"},
 	},
 	{
-		[]string{"manifest unknown", "name unknown", "repository name not known", "404 (not found)", "404 not found", "no such manifest", "repository does not exist"},
-		verdict{final: true, notFound: true, advice: "the registry has deleted it, or never had it: see that the reference is right and up to date"},
+		[]string{"manifest unknown", "name unknown", "repository name not known", "404 (not found)", "404 not found",
+			"no such manifest", "repository does not exist"},
+		verdict{final: true, notFound: true,
+			advice: "the registry has deleted it, or never had it: see that the reference is right and up to date"},
 	},
 }
 
@@ -189,17 +194,17 @@ func (c *CLI) machineAdvice(ctx context.Context, v verdict) string {
 		return v.advice
 	}
 	where := "where the container engine keeps its images"
-	if info, err := c.info(ctx); err == nil && info.Storage != "" {
+	if info, err := c.store.info(ctx); err == nil && info.Storage != "" {
 		where = "in " + info.Storage
 	}
-	if c.engineName() == "podman" {
-		where += ", and in " + c.TempDir + " while layers arrive"
+	if c.store.engineName() == "podman" {
+		where += ", and in " + c.opts.TempDir + " while layers arrive"
 	}
 	return "make room: a pull takes about 3 times the size of the image, " + where
 }
 
-// lastWord is the end of what an engine said while it failed, lower case, without podman's warnings and the
-// tries it has made itself before.
+// lastWord is the end of what an engine said while it failed, lower case, without podman's warnings and the tries it
+// has made itself before.
 func lastWord(stderr string) string {
 	said := strings.ToLower(stderr)
 	if last := strings.LastIndex(said, "error: "); last >= 0 {

@@ -290,8 +290,8 @@ func TestPullInterrupted(t *testing.T) {
 	if left := f.markers(t); len(left) != 0 {
 		t.Errorf("markers left: %v", left)
 	}
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 

@@ -38,9 +38,9 @@ var (
 	validInput = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 )
 
-// Run runs a job in a container of its own and waits for it. When it returns, no container of the job is
-// left, also after a time-out or a cancelled ctx. A script that fails is an *ExitError; one that
-// Limits.Time ended wraps ErrTimeout; a cancelled ctx wraps its cause; anything else is the engine's.
+// Run runs a job in a container of its own and waits for it. When it returns, no container of the job is left, also
+// after a time-out or a cancelled ctx. A script that fails is an *ExitError; one that Limits.Time ended wraps
+// ErrTimeout; a cancelled ctx wraps its cause; anything else is the engine's.
 func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 	if err := job.validate(); err != nil {
 		return fmt.Errorf("job %q: %w", job.Name, err)
@@ -50,16 +50,16 @@ func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(script)) }()
-	leave, err := c.occupy()
+	unmark, err := c.owner.markInUse()
 	if err != nil {
 		return fmt.Errorf("job %s: %w", job.Name, err)
 	}
-	defer func() { err = errors.Join(err, leave()) }()
+	defer func() { err = errors.Join(err, unmark()) }()
 	name := c.localName(job.Name)
 	args := c.runArgs(job, name, script)
 	defer func() {
 		if !errors.Is(err, exec.ErrNotFound) {
-			err = errors.Join(err, c.removeContainers(ctx, name))
+			err = errors.Join(err, c.store.removeContainers(ctx, name))
 		}
 	}()
 	if err := c.runLimited(ctx, job, name, args); err != nil {
@@ -81,7 +81,7 @@ func (c *CLI) runLimited(ctx context.Context, job Job, name string, args []strin
 	if job.Log != nil {
 		out = io.MultiWriter(job.Log, end)
 	}
-	cmd := c.command(args...)
+	cmd := c.store.command(args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	err := c.runContainer(ctx, name, cmd)
 	if ctx.Err() != nil {
@@ -103,10 +103,10 @@ const removalWait = 100 * time.Millisecond
 // runContainer runs the program that starts the container called name, and ends it with ctx. A program with a daemon is
 // ended by the removal of its container: if it were killed the daemon might yet make the container, after all removals.
 func (c *CLI) runContainer(ctx context.Context, name string, cmd command.Cmd) error {
-	if !c.dialect.hasDaemon() {
+	if !c.store.dialect.hasDaemon() {
 		return command.Run(ctx, cmd)
 	}
-	longer, cancel := outlast(ctx, cleanupTime)
+	longer, cancel := withGracePeriod(ctx, cleanupTime)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- command.Run(longer, cmd) }()
@@ -116,8 +116,8 @@ func (c *CLI) runContainer(ctx context.Context, name string, cmd command.Cmd) er
 	case <-ctx.Done():
 	}
 	for {
-		if err := c.removeContainers(ctx, name); err != nil {
-			c.Log.Debug("cannot remove the container yet", "container", name, "error", err)
+		if err := c.store.removeContainers(ctx, name); err != nil {
+			c.opts.Log.Debug("cannot remove the container yet", "container", name, "error", err)
 		}
 		select {
 		case err := <-ended:
@@ -132,15 +132,15 @@ var usage = regexp.MustCompile(`\s*\n(?:See|Run) 'docker [a-z ]*--help'.*\s*$`)
 
 func withoutUsage(said string) string { return usage.ReplaceAllString(said, "") }
 
-// runArgs is the command line of a job's container. A signal must end the engine's program rather than
-// be handed to the script, which as process 1 would not notice it; removeContainers then ends the script.
+// runArgs is the command line of a job's container. A signal must end the engine's program rather than be handed to the
+// script, which as process 1 would not notice it; removeContainers then ends the script.
 func (c *CLI) runArgs(job Job, name, script string) []string {
 	args := []string{
-		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.RunID,
+		"run", "--rm", "--name=" + name, "--label=" + runLabel + "=" + c.opts.RunID,
 		"--pull=never", "--network=none", "--cap-drop=all", "--security-opt=no-new-privileges",
 		"--log-driver=none", "--sig-proxy=false",
 	}
-	args = append(args, c.dialect.runFlags()...)
+	args = append(args, c.store.dialect.runFlags()...)
 	inputs := maps.Clone(job.Inputs)
 	if inputs == nil {
 		inputs = map[string]string{}
@@ -156,9 +156,9 @@ func (c *CLI) runArgs(job Job, name, script string) []string {
 
 // writeScript puts the script where the engine can see it; the directory is the caller's to remove.
 func (c *CLI) writeScript(text string) (dir string, err error) {
-	dir, err = os.MkdirTemp(c.TempDir, "script-")
+	dir, err = os.MkdirTemp(c.opts.TempDir, "script-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder for the script: %w", err)
+		return "", fmt.Errorf("make a directory for the script: %w", err)
 	}
 	// Whoever the container runs as has to be able to read it, and only that.
 	err = errors.Join(
@@ -173,11 +173,11 @@ func (c *CLI) writeScript(text string) (dir string, err error) {
 }
 
 // removeContainers removes containers in whatever state they are, also when ctx is over.
-func (c *CLI) removeContainers(ctx context.Context, names ...string) error {
+func (s *store) removeContainers(ctx context.Context, names ...string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
 	for {
-		err := command.Run(ctx, c.command(append(c.dialect.removeContainer(), names...)...))
+		err := command.Run(ctx, s.command(append(s.dialect.removeContainer(), names...)...))
 		if err == nil {
 			return nil
 		}
@@ -220,21 +220,21 @@ func (j Job) validate() error {
 	return nil
 }
 
-// checkFolder refuses what --volume would read as something else: a relative path names a volume, and a
-// colon ends the path.
+// checkFolder refuses what --volume would read as something else: a relative path names a volume, and a colon ends the
+// path.
 func checkFolder(path string) error {
 	if !filepath.IsAbs(path) {
-		return fmt.Errorf("folder %q: not an absolute path", path)
+		return fmt.Errorf("directory %q: not an absolute path", path)
 	}
 	if strings.ContainsAny(path, ":\n") {
-		return fmt.Errorf("folder %q: container engines cannot mount a path with a colon or a line break", path)
+		return fmt.Errorf("directory %q: container engines cannot mount a path with a colon or a line break", path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s: not a folder", path)
+		return fmt.Errorf("%s: not a directory", path)
 	}
 	return nil
 }

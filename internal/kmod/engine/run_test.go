@@ -50,8 +50,8 @@ func TestRunCommandLine(t *testing.T) {
 	if diff := cmp.Diff(want, f.argv(t)); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if left, err := os.ReadDir(c.TempDir); len(left) != 0 || err != nil {
-		t.Errorf("left in the temporary folder: %v, %v", left, err)
+	if left, err := os.ReadDir(c.opts.TempDir); len(left) != 0 || err != nil {
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestRunCommandLine(t *testing.T) {
 func TestDockerUser(t *testing.T) {
 	for uid, want := range map[int]string{0: "--user=0:100", 1000: "--user=1000:100"} {
 		f, c := newFake(t, "docker")
-		d := c.dialect.(*docker)
+		d := c.store.dialect.(*docker)
 		d.uid, d.gid = uid, 100
 		must(t, c.Run(t.Context(), job(t)))
 		var users []string
@@ -186,7 +186,7 @@ func TestRunCannotRemove(t *testing.T) {
 
 func TestOldDockerCannotFindContainer(t *testing.T) {
 	f, c := newFake(t, "docker")
-	c.dialect.(*docker).uid = 0
+	c.store.dialect.(*docker).uid = 0
 	f.next(t, "rm", outcome{Code: 1, Stderr: "Error: No such container: x\n"})
 	must(t, c.Run(t.Context(), job(t)))
 }
@@ -196,7 +196,7 @@ func TestRunDockerFails(t *testing.T) {
 	const why = "docker: Error response from daemon: no space left on device."
 	for _, advice := range []string{"", "\nSee 'docker run --help'.\n", "\n\nRun 'docker run --help' for more information\n"} {
 		f, c := newFake(t, "docker")
-		c.dialect.(*docker).uid = 0
+		c.store.dialect.(*docker).uid = 0
 		f.next(t, "run", outcome{Code: 125, Stderr: why + advice})
 		if err := c.Run(t.Context(), job(t)); err == nil || !strings.HasSuffix(err.Error(), ": "+why) {
 			t.Errorf("got %v, want it to end with %q", err, why)
@@ -207,7 +207,7 @@ func TestRunDockerFails(t *testing.T) {
 func TestRunWithoutEngine(t *testing.T) {
 	f, c := newFake(t, "podman")
 	must(t, os.Remove(filepath.Join(f.dir, "bin", "podman")))
-	c.Program = "podman-is-not-here"
+	c.store.program = "podman-is-not-here"
 	err := c.Run(t.Context(), job(t))
 	if !errors.Is(err, exec.ErrNotFound) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, want exec.ErrNotFound, once", err)
@@ -230,7 +230,7 @@ func TestRunRefuses(t *testing.T) {
 		{"input is a volume", func(j *Job) { j.Inputs["source"] = "volume" }, "not an absolute path"},
 		{"input with a colon", func(j *Job) { j.Inputs["source"] = "/etc:/etc" }, "with a colon"},
 		{"input is not there", func(j *Job) { j.Inputs["source"] = "/no/such/folder" }, "no such file"},
-		{"output is a file", func(j *Job) { j.Output = "/etc/passwd" }, "not a folder"},
+		{"output is a file", func(j *Job) { j.Output = "/etc/passwd" }, "not a directory"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

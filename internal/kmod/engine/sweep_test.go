@@ -56,7 +56,7 @@ func TestSweepRun(t *testing.T) {
 		t.Error(diff)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the folder is still there: %v", err)
+		t.Errorf("the directory is still there: %v", err)
 	}
 	must(t, c.Sweep(t.Context()))
 	f.wantCalls(t)
@@ -73,14 +73,14 @@ func TestSweepTriesAgain(t *testing.T) {
 		t.Errorf("got %v, want the first run's failure", err)
 	}
 	if _, err := os.Stat(first); err != nil {
-		t.Errorf("the first folder: %v", err)
+		t.Errorf("the first directory: %v", err)
 	}
 	if _, err := os.Stat(second); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the second folder is still there: %v", err)
+		t.Errorf("the second directory is still there: %v", err)
 	}
 	must(t, c.Sweep(t.Context()))
 	if _, err := os.Stat(first); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the first folder is still there: %v", err)
+		t.Errorf("the first directory is still there: %v", err)
 	}
 }
 
@@ -93,14 +93,14 @@ func TestSweepLeavesOtherEngines(t *testing.T) {
 	const id = "0000000000000dea"
 	killed := f.cli(t, "docker", id, func(*Options) {})
 	dir := f.killedRun(t, id)
-	_, err = killed.occupy()
+	_, err = killed.owner.markInUse()
 	must(t, err)
 	f.put(t, "containers", "job", runLabel+"="+id+" quay.io/dtk:1")
 
 	must(t, podman.Sweep(t.Context()))
 	f.wantCalls(t)
 	if _, err := os.Stat(dir); err != nil {
-		t.Errorf("the folder that docker's container sees: %v", err)
+		t.Errorf("the directory that docker's container sees: %v", err)
 	}
 	docker := f.cli(t, "docker", "00000000000000bb", func(*Options) {})
 	must(t, docker.Sweep(t.Context()))
@@ -108,10 +108,10 @@ func TestSweepLeavesOtherEngines(t *testing.T) {
 		t.Errorf("containers %q", left)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the folder is still there: %v", err)
+		t.Errorf("the directory is still there: %v", err)
 	}
 	if left := f.owners(t); len(left) != 0 {
-		t.Errorf("left in the state folder: %q", left)
+		t.Errorf("left in the state directory: %q", left)
 	}
 }
 
@@ -170,9 +170,9 @@ func TestOwnerOnRecord(t *testing.T) {
 		t.Errorf("looked %d times, want 3", during)
 	}
 
-	first, err := c.occupy()
+	first, err := c.owner.markInUse()
 	must(t, err)
-	second, err := c.occupy()
+	second, err := c.owner.markInUse()
 	must(t, err)
 	must(t, first())
 	look()

@@ -36,15 +36,15 @@ func TestE2EPrivateCA(t *testing.T) {
 	must(t, remote.Write(ref, busyboxImage(t), remote.WithTransport(server.Client().Transport)))
 	theirs, other := caFile(t, server.Certificate().Raw), caFile(t, otherCA(t))
 
-	c, _ := real(t, "podman", t.TempDir())
-	c.CAFile = other
+	c, _ := newCLI(t, "podman", t.TempDir())
+	c.opts.CAFile = other
 	_, err = c.Acquire(t.Context(), ref.String(), nil)
 	if _, ok := errors.AsType[*PullError](err); ok || !strings.Contains(fault.Of(err), "--ca-file") {
 		t.Errorf("with another CA: %v, hint %q", err, fault.Of(err))
 	}
 	for system, given := range map[string]string{other: theirs, theirs: other} {
 		t.Setenv("SSL_CERT_FILE", system)
-		c.CAFile = given
+		c.opts.CAFile = given
 		lease, err := c.Acquire(t.Context(), ref.String(), nil)
 		must(t, err)
 		must(t, lease.Release(t.Context()))

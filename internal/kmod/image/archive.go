@@ -10,19 +10,20 @@ import (
 	"path"
 	"regexp"
 
+	"neuron-kmod/internal/platform/limit"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// layoutFile are the files that an OCI layout is made of, and so all that is
-// taken out of an archive of one:
+// layoutFile are the files that an OCI layout is made of, and so all that is taken out of an archive of one:
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 var layoutFile = regexp.MustCompile(`^(oci-layout|index\.json|blobs/sha256/[0-9a-f]{64})$`)
 
-// loadArchive unpacks an OCI archive into the new directory dir and returns the
-// image in it that is for our platform, its digests checked. The archive is removed.
+// loadArchive unpacks an OCI archive into the new directory dir and returns the image in it that is for our platform,
+// its digests checked. The archive is removed.
 func loadArchive(ctx context.Context, archive, dir string) (v1.Image, error) {
 	if err := unpackLayout(ctx, archive, dir); err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func unpackLayout(ctx context.Context, archive, dir string) error {
 		return err
 	}
 	budget := int64(maxUnpacked)
-	tr := tar.NewReader(&boundedReader{ctx: ctx, r: f, left: &budget})
+	tr := tar.NewReader(&limit.Reader{Ctx: ctx, R: f, Left: &budget, Exceeded: errUnpacked})
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -93,8 +94,8 @@ func writeFile(root *os.Root, name string, r io.Reader) error {
 	return out.Close()
 }
 
-// pick finds the one image for our platform. Builders put attestations beside
-// an image, as images for a platform "unknown", and some wrap both in an index of their own.
+// pick finds the one image for our platform. Builders put attestations beside an image, as images for a platform
+// "unknown", and some wrap both in an index of their own.
 func pick(index v1.ImageIndex, depth int) (v1.Image, error) {
 	m, err := index.IndexManifest()
 	if err != nil {

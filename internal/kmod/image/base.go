@@ -9,9 +9,8 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// KMM runs "/bin/sh -c" with mkdir and cp in the image to hand the module to
-// its worker, so an image without them loads nothing:
-// https://github.com/kubernetes-sigs/kernel-module-management/blob/main/internal/pod/workerpodmanager.go
+// KMM runs "/bin/sh -c" with mkdir and cp in the image to hand the module to its worker, so an image without them loads
+// nothing: https://github.com/kubernetes-sigs/kernel-module-management/blob/main/internal/pod/workerpodmanager.go
 const shell = "bin/sh"
 
 var shellTools = []string{"mkdir", "cp"}
@@ -21,17 +20,14 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // BaseInfo is what [CheckBase] found out about a base image.
 type BaseInfo struct {
-	// BusyBox is the version the BusyBox binary states, "1.36.1"; "" if the image
-	// has none.
+	// BusyBox is the version the BusyBox binary states, "1.36.1"; "" if the image has none.
 	BusyBox string
-	// Warnings are sentences for the log: things that are not as the
-	// requirements expect them but stop nothing.
+	// Warnings are sentences for the log: things that are not as the requirements expect them but stop nothing.
 	Warnings []string
 }
 
-// CheckBase reads all layers of the base and says whether KMM can use an image
-// built on it: linux/amd64, with sh, mkdir and cp (R5.3, R10.1). It looks at
-// the files as a container would see them, with links and whiteouts applied.
+// CheckBase reads all layers of the base and says whether KMM can use an image built on it: linux/amd64, with sh, mkdir
+// and cp (R5.3, R10.1). It looks at the files as a container would see them, with links and whiteouts applied.
 func CheckBase(ctx context.Context, b Base) (BaseInfo, error) {
 	cfg, err := checkPlatform("base image "+b.Name, b.Image)
 	if err != nil {
@@ -58,8 +54,7 @@ func CheckBase(ctx context.Context, b Base) (BaseInfo, error) {
 	return info, nil
 }
 
-// kmmTools returns the programs behind sh, mkdir and cp, or an error that
-// names all that are missing.
+// kmmTools returns the programs behind sh, mkdir and cp, or an error that names all that are missing.
 func (fs *rootfs) kmmTools(env []string) ([]*node, error) {
 	var found []*node
 	var missing []string
@@ -83,7 +78,7 @@ func (fs *rootfs) kmmTools(env []string) ([]*node, error) {
 
 // program is the executable file at p, links followed; nil if there is none.
 func (fs *rootfs) program(p string) *node {
-	n, err := fs.find(p)
+	n, err := fs.tree.find(p)
 	if err != nil || !n.isRegular() || n.mode&0o111 == 0 {
 		return nil // a link that goes in circles is no program either
 	}

@@ -46,13 +46,13 @@ func TestCheckBase(t *testing.T) {
 		"BusyBox whited out": {
 			layers: []entries{{file("bin/busybox", debian)}, {file("bin/.wh.busybox", "")}, coreutils},
 		},
-		"opaque folder, its new content before the mark": {
+		"opaque directory, its new content before the mark": {
 			layers: []entries{{file("bin/busybox", debian)}, append(append(entries{}, coreutils...), file("bin/.wh..wh..opq", ""))},
 		},
-		"whiteout of a folder that the same layer fills again": {
+		"whiteout of a directory that the same layer fills again": {
 			layers: []entries{{file("bin/busybox", debian)}, append(append(entries{}, coreutils...), file(".wh.bin", ""))},
 		},
-		"a folder named again keeps what is in it": {
+		"a directory named again keeps what is in it": {
 			layers: []entries{coreutils, {dir("bin")}},
 		},
 		"tools on the image's own PATH": {
@@ -93,14 +93,14 @@ func TestCheckBaseRefuses(t *testing.T) {
 		change func(*v1.ConfigFile)
 		want   string
 	}{
-		"no tools":          {[]entries{{file("bin/sh", "x")}}, nil, "it has no mkdir, no cp"},
-		"no shell":          {[]entries{all, {file("bin/.wh.sh", "")}}, nil, "it has no /bin/sh"},
-		"folder whited out": {[]entries{all, {file(".wh.bin", "")}}, nil, "it has no /bin/sh, no mkdir, no cp"},
-		"not executable":    {[]entries{all, {mode(file("bin/sh", "x"), 0o644)}}, nil, "it has no /bin/sh"},
-		"a folder":          {[]entries{all, {dir("bin/cp/x"), file("bin/.wh.cp", "")}}, nil, "it has no cp"},
-		"links in a circle": {[]entries{all, {link("bin/sh", "bash"), link("bin/bash", "sh")}}, nil, "it has no /bin/sh"},
-		"link to nothing":   {[]entries{all, {link("bin/sh", "../../../usr/bin/zsh")}}, nil, "it has no /bin/sh"},
-		"another platform":  {[]entries{all}, func(c *v1.ConfigFile) { c.Architecture = "arm64" }, "is for linux/arm64, not linux/amd64"},
+		"no tools":             {[]entries{{file("bin/sh", "x")}}, nil, "it has no mkdir, no cp"},
+		"no shell":             {[]entries{all, {file("bin/.wh.sh", "")}}, nil, "it has no /bin/sh"},
+		"directory whited out": {[]entries{all, {file(".wh.bin", "")}}, nil, "it has no /bin/sh, no mkdir, no cp"},
+		"not executable":       {[]entries{all, {mode(file("bin/sh", "x"), 0o644)}}, nil, "it has no /bin/sh"},
+		"a directory":          {[]entries{all, {dir("bin/cp/x"), file("bin/.wh.cp", "")}}, nil, "it has no cp"},
+		"links in a circle":    {[]entries{all, {link("bin/sh", "bash"), link("bin/bash", "sh")}}, nil, "it has no /bin/sh"},
+		"link to nothing":      {[]entries{all, {link("bin/sh", "../../../usr/bin/zsh")}}, nil, "it has no /bin/sh"},
+		"another platform":     {[]entries{all}, func(c *v1.ConfigFile) { c.Architecture = "arm64" }, "is for linux/arm64, not linux/amd64"},
 		"hard link to nothing": {
 			[]entries{all, {hard("bin/sh", "bin/zsh")}}, nil, "layer 2 of 2: hard link /bin/sh: its target /bin/zsh is not there",
 		},

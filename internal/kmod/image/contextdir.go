@@ -14,23 +14,18 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// maxContext bounds the bytes of a context. A kernel module is 1 MB, 10 MB with
-// debug information.
+// maxContext bounds the bytes of a context. A kernel module is 1 MB, 10 MB with debug information.
 const maxContext = 128 << 20
 
-// ignoreFiles change what an engine sees of a context.
-var ignoreFiles = []string{".containerignore", ".dockerignore"}
-
-// contextDir is the directory that COPY reads: names, kinds and sizes of all that
-// is in it. Nothing outside the directory can be reached through it.
+// contextDir is the directory that COPY reads: names, kinds and sizes of all that is in it. Nothing outside the
+// directory can be reached through it.
 type contextDir struct {
-	*tree
+	tree *tree
 	root *os.Root
 }
 
-// openContext indexes the directory dir. It refuses what has no place in an image
-// or could lead out of the directory: devices, sockets, pipes, and links that are
-// absolute or climb above it. The caller closes root.
+// openContext indexes the directory dir. It refuses what has no place in an image or could lead out of the directory:
+// devices, sockets, pipes, and links that are absolute or climb above it. The caller closes root.
 func openContext(ctx context.Context, dir string) (*contextDir, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -81,17 +76,16 @@ func (c *contextDir) index(p string, d fs.DirEntry, left *int64) error {
 		}
 		if leaves(p, n.link) && !isHostLink(p, n.link) {
 			return fault.Wrap(fmt.Errorf("link %s leads out of it, to %s", p, n.link),
-				"make the link relative and let it end inside the folder, or put a copy in its place")
+				"make the link relative and let it end inside the directory, or put a copy in its place")
 		}
 	default:
-		return fmt.Errorf("%s is neither a file, a folder nor a link", p)
+		return fmt.Errorf("%s is neither a file, a directory nor a link", p)
 	}
-	return c.put(p, n)
+	return c.tree.put(p, n)
 }
 
-// isHostLink reports whether a link is the one by which a module with in-tree
-// dependencies finds the kernel's own modules on the node. It is the only link
-// of a kmod image that may lead out of it:
+// isHostLink reports whether a link is the one by which a module with in-tree dependencies finds the kernel's own
+// modules on the node. It is the only link of a kmod image that may lead out of it:
 // https://openshift-kmm.netlify.app/documentation/kmod_image/#depmod
 func isHostLink(p, link string) bool {
 	k := path.Base(path.Dir(p))
@@ -107,70 +101,6 @@ func leaves(p, link string) bool {
 	return to == ".." || strings.HasPrefix(to, "../")
 }
 
-// ignoreFile is the name of the ignore file in the context, "" if there is none.
-func (c *contextDir) ignoreFile() string {
-	for _, f := range ignoreFiles {
-		if c.get(f) != nil {
-			return f
-		}
-	}
-	return ""
-}
-
-// source is one thing that a COPY takes from the context.
-type source struct {
-	name string // base name as it was written, before links were followed
-	path string // where it is
-	node *node
-}
-
-// match returns what a source of COPY names, sorted, links followed. As in
-// every engine a leading slash means the context.
-func (c *contextDir) match(word string) ([]source, error) {
-	pattern := path.Clean(strings.TrimLeft(word, "/"))
-	if pattern == ".." || strings.HasPrefix(pattern, "../") {
-		return nil, fmt.Errorf("%s is outside the context", word)
-	}
-	if pattern == "." {
-		return []source{{path: "", node: c.tree.root}}, nil
-	}
-	names := []string{pattern}
-	if strings.ContainsAny(pattern, `*?[\`) {
-		var err error
-		if names, err = c.glob(pattern); err != nil {
-			return nil, fmt.Errorf("%s: %w", word, err)
-		}
-	}
-	var found []source
-	for _, name := range names {
-		target, err := c.resolve(name, true)
-		if err != nil {
-			return nil, err
-		}
-		n := c.get(target)
-		if n == nil {
-			continue
-		}
-		found = append(found, source{path.Base(name), target, n})
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%s is not in the context: %w", word, fs.ErrNotExist)
-	}
-	return found, nil
-}
-
-func (c *contextDir) glob(pattern string) (found []string, err error) {
-	if _, err := path.Match(pattern, ""); err != nil {
-		return nil, err
-	}
-	c.walk("", c.tree.root, func(p string, _ *node) {
-		if ok, _ := path.Match(pattern, p); ok {
-			found = append(found, p)
-		}
-	})
-	return found, nil
-}
-
 // open opens a regular file of the context for reading.
 func (c *contextDir) open(p string) (io.ReadCloser, error) {
 	f, err := c.root.Open(p)
@@ -178,7 +108,7 @@ func (c *contextDir) open(p string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && (!info.Mode().IsRegular() || info.Size() != c.get(p).size) {
+	if err == nil && (!info.Mode().IsRegular() || info.Size() != c.tree.get(p).size) {
 		err = errors.New("it changed while it was read")
 	}
 	if err != nil {

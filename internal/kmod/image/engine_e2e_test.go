@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,63 +20,6 @@ import (
 
 	"neuron-kmod/internal/kmod/engine"
 )
-
-// everyForm has each form of every instruction that Assemble knows, so that a
-// real engine reports whether Assemble understands them the same way.
-const everyForm = `ARG BASE=example.com/base
-FROM --platform=$TARGETPLATFORM ${BASE}:1 AS kmod
-ARG BASE
-ARG GIVEN=default
-ARG PLAIN=plain
-ARG UNSET
-ARG TARGETARCH
-ENV PLAIN=env FROM_ARG=$GIVEN PATH=$PATH:/more
-ENV OLD form of env
-LABEL given=$GIVEN plain="${PLAIN}" base='$BASE' path=$PATH old="$OLD" arch=$TARGETARCH
-LABEL default=${UNSET:-d} alternative=${GIVEN:+a} unset="${UNSET}" escaped=\$GIVEN keep=changed
-LABEL several words
-LABEL two=lines \
-      more=lines
-
-COPY a.txt /form/file
-COPY a.txt /form/folder/
-COPY a.txt /etc
-COPY a.txt /etc/replaced
-COPY a.txt /lib64/
-COPY tree /form/tree
-COPY tree/ /form/tree-slash/
-COPY tree/lib tree/bin /form/merged/
-COPY [ab].txt /form/wild/
-COPY tree/*/*.ko /form/deep/
-COPY to-a /form/through/
-COPY to-tree/lib /form/through-folder
-COPY /./tree/../a.txt /form/dots
-COPY ["with space", "/form/with space"]
-COPY --chown=7:8 tree/lib /form/owned
-COPY --chown=9 a.txt /form/owned-by-one
-COPY --chown=7:8 tree/lib /owned/a/b
-COPY --chown=7:8 a.txt /owned2/a/b
-COPY --chown=7:8 a.txt /owned3/a/b/
-COPY --chmod=0700 tree /form/mode
-COPY --chmod=0700 --chown=7 tree /mode/a/b
-COPY --chmod=0700 a.txt /mode2/a/b/
-COPY wild* /form/wild-folders/
-COPY to-* /form/wild-links/
-COPY a.txt /../form/climbing
-WORKDIR /form/work
-COPY b.txt .
-COPY b.txt c
-WORKDIR below
-COPY b.txt ./
-USER 1000:1000
-ENTRYPOINT ["/bin/sh", "-c"]
-CMD echo $GIVEN
-`
-
-var everyFile = map[string]string{
-	"a.txt": "A", "b.txt": "B", "with space": "S", "to-a": "-> a.txt", "to-tree": "-> tree",
-	"tree/lib/x.ko": "KO", "tree/bin/tool": "TOOL", "wild-a/w": "W", "wild-b/x/y": "X", "wild.txt": "T", "tree/empty/": "", "tree/link": "-> lib/x.ko", "not-copied": "N",
-}
 
 // realBase is an image of this machine's static BusyBox, whose links and files
 // are such that a COPY can meet each of them.
@@ -118,11 +62,22 @@ func TestEngineAgrees(t *testing.T) {
 	if info.BusyBox == "" {
 		t.Fatal("a real BusyBox was not recognised")
 	}
-	every := specOf(t, everyForm, everyFile)
-	every.Base, every.Args, every.Labels = base, map[string]string{"GIVEN": "given"}, map[string]string{"more": "a=b c", "none": ""}
 	in := testLabels(t, base, info.BusyBox)
-	for name, spec := range map[string]Spec{"the project's": kmodSpec(t, base, in), "every form": every} {
+	linked := kmodSpec(t, base, in)
+	k := in.Kernel.String()
+	if err := os.Symlink("/lib/modules/"+k, filepath.Join(linked.Context, "opt/lib/modules", k, "host")); err != nil {
+		t.Fatal(err)
+	}
+	bare := kmodSpec(t, base, in)
+	bare.Labels = nil // the Containerfile makes the same of its ARGs
+	for name, spec := range map[string]Spec{"the project's": kmodSpec(t, base, in), "with the link to the kernel's modules": linked, "without labels": bare} {
 		t.Run(name, func(t *testing.T) {
+			if spec.Labels == nil {
+				if diff := cmp.Diff(Labels(in), withoutBase(mustConfig(t, buildWithEngine(t, spec)).Config.Labels)); diff != "" {
+					t.Errorf("labels (- ours, + engine):\n%s", diff)
+				}
+				return
+			}
 			native, err := Assemble(context.Background(), spec)
 			if err != nil {
 				t.Fatal(err)

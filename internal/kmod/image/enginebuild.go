@@ -22,22 +22,17 @@ type Builder interface {
 	Build(ctx context.Context, spec engine.BuildSpec) error
 }
 
-// EngineBuild has an engine make the image, for a Containerfile with more in it
-// than [Assemble] can do. Labels and files come out as Assemble makes them; the
-// layers' bytes are the engine's own. It works in a new directory below tempDir,
-// which the returned image reads from: tempDir has to stay as long as the image
-// is used, and its owner removes it.
+// EngineBuild has an engine make the image, for a Containerfile with more in it than [Assemble] can do. Labels and
+// files come out as Assemble makes them; the layers' bytes are the engine's own. It works in a new directory below
+// tempDir, which the returned image reads from: tempDir has to stay as long as the image is used, and its owner removes
+// it.
 func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v1.Image, err error) {
-	cf, err := parseContainerfile(spec.Name, spec.Containerfile)
-	if err != nil {
-		return nil, err
-	}
-	stages, err := cf.stages(spec.Args)
+	stages, err := parseStages(spec.Containerfile, spec.Args)
 	if err != nil {
 		return nil, err
 	}
 	if last := stages[len(stages)-1].image; last != spec.Base.Name {
-		return nil, wrongBase(fmt.Errorf("%s: the base image is %s, but %s was resolved", cf.name, last, spec.Base.Name))
+		return nil, wrongBase(fmt.Errorf("the Containerfile's base image is %s, but %s was resolved", last, spec.Base.Name))
 	}
 	if err := checkLabels(spec.Labels); err != nil {
 		return nil, err
@@ -52,11 +47,11 @@ func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v
 		}
 	}()
 	if err := runEngine(ctx, b, spec, stages, dir); err != nil {
-		return nil, fmt.Errorf("building %s with the engine: %w", cf.name, err)
+		return nil, fmt.Errorf("building Containerfile with the engine: %w", err)
 	}
 	img, err := loadArchive(ctx, filepath.Join(dir, "image.tar"), filepath.Join(dir, "layout"))
 	if err != nil {
-		return nil, fmt.Errorf("reading the image that the engine built from %s: %w", cf.name, err)
+		return nil, fmt.Errorf("reading the image that the engine built from Containerfile: %w", err)
 	}
 	return normalise(img, spec)
 }
@@ -93,8 +88,8 @@ func runEngine(ctx context.Context, b Builder, spec Spec, stages []stage, dir st
 	})
 }
 
-// copyContext copies the directory src to the new directory dst, checked and with the
-// modes that [Spec.Context] promises, whatever the umask.
+// copyContext copies the directory src to the new directory dst, checked and with the modes that [Spec.Context]
+// promises, whatever the umask.
 func copyContext(ctx context.Context, src, dst string) (err error) {
 	c, err := openContext(ctx, src)
 	if err != nil {
@@ -104,7 +99,7 @@ func copyContext(ctx context.Context, src, dst string) (err error) {
 	if err := os.Mkdir(dst, 0o755); err != nil {
 		return err
 	}
-	c.walk("", c.tree.root, func(p string, n *node) {
+	c.tree.walk("", c.tree.root, func(p string, n *node) {
 		if err == nil {
 			err = c.copyNode(p, n, filepath.Join(dst, filepath.FromSlash(p)))
 		}
@@ -145,8 +140,8 @@ func (c *contextDir) copyNode(p string, n *node, to string) error {
 	return out.Close()
 }
 
-// normalise makes of the engine's image what Assemble would have made of its
-// configuration, after checking that it is built on the right base.
+// normalise makes of the engine's image what Assemble would have made of its configuration, after checking that it is
+// built on the right base.
 func normalise(img v1.Image, spec Spec) (v1.Image, error) {
 	cfg, err := checkPlatform("the image that the engine built", img)
 	if err != nil {
@@ -158,7 +153,8 @@ func normalise(img v1.Image, spec Spec) (v1.Image, error) {
 	}
 	below := base.RootFS.DiffIDs
 	if n := len(below); len(cfg.RootFS.DiffIDs) < n || !slices.Equal(cfg.RootFS.DiffIDs[:n], below) {
-		return nil, fmt.Errorf("the engine built on another image than the %s (%s) that was checked", spec.Base.Name, spec.Base.Digest)
+		return nil, fmt.Errorf("the engine built on another image than the %s (%s) that was checked", spec.Base.Name,
+			spec.Base.Digest)
 	}
 	cfg = ownConfig(cfg, spec.Created.UTC().Truncate(time.Second))
 	if _, ok := base.Config.Labels[buildahLabel]; !ok {

@@ -38,8 +38,10 @@ func (b *buildah) Build(ctx context.Context, s engine.BuildSpec) error {
 		return err
 	}
 	checkModes(b.t, s.Context)
-	kept := strings.ReplaceAll(string(text), "\nRUN ", "\n# ")
-	img, err := Assemble(ctx, Spec{Base: b.base, Containerfile: []byte(kept), Context: s.Context, Args: s.Args, Labels: s.Labels, Created: *s.Timestamp})
+	if !strings.Contains(string(text), "\nFROM "+b.base.Name+"\n") {
+		b.t.Errorf("the base image is not spelled out:\n%s", text)
+	}
+	img, err := Assemble(ctx, Spec{Base: b.base, Containerfile: builtIn(b.t), Context: s.Context, Args: s.Args, Labels: s.Labels, Created: *s.Timestamp})
 	if err != nil {
 		return err
 	}

@@ -15,35 +15,25 @@ import (
 
 var update = flag.Bool("update", false, "write what is made as the golden files")
 
-// goldenContainerfile uses every instruction that Assemble knows.
-const goldenContainerfile = `ARG BASE=example.com/base
-ARG TAG
-FROM ${BASE}:${TAG} AS kmod
-ARG V
-ENV A=1 B="$V"
-LABEL version="${V}" none="${NONE}"
-USER 0:0
-WORKDIR /opt/tool
-COPY licenses/ /licenses/
-COPY --chmod=0700 --chown=1:2 opt/ /opt/
-COPY *.txt ./
-ENTRYPOINT ["/bin/sh"]
-CMD ["-c", "true"]
-`
-
 // Decision 5: not a byte of an image changes unnoticed. The digest stands for
 // all of them; the other files are there to see what changed. Run with -update
 // where a change is meant.
 func TestGolden(t *testing.T) {
-	for name, fam := range map[string]family{"oci": oci, "docker": docker} {
+	bases := map[string]Base{
+		"oci":    baseOf(t, oci, nil, entries{dir("bin"), file("bin/sh", "x"), dir("opt")}),
+		"docker": baseOf(t, docker, nil, entries{dir("bin"), file("bin/sh", "x")}),
+	}
+	for name, base := range bases {
 		t.Run(name, func(t *testing.T) {
-			spec := specOf(t, goldenContainerfile, map[string]string{
-				"licenses/GPL": "GPL", "opt/lib/neuron.ko": strings.Repeat("ELF", 10), "opt/empty/": "", "opt/lib/link": "-> neuron.ko",
-				"a.txt": "A", "b.txt": "B", "not-copied": "",
+			in := testLabels(t, base, "1.36.1")
+			in.Base.Digest = "sha256:0123"
+			modules := "opt/lib/modules/" + in.Kernel.String()
+			spec := kmodSpec(t, base, in)
+			spec.Context = folder(t, map[string]string{
+				"licenses/GPL-2.0.txt": "GPL", "licenses/NOTICE": "notice",
+				modules + "/neuron.ko": strings.Repeat("ELF", 10), modules + "/modules.dep": "neuron.ko:\n",
+				modules + "/host": "-> /lib/modules/" + in.Kernel.String(), "opt/empty/": "", "not-copied": "",
 			})
-			spec.Base = baseOf(t, fam, nil, entries{dir("bin"), file("bin/sh", "x")})
-			spec.Args = map[string]string{"V": "2.24.7.0", "TAG": "1"}
-			spec.Labels = map[string]string{"more": "x"}
 			img, err := Assemble(context.Background(), spec)
 			if err != nil {
 				t.Fatal(err)

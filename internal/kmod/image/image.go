@@ -1,16 +1,14 @@
-// Package image makes a kmod image out of a Containerfile, a directory of files
-// and a base image, and checks that an image is one that KMM can use.
+// Package image makes a kmod image out of a Containerfile, a directory of files and a base image, and checks that an
+// image is one that KMM can use.
 //
-// It knows OCI images and Containerfiles. It does not know where images come
-// from or go to (package registry), how a module is compiled (package module),
-// or which images are needed (package plan). It never runs a program: where a
-// Containerfile needs more than this package can do itself, it says so
-// ([ErrNeedsEngine]) and [EngineBuild] hands the work to an engine.
+// It knows OCI images and Containerfiles. It does not know where images come from or go to (package registry), how a
+// module is compiled (package module), or which images are needed (package plan). It never runs a program: it makes the
+// image of the built-in Containerfile itself ([Assemble]), and hands any other Containerfile to an engine
+// ([EngineBuild]).
 package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,14 +28,13 @@ const (
 
 // Base is the image a kmod image is built on.
 type Base struct {
-	// Name is the reference as a person wrote it, with its tag:
-	// "public.ecr.aws/docker/library/busybox:stable-musl".
+	// Name is the reference as a person wrote it, with its tag: "public.ecr.aws/docker/library/busybox:stable-musl".
 	Name string
-	// Image is the linux/amd64 image itself; of an index, the caller has picked
-	// it. Its layers are read several times, see [Base.Store].
+	// Image is the linux/amd64 image itself; of an index, the caller has picked it. Its layers are read several times, see
+	// [Base.Store].
 	Image v1.Image
-	// Digest is what Name stood for when it was resolved, "sha256:...". It may be
-	// the digest of the index that Image was picked from.
+	// Digest is what Name stood for when it was resolved, "sha256:...". It may be the digest of the index that Image was
+	// picked from.
 	Digest string
 }
 
@@ -46,50 +43,23 @@ type Spec struct {
 	Base Base
 	// Containerfile is the text of the file, at most 1 MiB.
 	Containerfile []byte
-	// Name is how errors call the Containerfile; "Containerfile" when empty.
-	Name string
-	// Context is the directory that COPY reads. The image's entries get mode 0755
-	// (directories, and files with an execute bit) or 0644, so that the umask of the
-	// person who builds is no part of the image.
+	// Context is the directory that COPY reads. The image's entries get mode 0755 (directories, and files with an execute
+	// bit) or 0644, so that the umask of the person who builds is no part of the image.
 	Context string
-	// Args are the values of ARG instructions (--build-arg).
+	// Args are the values of ARG instructions (--build-arg), for an engine.
 	Args map[string]string
-	// Labels are set last and win over the Containerfile's (--label).
+	// Labels are set last and win over the Containerfile's (--label); they are all that Assemble sets.
 	Labels map[string]string
-	// Created is the image's and its files' time, cut to seconds. The same Spec
-	// with the same Created makes the same bytes.
+	// Created is the image's and its files' time, cut to seconds. The same Spec with the same Created makes the same
+	// bytes.
 	Created time.Time
-	// Log gets what an engine says while it builds; nil discards it. Assemble
-	// has nothing to say.
+	// Log gets what an engine says while it builds; nil discards it.
 	Log io.Writer
 }
 
-// ErrNeedsEngine says that a Containerfile is beyond [Assemble] and needs a
-// container engine. The error that wraps it is a *[NeedsEngineError].
-var ErrNeedsEngine = errors.New("needs a container engine")
-
-// NeedsEngineError names what it is that [Assemble] cannot do.
-type NeedsEngineError struct {
-	File        string
-	Line        int    // 1-based; 0 where it is no one line's fault
-	Instruction string // upper case, or "" where Line is 0
-	Reason      string
-}
-
-func (e *NeedsEngineError) Error() string {
-	if e.Line == 0 {
-		return fmt.Sprintf("%s: %s: %v", e.File, e.Reason, ErrNeedsEngine)
-	}
-	return fmt.Sprintf("%s:%d: %s: %s: %v", e.File, e.Line, e.Instruction, e.Reason, ErrNeedsEngine)
-}
-
-// Unwrap makes errors.Is(err, ErrNeedsEngine) true.
-func (e *NeedsEngineError) Unwrap() error { return ErrNeedsEngine }
-
-// Store downloads the base into dir, an OCI layout that it makes, and returns
-// the base as it is read from there. CheckBase, Assemble and a later push each
-// read the layers; after Store only the first reading costs a download.
-// The returned Base works as long as dir exists.
+// Store downloads the base into dir, an OCI layout that it makes, and returns the base as it is read from there.
+// CheckBase, Assemble and a later push each read the layers; after Store only the first reading costs a download. The
+// returned Base works as long as dir exists.
 func (b Base) Store(ctx context.Context, dir string) (Base, error) {
 	if err := ctx.Err(); err != nil {
 		return Base{}, err

@@ -57,8 +57,7 @@ func (in LabelInput) busyBoxSource() string {
 	return busyBoxSourceLabel(in.BusyBox, in.releaseURL())
 }
 
-// Args are the values of the ARGs of container/Containerfile, from which it
-// makes the labels.
+// Args are the values of the ARGs of container/Containerfile, from which it makes the labels.
 func Args(in LabelInput) map[string]string {
 	return map[string]string{
 		ArgBase:           in.Base.Name,
@@ -73,9 +72,8 @@ func Args(in LabelInput) map[string]string {
 	}
 }
 
-// Labels are all labels of the image. They are what container/Containerfile
-// makes of [Args]; given as [Spec.Labels] they are there as well when a person
-// brings a Containerfile that sets none.
+// Labels are all labels of the image. They are what container/Containerfile makes of [Args]; given as [Spec.Labels]
+// they are there as well when a person brings a Containerfile that sets none.
 func Labels(in LabelInput) map[string]string {
 	labels := map[string]string{
 		LabelTitle:           "AWS Neuron kernel module",

@@ -14,8 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	// Not compress/gzip: its output may change with the Go release, and the
-	// digest of an image must not depend on who compiled this program.
+	// Not compress/gzip: its output may change with the Go release, and the digest of an image must not depend on who
+	// compiled this program.
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -29,18 +29,19 @@ type entry struct {
 	size     int64
 }
 
-// layer is a layer of ours, compressed, in memory: a few hundred kilobytes for
-// a kernel module, and bounded by the bound on the context.
+// layer is a layer of ours, compressed, in memory: a few hundred kilobytes for a kernel module, and bounded by the
+// bound on the context.
 type layer struct {
 	compressed     []byte
 	digest, diffID v1.Hash
 	mediaType      types.MediaType
 }
 
-// newLayer writes entries in the order of their paths. Only paths, kinds,
-// modes, owners and content go in, and created as the time of everything, so
-// equal input makes equal bytes.
-func newLayer(entries map[string]entry, created time.Time, mt types.MediaType, open func(source string) (io.ReadCloser, error)) (*layer, error) {
+// newLayer writes entries in the order of their paths. Only paths, kinds, modes, owners and content go in, and created
+// as the time of everything, so equal input makes equal bytes.
+func newLayer(
+	entries map[string]entry, created time.Time, mt types.MediaType, open func(source string) (io.ReadCloser, error),
+) (*layer, error) {
 	var buf bytes.Buffer
 	zw, err := gzip.NewWriterLevel(&buf, gzip.BestCompression)
 	if err != nil {

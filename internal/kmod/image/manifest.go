@@ -13,8 +13,8 @@ import (
 
 var emptyIndex = empty.Index
 
-// family is one of the two kinds of image, OCI and Docker schema 2. Registries
-// and engines refuse manifests that mix their media types.
+// family is one of the two kinds of image, OCI and Docker schema 2. Registries and engines refuse manifests that mix
+// their media types.
 type family struct {
 	manifest, config, layer types.MediaType
 	// same gives for a layer type of the other family the one that means the same.
@@ -60,9 +60,8 @@ func familyOf(img v1.Image) (family, error) {
 	return family{}, fmt.Errorf("an image of type %q cannot be built on", mt)
 }
 
-// built is an image of ours: a base's layers, our layers, and every byte of
-// manifest and configuration written here. Annotations of the base's manifest
-// are left behind, for they describe the base.
+// built is an image of ours: a base's layers, our layers, and every byte of manifest and configuration written here.
+// Annotations of the base's manifest are left behind, for they describe the base.
 type built struct {
 	manifest, config []byte
 	mediaType        types.MediaType
@@ -102,7 +101,8 @@ func build(base v1.Image, layers []*layer, cfg *v1.ConfigFile, fam family) (v1.I
 		b.layers[d.Digest] = retyped{l, mt}
 	}
 	for _, l := range layers {
-		out.Layers = append(out.Layers, v1.Descriptor{MediaType: l.mediaType, Size: int64(len(l.compressed)), Digest: l.digest})
+		out.Layers = append(out.Layers,
+			v1.Descriptor{MediaType: l.mediaType, Size: int64(len(l.compressed)), Digest: l.digest})
 		cfg.RootFS.DiffIDs = append(cfg.RootFS.DiffIDs, l.diffID)
 		b.layers[l.digest] = l
 	}

@@ -9,11 +9,13 @@ import (
 	"path"
 	"strings"
 
+	"neuron-kmod/internal/platform/limit"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// maxUnpacked bounds the bytes read out of one image's layers, so that a layer
-// that unpacks for ever ends. The largest of today's distribution images are below 2 GiB.
+// maxUnpacked bounds the bytes read out of one image's layers, so that a layer that unpacks for ever ends. The largest
+// of today's distribution images are below 2 GiB.
 const maxUnpacked = 4 << 30
 
 // Whiteouts are how a layer says what of the layers below is gone:
@@ -23,10 +25,10 @@ const (
 	whiteoutOpaque = ".wh..wh..opq"
 )
 
-// rootfs is what an image's layers, put on top of each other, amount to.
-// It holds names only; content is read again from its layer.
+// rootfs is what an image's layers, put on top of each other, amount to. It holds names only; content is read again
+// from its layer.
 type rootfs struct {
-	*tree
+	tree   *tree
 	layers []v1.Layer
 }
 
@@ -47,17 +49,22 @@ func readRootfs(ctx context.Context, img v1.Image) (*rootfs, error) {
 	return fs, nil
 }
 
-var errStop = errors.New("stop")
+var (
+	errStop     = errors.New("stop")
+	errUnpacked = fmt.Errorf("image unpacks to more than %d GiB", int64(maxUnpacked)>>30)
+)
 
-// eachEntry calls visit for every entry of a layer, and once more with a nil
-// header at the end. visit ends the reading early by returning errStop.
-func eachEntry(ctx context.Context, l v1.Layer, budget *int64, visit func(i int, h *tar.Header, r io.Reader) error) error {
+// eachEntry calls visit for every entry of a layer, and once more with a nil header at the end. visit ends the reading
+// early by returning errStop.
+func eachEntry(
+	ctx context.Context, l v1.Layer, budget *int64, visit func(i int, h *tar.Header, r io.Reader) error,
+) error {
 	rc, err := l.Uncompressed()
 	if err != nil {
 		return err
 	}
 	defer rc.Close()
-	tr := tar.NewReader(&boundedReader{ctx: ctx, r: rc, left: budget})
+	tr := tar.NewReader(&limit.Reader{Ctx: ctx, R: rc, Left: budget, Exceeded: errUnpacked})
 	for i := 0; ; i++ {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -75,9 +82,8 @@ func eachEntry(ctx context.Context, l v1.Layer, budget *int64, visit func(i int,
 	}
 }
 
-// collector returns the visitor that adds layer number layer to the tree.
-// A layer's whiteouts take away from the layers below only, wherever in the
-// layer they stand, so they are applied before any of its other entries.
+// collector returns the visitor that adds layer number layer to the tree. A layer's whiteouts take away from the layers
+// below only, wherever in the layer they stand, so they are applied before any of its other entries.
 func (fs *rootfs) collector(layer int) func(int, *tar.Header, io.Reader) error {
 	type entry struct {
 		path   string
@@ -113,14 +119,14 @@ func (fs *rootfs) collector(layer int) func(int, *tar.Header, io.Reader) error {
 func (fs *rootfs) whiteout(p string) bool {
 	base := path.Base(p)
 	if base == whiteoutOpaque {
-		if dir := fs.get(parent(p)); dir.isDir() {
+		if dir := fs.tree.get(parent(p)); dir.isDir() {
 			dir.children = map[string]*node{}
 		}
 		return true
 	}
 	gone, ok := strings.CutPrefix(base, whiteoutPrefix)
 	if ok && gone != "" {
-		fs.remove(path.Join(parent(p), gone))
+		fs.tree.remove(path.Join(parent(p), gone))
 	}
 	return ok
 }
@@ -142,13 +148,13 @@ func (fs *rootfs) add(layer, index int, p string, h *tar.Header) error {
 		if err != nil {
 			return fmt.Errorf("hard link /%s: %w", p, err)
 		}
-		if n = fs.get(target); n == nil || n.isDir() {
+		if n = fs.tree.get(target); n == nil || n.isDir() {
 			return fmt.Errorf("hard link /%s: its target /%s is not there", p, target)
 		}
 	case tar.TypeXGlobalHeader:
 		return nil
 	}
-	if err := fs.put(p, n); err != nil {
+	if err := fs.tree.put(p, n); err != nil {
 		return fmt.Errorf("/%s: %w", p, err)
 	}
 	return nil
@@ -172,23 +178,4 @@ func (fs *rootfs) read(ctx context.Context, n *node, use func(io.Reader) error) 
 		}
 		return errStop
 	})
-}
-
-// boundedReader ends with an error once the context is done or the budget spent.
-type boundedReader struct {
-	ctx  context.Context
-	r    io.Reader
-	left *int64
-}
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if err := b.ctx.Err(); err != nil {
-		return 0, err
-	}
-	if *b.left <= 0 {
-		return 0, fmt.Errorf("image unpacks to more than %d GiB", int64(maxUnpacked)>>30)
-	}
-	n, err := b.r.Read(p)
-	*b.left -= int64(n)
-	return n, err
 }

@@ -20,7 +20,7 @@ func TestBaseReference(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := BaseReference("Containerfile", []byte(tt.text), map[string]string{"G": "given"})
+			got, err := BaseReference([]byte(tt.text), map[string]string{"G": "given"})
 			if got != tt.want || (err != nil) != (tt.want == "") {
 				t.Errorf("BaseReference = %q, %v; want %q", got, err, tt.want)
 			}
@@ -53,11 +53,7 @@ E
 FROM one
 COPY --from=one /a /b
 FROM b`
-	cf, err := parseContainerfile("", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stages, err := cf.stages(nil)
+	stages, err := parseStages([]byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

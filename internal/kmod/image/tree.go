@@ -38,9 +38,8 @@ func (n *node) isDir() bool     { return n != nil && n.kind == tar.TypeDir }
 func (n *node) isRegular() bool { return n != nil && n.kind == tar.TypeReg }
 func (n *node) isLink() bool    { return n != nil && n.kind == tar.TypeSymlink }
 
-// tree is a root file system by name only: which paths are what. Paths have no
-// leading slash; "" is the root. Nothing outside the root can be named: ".."
-// at the root stays at the root, as in a chroot.
+// tree is a root file system by name only: which paths are what. Paths have no leading slash; "" is the root. Nothing
+// outside the root can be named: ".." at the root stays at the root, as in a chroot.
 type tree struct {
 	root  *node
 	count int
@@ -77,8 +76,8 @@ func (t *tree) get(p string) *node {
 	return n
 }
 
-// resolve follows the links of p, the last element's too when last is set, and
-// returns the path without links, which need not exist.
+// resolve follows the links of p, the last element's too when last is set, and returns the path without links, which
+// need not exist.
 func (t *tree) resolve(p string, last bool) (string, error) {
 	rest, done := split(p), ""
 	for hops := 0; len(rest) > 0; {
@@ -127,9 +126,8 @@ func (t *tree) find(p string) (*node, error) {
 	return t.get(target), nil
 }
 
-// put sets p to n. Directories on the way are made; what is no directory on the way
-// is replaced by one, as in an upper layer of an image. A directory put over a
-// directory keeps what is in it.
+// put sets p to n. Directories on the way are made; what is no directory on the way is replaced by one, as in an upper
+// layer of an image. A directory put over a directory keeps what is in it.
 func (t *tree) put(p string, n *node) error {
 	if t.count++; t.count > maxNodes {
 		return fmt.Errorf("more than %d entries", maxNodes)

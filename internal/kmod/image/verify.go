@@ -29,17 +29,15 @@ var depmodFiles = []string{
 // maxModulesDep bounds what is read of modules.dep: a line for each module of the image.
 const maxModulesDep = 1 << 20
 
-// ModulePath is where the module is in a kmod image: KMM's worker runs
-// `modprobe -d /opt neuron` on what it copies out of the image.
+// ModulePath is where the module is in a kmod image: KMM's worker runs `modprobe -d /opt neuron` on what it copies out
+// of the image.
 func ModulePath(k kernel.Version) string {
 	return path.Join("/", module.Dir(k), module.Name+".ko")
 }
 
-// Verify says whether img is a kmod image of driver d for kernel k: for
-// linux/amd64, with the module and depmod's files, with sh, mkdir and cp, and
-// with all labels of R5.2, which have to agree with d, k and the BusyBox inside.
-// It reads all layers. The error lists everything that is wrong; it does not
-// look into the module itself.
+// Verify says whether img is a kmod image of driver d for kernel k: for linux/amd64, with the module and depmod's
+// files, with sh, mkdir and cp, and with all labels of R5.2, which have to agree with d, k and the BusyBox inside. It
+// reads all layers. The error lists everything that is wrong; it does not look into the module itself.
 func Verify(ctx context.Context, img v1.Image, d version.Driver, k kernel.Version) error {
 	cfg, err := checkPlatform("the image", img)
 	if err != nil {
@@ -62,14 +60,13 @@ func Verify(ctx context.Context, img v1.Image, d version.Driver, k kernel.Versio
 	)
 }
 
-// Module returns the module of an image for kernel k, the content of
-// [ModulePath]. It reads all layers.
+// Module returns the module of an image for kernel k, the content of [ModulePath]. It reads all layers.
 func Module(ctx context.Context, img v1.Image, k kernel.Version) ([]byte, error) {
 	fs, err := readRootfs(ctx, img)
 	if err != nil {
 		return nil, fmt.Errorf("reading the image: %w", err)
 	}
-	n, err := fs.find(ModulePath(k)[1:])
+	n, err := fs.tree.find(ModulePath(k)[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +88,7 @@ func (fs *rootfs) verifyModule(ctx context.Context, k kernel.Version) error {
 	var errs []error
 	for _, name := range append([]string{"neuron.ko"}, depmodFiles...) {
 		p := path.Join(module.Dir(k), name)
-		n, err := fs.find(p)
+		n, err := fs.tree.find(p)
 		switch {
 		case err != nil:
 			errs = append(errs, err)
@@ -107,7 +104,7 @@ func (fs *rootfs) verifyModule(ctx context.Context, k kernel.Version) error {
 
 // verifyDepends checks that depmod saw the module: modprobe finds it by this line only.
 func (fs *rootfs) verifyDepends(ctx context.Context, p string) error {
-	n, err := fs.find(p)
+	n, err := fs.tree.find(p)
 	if err != nil {
 		return err
 	}
@@ -131,7 +128,9 @@ func (fs *rootfs) verifyDepends(ctx context.Context, p string) error {
 
 func verifyLabels(labels map[string]string, d version.Driver, k kernel.Version) error {
 	var errs []error
-	for _, want := range []pair{{LabelVersion, d.String()}, {LabelDriver, d.String()}, {LabelKernel, k.String()}} {
+	for _, want := range []struct{ name, value string }{
+		{LabelVersion, d.String()}, {LabelDriver, d.String()}, {LabelKernel, k.String()},
+	} {
 		if got := labels[want.name]; got != want.value {
 			errs = append(errs, fmt.Errorf("label %s is %q, not %q", want.name, got, want.value))
 		}
@@ -151,7 +150,8 @@ func verifyLabels(labels map[string]string, d version.Driver, k kernel.Version) 
 func verifyBusyBox(labels map[string]string, inside string) error {
 	var errs []error
 	if got := labels[LabelBusyBoxVersion]; got != inside {
-		errs = append(errs, fmt.Errorf("label %s is %q, but the BusyBox in the image is %q", LabelBusyBoxVersion, got, inside))
+		errs = append(errs,
+			fmt.Errorf("label %s is %q, but the BusyBox in the image is %q", LabelBusyBoxVersion, got, inside))
 	}
 	for _, name := range []string{LabelBusyBoxSource, LabelBusyBoxLicense, LabelBusyBoxCopyright} {
 		if (labels[name] != "") != (inside != "") {

@@ -64,15 +64,15 @@ func TestVerifyFindsFaults(t *testing.T) {
 		change func(v1.Image) v1.Image
 		want   []string
 	}{
-		"no module":          {over(entries{file(modules+".wh.neuron.ko", "")}), []string{"it has no file /" + modules + "neuron.ko"}},
-		"module is a folder": {over(entries{file(modules+".wh.neuron.ko", "")}, entries{dir(modules + "neuron.ko")}), []string{"it has no file /" + modules + "neuron.ko"}},
-		"nothing of depmod":  {over(entries{file(modules+".wh..wh..opq", ""), file(modules+"neuron.ko", "x")}), []string{"modules.dep\n", "modules.alias.bin\n", "modules.symbols.bin\n"}},
-		"depmod ran without": {over(entries{file(modules+"modules.dep", "other.ko:\n")}), []string{"modules.dep does not name neuron.ko"}},
-		"no shell":           {over(entries{file("bin/.wh.sh", "")}), []string{"it has no /bin/sh"}},
-		"another driver":     {label(LabelVersion, "2.24.6.0"), []string{`label org.opencontainers.image.version is "2.24.6.0", not "2.24.7.0"`}},
-		"another kernel":     {label(LabelKernel, "6.1.0"), []string{`label kernel-version is "6.1.0"`}},
-		"no time":            {label(LabelCreated, "yesterday"), []string{`label org.opencontainers.image.created is "yesterday"`}},
-		"another BusyBox":    {label(LabelBusyBoxVersion, "1.35.0"), []string{`label busybox.version is "1.35.0", but the BusyBox in the image is "1.36.1"`}},
+		"no module":             {over(entries{file(modules+".wh.neuron.ko", "")}), []string{"it has no file /" + modules + "neuron.ko"}},
+		"module is a directory": {over(entries{file(modules+".wh.neuron.ko", "")}, entries{dir(modules + "neuron.ko")}), []string{"it has no file /" + modules + "neuron.ko"}},
+		"nothing of depmod":     {over(entries{file(modules+".wh..wh..opq", ""), file(modules+"neuron.ko", "x")}), []string{"modules.dep\n", "modules.alias.bin\n", "modules.symbols.bin\n"}},
+		"depmod ran without":    {over(entries{file(modules+"modules.dep", "other.ko:\n")}), []string{"modules.dep does not name neuron.ko"}},
+		"no shell":              {over(entries{file("bin/.wh.sh", "")}), []string{"it has no /bin/sh"}},
+		"another driver":        {label(LabelVersion, "2.24.6.0"), []string{`label org.opencontainers.image.version is "2.24.6.0", not "2.24.7.0"`}},
+		"another kernel":        {label(LabelKernel, "6.1.0"), []string{`label kernel-version is "6.1.0"`}},
+		"no time":               {label(LabelCreated, "yesterday"), []string{`label org.opencontainers.image.created is "yesterday"`}},
+		"another BusyBox":       {label(LabelBusyBoxVersion, "1.35.0"), []string{`label busybox.version is "1.35.0", but the BusyBox in the image is "1.36.1"`}},
 		"no labels": {withConfig(t, func(c *v1.ConfigFile) { c.Config.Labels = nil }), []string{
 			"neuron-driver-version", "neuron-driver.source is not there", "neuron-driver.license", "neuron-driver.copyright",
 			"image.source is not there", "image.created", "busybox.version", "busybox.source", "busybox.license", "busybox.copyright",

@@ -1,6 +1,6 @@
-// Package module makes the kernel module and knows what is in one: a compile is one engine job, and what
-// comes out is inspected before anybody relies on it. It does not know where the source or the toolkit
-// come from, nor what an image is.
+// Package module makes the kernel module and knows what is in one: a compile is one engine job, and what comes out is
+// inspected before anybody relies on it. It does not know where the source or the toolkit come from, nor what an image
+// is.
 package module
 
 import (
@@ -52,12 +52,13 @@ type Runner interface {
 	Run(ctx context.Context, job engine.Job) error
 }
 
-// Build compiles the module and checks that it is the one that was asked for: the driver's version, the
-// kernel's vermagic. It blocks for as long as the compile takes. A compile that fails is a *CompileError;
-// a module that is not the one asked for is a *WrongModuleError.
+// Build compiles the module and checks that it is the one that was asked for: the driver's version, the kernel's
+// vermagic. It blocks for as long as the compile takes. A compile that fails is a *CompileError; a module that is not
+// the one asked for is a *WrongModuleError.
 func Build(ctx context.Context, r Runner, c Compile) (*Built, error) {
 	if c.Script == "" || c.Jobs < 1 || c.Driver.IsZero() || c.Kernel == (kernel.Version{}) {
-		return nil, fmt.Errorf("compile driver %s for kernel %s: a script, a number of jobs, a driver and a kernel are needed", c.Driver, c.Kernel)
+		return nil, fmt.Errorf("compile driver %s for kernel %s: a script, a number of jobs, a driver and a "+
+			"kernel are needed", c.Driver, c.Kernel)
 	}
 	built, err := build(ctx, r, c)
 	if err != nil {
@@ -92,7 +93,8 @@ func build(ctx context.Context, r Runner, c Compile) (*Built, error) {
 	if err := info.Check(c.Driver, c.Kernel); err != nil {
 		return nil, err
 	}
-	return &Built{Dir: c.Output, Module: filepath.Join(c.Output, filepath.FromSlash(modulePath(c.Kernel))), Info: info}, nil
+	return &Built{Dir: c.Output, Module: filepath.Join(c.Output, filepath.FromSlash(modulePath(c.Kernel))),
+		Info: info}, nil
 }
 
 // explain makes a failed compile of a job that failed; what the engine itself could not do stays as it is.

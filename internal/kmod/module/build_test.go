@@ -168,11 +168,11 @@ func TestBuildRefusesOutput(t *testing.T) {
 			leave(t, j, ko, string(newObject(strings.Replace(good, "+rt", "", 1)).bytes(t)))
 		}, "has vermagic"},
 		{"no module", func(j engine.Job) { leave(t, j, ko, "hello") }, "not an ELF file"},
-		{"the module is a link", func(j engine.Job) { link(t, j, secret, ko) }, "no plain file"},
-		{"the folder is a link", func(j engine.Job) { link(t, j, filepath.Dir(secret), "opt") }, `"opt" is outside`},
+		{"the module is a link", func(j engine.Job) { link(t, j, secret, ko) }, "not a regular file"},
+		{"the directory is a link", func(j engine.Job) { link(t, j, filepath.Dir(secret), "opt") }, `"opt" is outside`},
 		{"a file elsewhere", func(j engine.Job) { leave(t, j, ko, object); leave(t, j, "etc/passwd", "") }, `"etc" is outside`},
 		{"a file beside", func(j engine.Job) { leave(t, j, ko, object); leave(t, j, "opt/x", "") }, `"opt/x" is outside`},
-		{"a folder below", func(j engine.Job) { leave(t, j, ko, object); leave(t, j, dir+"x/y", "") }, "is outside"},
+		{"a directory below", func(j engine.Job) { leave(t, j, ko, object); leave(t, j, dir+"x/y", "") }, "is outside"},
 		{"the host link leads elsewhere", func(j engine.Job) { leave(t, j, ko, object); link(t, j, "/etc", dir+"host") }, `leads to "/etc"`},
 		{"too many files", func(j engine.Job) {
 			for i := range maxFiles {

@@ -19,8 +19,8 @@ const (
 )
 
 // object is an ELF file for x86-64. debug/elf's own reader is not for hostile files
-// (https://pkg.go.dev/debug/elf#hdr-Security): it unpacks a compressed table of names whatever its size,
-// and copies a name for each section. Here every read is bounded before anything is allocated for it.
+// (https://pkg.go.dev/debug/elf#hdr-Security): it unpacks a compressed table of names whatever its size, and copies a
+// name for each section. Here every read is bounded before anything is allocated for it.
 type object struct {
 	r        io.ReaderAt
 	size     int64
@@ -31,7 +31,8 @@ type object struct {
 // openObject reads the headers of a relocatable object for x86-64, which is what a kernel module is.
 func openObject(r io.ReaderAt, size int64) (*object, error) {
 	var h elf.Header64
-	if err := binary.Read(io.NewSectionReader(r, 0, size), binary.LittleEndian, &h); err != nil || string(h.Ident[:4]) != elf.ELFMAG {
+	if err := binary.Read(io.NewSectionReader(r, 0, size), binary.LittleEndian, &h); err != nil ||
+		string(h.Ident[:4]) != elf.ELFMAG {
 		return nil, errors.New("not an ELF file")
 	}
 	class, data := elf.Class(h.Ident[elf.EI_CLASS]), elf.Data(h.Ident[elf.EI_DATA])
@@ -60,12 +61,12 @@ func openObject(r io.ReaderAt, size int64) (*object, error) {
 	return o, nil
 }
 
-// section returns the bytes of the first section of that name, at most max; found is false if there is none.
-func (o *object) section(name string, max uint64) (data []byte, found bool, err error) {
+// section returns the bytes of the first section of that name, at most most; found is false if there is none.
+func (o *object) section(name string, most uint64) (data []byte, found bool, err error) {
 	want := append([]byte(name), 0)
 	for _, s := range o.sections {
 		if int64(s.Name) < int64(len(o.names)) && bytes.HasPrefix(o.names[s.Name:], want) {
-			data, err := o.data(s, elf.SHT_PROGBITS, max)
+			data, err := o.data(s, elf.SHT_PROGBITS, most)
 			if err != nil {
 				return nil, true, fmt.Errorf("read section %s: %w", name, err)
 			}
@@ -75,10 +76,10 @@ func (o *object) section(name string, max uint64) (data []byte, found bool, err 
 	return nil, false, nil
 }
 
-// data returns the bytes of a section that has to be of that type, not compressed, and at most max long.
-func (o *object) data(s elf.Section64, kind elf.SectionType, max uint64) ([]byte, error) {
-	if elf.SectionType(s.Type) != kind || elf.SectionFlag(s.Flags)&elf.SHF_COMPRESSED != 0 || s.Size > max {
-		return nil, fmt.Errorf("it is not a plain %v of at most %d bytes", kind, max)
+// data returns the bytes of a section that has to be of that type, not compressed, and at most most long.
+func (o *object) data(s elf.Section64, kind elf.SectionType, most uint64) ([]byte, error) {
+	if elf.SectionType(s.Type) != kind || elf.SectionFlag(s.Flags)&elf.SHF_COMPRESSED != 0 || s.Size > most {
+		return nil, fmt.Errorf("it is not a plain %v of at most %d bytes", kind, most)
 	}
 	return o.read(s.Off, s.Size)
 }

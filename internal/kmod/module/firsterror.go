@@ -23,19 +23,20 @@ var causes = regexp.MustCompile(`^\S[^:]*:\d+(:\d+)?: (fatal )?[Ee]rror: ` +
 	`|^(cc1|collect2|(\S*-)?gcc(-\d+)?): (fatal |internal compiler )?error: ` +
 	`|: undefined reference to ` +
 	`|^(\S*/)?(\S+-)?ld(\.\w+)?: .*\b(error|cannot|undefined|unrecogni[sz]ed|not found|failed|No such)\b` +
-	`|^(\S*/)?(build-module\.sh|job\.sh|objtool|strip|depmod|modinfo|ln|cp|mkdir|sh|bash)\b.*\b(error|ERROR|FATAL|not found|cannot|can't|Permission denied)\b` +
+	`|^(\S*/)?(build-module\.sh|job\.sh|objtool|strip|depmod|modinfo|ln|cp|mkdir|sh|bash)\b` +
+	`.*\b(error|ERROR|FATAL|not found|cannot|can't|Permission denied)\b` +
 	`|[Nn]o space left on device` +
 	`|\bKilled$|Killed signal terminated program`)
 
 // consequences are lines that only say that something went wrong; they count if no cause is found.
 var consequences = regexp.MustCompile(`^make(\[\d+\])?: \*\*\* |^Error: `)
 
-// warnings are lines that are neither, whatever else they say. What -Werror has made an error stands
-// before the compiler's last remark on it.
+// warnings are lines that are neither, whatever else they say. What -Werror has made an error stands before the
+// compiler's last remark on it.
 var warnings = regexp.MustCompile(`^\S+ [Ww]arning: |^WARNING: |all warnings being treated as errors$`)
 
-// errorFinder finds the first error of a log that is written to it in pieces of any size. It keeps two
-// lines, however long the log.
+// errorFinder finds the first error of a log that is written to it in pieces of any size. It keeps two lines, however
+// long the log.
 type errorFinder struct {
 	line               []byte
 	cause, consequence string

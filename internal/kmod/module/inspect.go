@@ -13,8 +13,7 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// Info is what a module says of itself, in the section .modinfo. Characters that do not print are
-// replaced.
+// Info is what a module says of itself, in the section .modinfo. Characters that do not print are replaced.
 type Info struct {
 	Name        string
 	Version     string
@@ -25,8 +24,8 @@ type Info struct {
 	SrcVersion  string   // a hash of the source
 }
 
-// Inspect reads what the module of that size in r says of itself. It refuses what is not a module for
-// x86-64, and is safe with a hostile one.
+// Inspect reads what the module of that size in r says of itself. It refuses what is not a module for x86-64, and is
+// safe with a hostile one.
 func Inspect(r io.ReaderAt, size int64) (Info, error) {
 	file, err := openObject(r, size)
 	if err != nil {
@@ -42,8 +41,8 @@ func Inspect(r io.ReaderAt, size int64) (Info, error) {
 	return parseModinfo(data)
 }
 
-// parseModinfo reads KEY=value strings that end in a zero byte. Some keys, such as alias, come often; of
-// those that identify the module a second, different one would leave open which of them counts.
+// parseModinfo reads KEY=value strings that end in a zero byte. Some keys, such as alias, come often; of those that
+// identify the module a second, different one would leave open which of them counts.
 func parseModinfo(data []byte) (Info, error) {
 	var info Info
 	var depends string

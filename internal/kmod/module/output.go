@@ -12,23 +12,21 @@ import (
 )
 
 const (
-	// MaxOutput bounds what a compile may leave, and with it a module, in bytes. One with debugging information
-	// has 10 MB.
+	// MaxOutput bounds what a compile may leave, and with it a module, in bytes. One with debugging information has 10 MB.
 	MaxOutput = 64 << 20
 	// maxFiles bounds how many files it may leave; depmod makes a dozen.
 	maxFiles = 1000
 )
 
-// Dir is the directory in which KMM looks for a kernel's module, relative to an
-// image's root and to a compile's output, with slashes.
+// Dir is the directory in which KMM looks for a kernel's module, relative to an image's root and to a compile's output,
+// with slashes.
 // https://docs.redhat.com/en/documentation/openshift_container_platform/4.19/html/specialized_hardware_and_driver_enablement/kmm-creating-kmod-image_kernel-module-management-operator
 func Dir(k kernel.Version) string { return path.Join("opt/lib/modules", k.String()) }
 
 func modulePath(k kernel.Version) string { return path.Join(Dir(k), Name+".ko") }
 
-// inspectOutput inspects the module that a job has left in dir. The container was a foreign image's: what
-// is not a plain file in the one right directory, or a link that KMM knows, is refused, and nothing is opened
-// by way of a link.
+// inspectOutput inspects the module that a job has left in dir. The container was a foreign image's: what is not a
+// plain file in the one right directory, or a link that KMM knows, is refused, and nothing is opened by way of a link.
 func inspectOutput(dir string, k kernel.Version) (Info, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -76,7 +74,7 @@ func checkTree(root *os.Root, k kernel.Version) error {
 		case d.Type() == fs.ModeSymlink && path.Base(name) == hostLink:
 			return checkHostLink(root, name, k)
 		case !d.Type().IsRegular():
-			return fmt.Errorf("%q is no plain file", name)
+			return fmt.Errorf("%q is not a regular file", name)
 		}
 		info, err := d.Info()
 		if err != nil {

@@ -1,8 +1,8 @@
-// Package pipeline carries a plan out: each kernel has one Driver Toolkit pulled,
-// each driver compiled in it, the image assembled and published.
+// Package pipeline carries a plan out: each kernel has one Driver Toolkit pulled, each driver compiled in it, the image
+// assembled and published.
 //
-// It holds the order, the concurrency and the clean-up. What a step does is the
-// business of the packages it calls; what is published, the target's.
+// It holds the order, the concurrency and the clean-up. What a step does is the business of the packages it calls; what
+// is published, the target's.
 package pipeline
 
 import (
@@ -71,10 +71,9 @@ type Options struct {
 	LogDir    string        // keeps the compile log of each build
 }
 
-// Run is one run: its collaborators and its options. All fields but KernelDone
-// are required.
+// Run is one run: its collaborators and its options. All fields but KernelDone are required.
 type Run struct {
-	Options
+	Options   Options
 	Engine    Engine
 	Target    registry.Target
 	Fetcher   Fetcher
@@ -82,9 +81,9 @@ type Run struct {
 	Recipe    Recipe
 	Log       *slog.Logger
 	Progress  Progress
-	// KernelDone is called when the outcome of the last build on a kernel is known, from several goroutines. Of a run
-	// that is stopped it is not called for the kernels that are left.
-	KernelDone func(k kernel.Version)
+	// KernelDone, if set, is given the states of the builds on a kernel when the last one's is known, from several
+	// goroutines. Of a run that is stopped it is not called for the kernels that are left.
+	KernelDone func(k kernel.Version, states []plan.State)
 }
 
 // Recipe is what every image is made from beside its module.
@@ -99,29 +98,31 @@ type Recipe struct {
 // errFailFast is the cause with which FailFast stops a run.
 var errFailFast = errors.New("stopped after the first failure (--fail-fast)")
 
-// Do builds and publishes what the plan says is missing, and writes the outcome
-// of each build into the plan. The error is not nil only when the run was
-// interrupted; that something failed is in the plan. It blocks for minutes and
-// leaves no container and no image of its own behind, whatever happens.
-func (r *Run) Do(ctx context.Context, p *plan.Plan) error {
-	work := pending(p, r.Force)
+// Do builds and publishes what the plan says is missing, and returns the plan with the outcome of each build. The error
+// is not nil only when the run was interrupted; that something failed is in the plan. It blocks for minutes and leaves
+// no container and no image of its own behind, whatever happens.
+func (r *Run) Do(ctx context.Context, p *plan.Plan) (*plan.Plan, error) {
+	work := pendingKernels(p, r.Options.Force)
 	if len(work) == 0 {
-		return nil
+		return p, nil
 	}
 	runCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := &schedule{Run: r, plan: p, stop: stop, done: make([]bool, len(p.Builds)), left: map[kernel.Version]*atomic.Int32{}}
+	s := &schedule{
+		run: r, plan: p, stop: stop, outcomes: make([]*plan.Outcome, len(p.Builds)), left: map[kernel.Version]*atomic.Int32{},
+	}
 	for _, w := range work {
 		s.left[w.kernel] = &atomic.Int32{}
 		s.left[w.kernel].Store(int32(len(w.builds)))
 	}
 	work = s.prepareSources(runCtx, work)
-	s.run(runCtx, work)
+	s.execute(runCtx, work)
 	s.skipRest(runCtx, work)
+	done := p.With(s.settled(), s.stale...)
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return done, context.Cause(ctx)
 	}
-	return nil
+	return done, nil
 }
 
 // kernelWork is what is due on one kernel.
@@ -131,14 +132,14 @@ type kernelWork struct {
 	toolkits []string // any one of them will do
 }
 
-// pending groups the builds that are due by kernel, ascending, so that each
-// kernel's Driver Toolkit is pulled once.
-func pending(p *plan.Plan, force bool) []kernelWork {
+// pendingKernels groups the builds that are due by kernel, ascending, so that each kernel's Driver Toolkit is pulled
+// once.
+func pendingKernels(p *plan.Plan, force bool) []kernelWork {
 	var out []kernelWork
 	for _, k := range p.Kernels() {
 		w := kernelWork{kernel: k}
 		for i, b := range p.Builds {
-			if b.Kernel == k && b.Due(force) {
+			if b.Kernel == k && b.NeedsBuild(force) {
 				w.builds = append(w.builds, i)
 				w.toolkits = appendNew(w.toolkits, b.Toolkits)
 			}
@@ -164,9 +165,8 @@ func appendNew(have, more []string) []string {
 	return have
 }
 
-// share splits the processors among the drivers that compile at the same time
-// on one kernel. A driver alone gets them all, because the next kernel's
-// toolkit is pulled meanwhile.
+// share splits the processors among the drivers that compile at the same time on one kernel. A driver alone gets them
+// all, because the next kernel's toolkit is pulled meanwhile.
 func share(processors, drivers int) (compiles, makeJobs int) {
 	compiles = max(1, min(processors, drivers))
 	return compiles, max(1, processors/compiles)

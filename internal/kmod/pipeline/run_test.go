@@ -193,6 +193,20 @@ func newPlan(t *testing.T, n int, drivers ...string) *plan.Plan {
 	return p
 }
 
+// do carries a plan out, and returns the plan of what has become of it.
+func do(t *testing.T, r *Run, p *plan.Plan) *plan.Plan {
+	t.Helper()
+	before := fmt.Sprintf("%+v", *p)
+	done, err := r.Do(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := fmt.Sprintf("%+v", *p); after != before {
+		t.Errorf("the plan was changed:\n%s\n%s", before, after)
+	}
+	return done
+}
+
 func states(p *plan.Plan) []plan.State {
 	var out []plan.State
 	for _, b := range p.Builds {
@@ -207,9 +221,7 @@ func TestDoOrder(t *testing.T) {
 	eng := newFakeEngine(t)
 	r, fetcher := newRun(t, eng)
 	p := newPlan(t, 3, "2.24.7.0", "2.22.2.0")
-	if err := r.Do(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
+	p = do(t, r, p)
 	if n := p.Count(plan.Built); n != 6 {
 		t.Fatalf("%d of 6 built: %+v", n, p.Builds)
 	}
@@ -248,16 +260,14 @@ func TestDoKeepsGoing(t *testing.T) {
 	}
 	r, _ := newRun(t, eng)
 	p := newPlan(t, 3, "2.24.7.0")
-	if err := r.Do(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
+	p = do(t, r, p)
 	if diff := cmp.Diff([]plan.State{plan.Built, plan.Failed, plan.Built}, states(p)); diff != "" {
 		t.Error(diff)
 	}
 	if !strings.Contains(p.Builds[1].Error, "neuron_cdev.c:12:3: error: implicit declaration") {
 		t.Errorf("error %q", p.Builds[1].Error)
 	}
-	log, err := os.ReadFile(filepath.Join(r.LogDir, p.Builds[1].Tag+".log"))
+	log, err := os.ReadFile(filepath.Join(r.Options.LogDir, p.Builds[1].Tag+".log"))
 	if err != nil || !strings.Contains(string(log), "class_create") {
 		t.Errorf("log %q, error %v", log, err)
 	}
@@ -267,11 +277,9 @@ func TestDoFailFast(t *testing.T) {
 	eng := newFakeEngine(t)
 	eng.job = func(engine.Job) error { return &engine.ExitError{Code: 2} }
 	r, _ := newRun(t, eng)
-	r.FailFast = true
+	r.Options.FailFast = true
 	p := newPlan(t, 3, "2.24.7.0")
-	if err := r.Do(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
+	p = do(t, r, p)
 	if diff := cmp.Diff([]plan.State{plan.Failed, plan.Skipped, plan.Skipped}, states(p)); diff != "" {
 		t.Error(diff)
 	}
@@ -288,9 +296,7 @@ func TestDoStaleToolkit(t *testing.T) {
 	r, _ := newRun(t, eng)
 	p := newPlan(t, 2, "2.24.7.0")
 	p.Builds[0].Toolkits = []string{toolkit(0), toolkit(9)}
-	if err := r.Do(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
+	p = do(t, r, p)
 	if diff := cmp.Diff([]plan.State{plan.Built, plan.Failed}, states(p)); diff != "" {
 		t.Error(diff)
 	}
@@ -305,17 +311,13 @@ func TestDoWithoutSource(t *testing.T) {
 	r, fetcher := newRun(t, eng)
 	fetcher.err["2.22.2.0"] = errors.New("404")
 	p := newPlan(t, 1, "2.24.7.0", "2.22.2.0")
-	if err := r.Do(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
+	p = do(t, r, p)
 	if diff := cmp.Diff([]plan.State{plan.Built, plan.Failed}, states(p)); diff != "" {
 		t.Error(diff)
 	}
 	fetcher.err["2.24.7.0"] = errors.New("404")
 	eng.pulls, r.Workspace = nil, folder(t.TempDir())
-	if err := r.Do(t.Context(), newPlan(t, 3, "2.24.7.0")); err != nil {
-		t.Fatal(err)
-	}
+	do(t, r, newPlan(t, 3, "2.24.7.0"))
 	if len(eng.pulls) != 0 {
 		t.Errorf("pulled %v for nothing", eng.pulls)
 	}
@@ -332,7 +334,8 @@ func TestDoInterrupted(t *testing.T) {
 	}
 	r, _ := newRun(t, eng)
 	p := newPlan(t, 3, "2.24.7.0")
-	if err := r.Do(ctx, p); !errors.Is(err, signal) {
+	p, err := r.Do(ctx, p)
+	if !errors.Is(err, signal) {
 		t.Errorf("error %v", err)
 	}
 	if p.Count(plan.Skipped) != 3 || len(eng.held) != 0 {
@@ -348,27 +351,21 @@ func TestDoExisting(t *testing.T) {
 	eng := newFakeEngine(t)
 	r, _ := newRun(t, eng)
 	first := newPlan(t, 1, "2.24.7.0")
-	if err := r.Do(t.Context(), first); err != nil {
-		t.Fatal(err)
-	}
+	first = do(t, r, first)
 	r.Workspace = folder(t.TempDir())
 	again := newPlan(t, 1, "2.24.7.0") // planned before the first run published
-	if err := r.Do(t.Context(), again); err != nil {
-		t.Fatal(err)
-	}
+	again = do(t, r, again)
 	if again.Builds[0].State != plan.Published || again.Builds[0].Digest != first.Builds[0].Digest || eng.jobs != 1 {
 		t.Errorf("second run: %+v, %d jobs", again.Builds[0], eng.jobs)
 	}
 	again.Builds[0].State = plan.Published
 	pulls := len(eng.pulls)
-	if err := r.Do(t.Context(), again); err != nil || len(eng.pulls) != pulls {
-		t.Errorf("a published plan pulled %v, error %v", eng.pulls[pulls:], err)
+	if do(t, r, again); len(eng.pulls) != pulls {
+		t.Errorf("a published plan pulled %v", eng.pulls[pulls:])
 	}
-	r.Force, r.Workspace = true, folder(t.TempDir())
-	r.Created = r.Created.Add(time.Hour)
-	if err := r.Do(t.Context(), again); err != nil {
-		t.Fatal(err)
-	}
+	r.Options.Force, r.Workspace = true, folder(t.TempDir())
+	r.Options.Created = r.Options.Created.Add(time.Hour)
+	again = do(t, r, again)
 	if again.Builds[0].State != plan.Built || again.Builds[0].Digest == first.Builds[0].Digest {
 		t.Errorf("forced: %+v", again.Builds[0])
 	}
@@ -390,9 +387,7 @@ func TestDoWrongModule(t *testing.T) {
 			}
 			r, _ := newRun(t, eng)
 			p := newPlan(t, 1, "2.24.7.0")
-			if err := r.Do(t.Context(), p); err != nil {
-				t.Fatal(err)
-			}
+			p = do(t, r, p)
 			if p.Builds[0].State != plan.Failed || !strings.Contains(p.Builds[0].Error, name) {
 				t.Errorf("%s: %+v", name, p.Builds[0])
 			}

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,11 +30,11 @@ type File struct {
 	load func() (*authFile, error)
 }
 
-// NewFile returns the source that is the file at path; named is the variable that names it, "" if none does.
-func NewFile(path, named string) *File {
+// NewFile returns the file at path as a source; variable is the environment variable that names it, "" if none does.
+func NewFile(path, variable string) *File {
 	name := path
-	if named != "" {
-		name = named + " (" + path + ")"
+	if variable != "" {
+		name = variable + " (" + path + ")"
 	}
 	return &File{name: name, load: sync.OnceValues(func() (*authFile, error) {
 		f, err := readAuthFile(path)
@@ -60,7 +62,7 @@ func (a *File) Find(ctx context.Context, r authn.Resource) (authn.Authenticator,
 func (f *authFile) find(ctx context.Context, r authn.Resource) (authn.AuthConfig, error) {
 	host := r.RegistryStr()
 	if helper := f.helpers[host]; helper != "" {
-		if cfg, err := f.ask(ctx, helper, host); err != nil || cfg != (authn.AuthConfig{}) {
+		if cfg, err := f.runHelper(ctx, helper, host); err != nil || cfg != (authn.AuthConfig{}) {
 			return cfg, err
 		}
 	}
@@ -68,7 +70,7 @@ func (f *authFile) find(ctx context.Context, r authn.Resource) (authn.AuthConfig
 		return cfg, nil
 	}
 	if f.store != "" && f.helpers[host] == "" {
-		return f.ask(ctx, f.store, host)
+		return f.runHelper(ctx, f.store, host)
 	}
 	return authn.AuthConfig{}, nil
 }
@@ -76,7 +78,7 @@ func (f *authFile) find(ctx context.Context, r authn.Resource) (authn.AuthConfig
 // maxAuthFile bounds an auth file; Red Hat's pull secrets are below 10 kB.
 const maxAuthFile = 1 << 20
 
-// authFile is what docker's config.json and podman's auth.json have in common, with its keys normalised.
+// authFile is what docker's config.json and podman's auth.json have in common, with normalised keys.
 // https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
 type authFile struct {
 	path    string
@@ -111,11 +113,15 @@ func parseAuthFile(path string, data []byte) (*authFile, error) {
 		CredsStore  string            `json:"credsStore"`
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, fmt.Errorf("auth file %s is not valid JSON%s", path, jsonPlace(err))
+		return nil, fmt.Errorf("auth file %s is not valid JSON%s", path, jsonPosition(err))
 	}
-	out := &authFile{path: path, entries: map[string]authn.AuthConfig{}, helpers: map[string]string{}, store: raw.CredsStore}
+	out := &authFile{
+		path: path, entries: map[string]authn.AuthConfig{}, helpers: map[string]string{}, store: raw.CredsStore,
+	}
 	for key, e := range raw.Auths {
-		cfg := authn.AuthConfig{Username: e.Username, Password: e.Password, IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken}
+		cfg := authn.AuthConfig{
+			Username: e.Username, Password: e.Password, IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken,
+		}
 		if e.Auth != "" {
 			user, password, err := decodeAuth(e.Auth)
 			if err != nil {
@@ -130,7 +136,7 @@ func parseAuthFile(path string, data []byte) (*authFile, error) {
 	for host, helper := range raw.CredHelpers {
 		out.helpers[authKey(host)] = helper
 	}
-	for _, helper := range append(values(out.helpers), out.store) {
+	for _, helper := range append(slices.Collect(maps.Values(out.helpers)), out.store) {
 		if !helperForm.MatchString(helper) {
 			return nil, fmt.Errorf("auth file %s: %q is not the name of a credential helper", path, helper)
 		}
@@ -141,16 +147,8 @@ func parseAuthFile(path string, data []byte) (*authFile, error) {
 // helperForm keeps a helper's name from being a path.
 var helperForm = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
 
-func values(m map[string]string) []string {
-	var out []string
-	for _, v := range m {
-		out = append(out, v)
-	}
-	return out
-}
-
-// jsonPlace tells where in the file JSON is broken. The errors' own text may quote the file.
-func jsonPlace(err error) string {
+// jsonPosition returns where in the file the JSON is invalid. The errors' own text may quote the file.
+func jsonPosition(err error) string {
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Sprintf(" at byte %d", e.Offset)
 	}

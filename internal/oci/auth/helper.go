@@ -16,26 +16,26 @@ import (
 )
 
 const (
-	// maxHelperOutput bounds what a credential helper says; a token is a few kilobytes.
+	// maxHelperOutput bounds the output of a credential helper; a token is a few kilobytes.
 	maxHelperOutput = 1 << 20
-	// helperHasNone is what a helper says that has no credentials for a host.
+	// helperHasNone is the output of a helper that has no credentials for a host.
 	helperHasNone = "credentials not found in native keychain"
-	// helperToken is the user that a helper names where the secret is an identity token.
+	// helperToken is the user name in the output of a helper where the secret is an identity token.
 	helperToken = "<token>"
 )
 
-// ask runs a credential helper with the protocol of
+// runHelper runs a credential helper with the protocol of
 // https://github.com/docker/docker-credential-helpers#development: the host on its standard input, credentials in JSON
-// on its standard output. "Not found" is the zero value. Whatever else the helper says may hold a secret, so nothing of
-// it is repeated.
-func (f *authFile) ask(ctx context.Context, helper, host string) (authn.AuthConfig, error) {
+// on its standard output. "Not found" is the zero value. Its other output may hold a secret, so no error quotes it.
+func (f *authFile) runHelper(ctx context.Context, helper, host string) (authn.AuthConfig, error) {
 	server := host
 	if host == name.DefaultRegistry {
 		server = authn.DefaultAuthKey
 	}
 	program := "docker-credential-" + helper
 	out := &limitedBuffer{left: maxHelperOutput}
-	err := command.Run(ctx, command.Cmd{Name: program, Args: []string{"get"}, Stdin: strings.NewReader(server), Stdout: out})
+	get := command.Cmd{Name: program, Args: []string{"get"}, Stdin: strings.NewReader(server), Stdout: out}
+	err := command.Run(ctx, get)
 	if failed, ok := errors.AsType[*command.Error](err); ok {
 		if failed.ExitCode > 0 && strings.TrimSpace(out.buf.String()) == helperHasNone {
 			return authn.AuthConfig{}, nil
@@ -62,8 +62,7 @@ func (f *authFile) ask(ctx context.Context, helper, host string) (authn.AuthConf
 	return authn.AuthConfig{Username: got.Username, Password: got.Secret}, nil
 }
 
-// limitedBuffer keeps what is written to it until that is too much. The buffer is not embedded: its ReadFrom knows no
-// bound.
+// limitedBuffer keeps what is written to it, up to a limit. The buffer is not embedded: its ReadFrom has no limit.
 type limitedBuffer struct {
 	buf  bytes.Buffer
 	left int

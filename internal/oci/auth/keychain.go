@@ -1,5 +1,5 @@
-// Package auth finds the credentials for a registry: in variables, in files of docker and podman, in their helpers, and in
-// whatever else implements Source. It asks no registry.
+// Package auth finds the credentials for a registry: in environment variables, in files of docker and podman, in their
+// helpers, and in any other implementation of Source. It sends nothing to registries.
 package auth
 
 import (
@@ -11,24 +11,23 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// Source is one place where credentials may be. It may be used from several goroutines.
+// Source is a source of credentials. It may be used from several goroutines.
 type Source interface {
-	// Name says which place it is, for people: "REGISTRY_AUTH_FILE (/home/me/pull-secret.json)".
+	// Name identifies the source to the user: "REGISTRY_AUTH_FILE (/home/me/pull-secret.json)".
 	Name() string
-	// Find returns the credentials for r, nil if this place has none. It may block until ctx ends.
+	// Find returns the credentials for r, nil if this source has none. It may block until ctx ends.
 	Find(ctx context.Context, r authn.Resource) (authn.Authenticator, error)
 }
 
-// Keychain finds credentials in several places. It implements authn.Keychain and authn.ContextKeychain, and may be
+// Keychain finds credentials in several sources. It implements authn.Keychain and authn.ContextKeychain, and may be
 // used from several goroutines.
 type Keychain struct{ sources []Source }
 
 // NewKeychain returns a keychain over sources, the most explicit first: the first one that has credentials for a
 // repository decides.
-func NewKeychain(sources ...Source) *Keychain { return &Keychain{sources} }
+func NewKeychain(sources ...Source) *Keychain { return &Keychain{sources: sources} }
 
-// Find returns the credentials for r and the name of the place that they are from; authn.Anonymous and "" if no place
-// has any.
+// Find returns the credentials for r and the name of their source; authn.Anonymous and "" if no source has any.
 func (k *Keychain) Find(ctx context.Context, r authn.Resource) (authn.Authenticator, string, error) {
 	for _, s := range k.sources {
 		auth, err := s.Find(ctx, r)
@@ -49,12 +48,13 @@ func (k *Keychain) ResolveContext(ctx context.Context, r authn.Resource) (authn.
 	return auth, err
 }
 
-// Resolve makes it an authn.Keychain. It fails: nothing could end a search that has no context.
+// Resolve implements authn.Keychain. It fails: nothing could end a search that has no context.
 func (k *Keychain) Resolve(authn.Resource) (authn.Authenticator, error) {
 	return nil, errors.New("credentials are not looked for without a context")
 }
 
-// Advice says what to do when the registry of r has refused the credentials that k has for it, or wants some.
+// Advice returns what the user can do when the registry of r has refused the credentials that k has for it, or demands
+// some.
 func (k *Keychain) Advice(ctx context.Context, r authn.Resource) string {
 	host := r.RegistryStr()
 	_, source, err := k.Find(ctx, r)
@@ -64,18 +64,19 @@ func (k *Keychain) Advice(ctx context.Context, r authn.Resource) string {
 	case source != "":
 		return fmt.Sprintf("%s refuses the credentials from %s: mend them there, or give others", host, source)
 	}
-	var places []string
+	var names []string
 	for _, s := range k.sources {
-		places = append(places, s.Name())
+		names = append(names, s.Name())
 	}
-	looked := "no place was given to look in"
-	if len(places) > 0 {
-		looked = "looked in " + strings.Join(places, ", ")
+	searched := "no place was given to look in"
+	if len(names) > 0 {
+		searched = "looked in " + strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("there are no credentials for %s (%s): log in with podman login %s, or name a file that has them in REGISTRY_AUTH_FILE", host, looked, host)
+	return fmt.Sprintf("there are no credentials for %s (%s): log in with podman login %s, "+
+		"or name a file that has them in REGISTRY_AUTH_FILE", host, searched, host)
 }
 
-// Password is a source that has one account, for all repositories of one host.
+// Password is a source with one account, for all repositories of one host.
 type Password struct {
 	From     string // where the account is from: "QUAY_USERNAME and QUAY_PASSWORD"
 	Host     string // "quay.io"

@@ -97,8 +97,10 @@ func TestKeychain(t *testing.T) {
 
 // R1.3: the first place that has credentials for a host decides, and can be named; an account is for its host alone.
 func TestKeychainSources(t *testing.T) {
-	file := write(t, "auth.json", `{"auths": {"quay.io": {"auth": "`+basic("filed", "x")+`"}, "other.test": {"auth": "`+basic("filed", "x")+`"}}}`)
-	k := NewKeychain(Password{From: "QUAY_USERNAME and QUAY_PASSWORD", Host: "quay.io", Username: "given", Secret: "x"}, NewFile(file, "REGISTRY_AUTH_FILE"))
+	filed := basic("filed", "x")
+	file := write(t, "auth.json", `{"auths": {"quay.io": {"auth": "`+filed+`"}, "other.test": {"auth": "`+filed+`"}}}`)
+	k := NewKeychain(Password{From: "QUAY_USERNAME and QUAY_PASSWORD", Host: "quay.io", Username: "given", Secret: "x"},
+		NewFile(file, "REGISTRY_AUTH_FILE"))
 	for repo, want := range map[string]struct{ user, source string }{
 		"quay.io/me/x":    {"given", "QUAY_USERNAME and QUAY_PASSWORD"},
 		"other.test/x":    {"filed", "REGISTRY_AUTH_FILE (" + file + ")"},
@@ -120,7 +122,8 @@ func TestKeychainSources(t *testing.T) {
 func putHelper(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "docker-credential-testing"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+	path := filepath.Join(dir, "docker-credential-testing")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -138,9 +141,12 @@ https://index.docker.io/v1/) echo '{"Username":"hub","Secret":"x"}' ;;
 esac
 `)
 	hosts := files(
-		write(t, "hosts.json", `{"credHelpers": {"has.test": "testing", "none.test": "testing"}, "auths": {"has.test": {"auth": "`+basic("filed", "x")+`"}, "none.test": {"auth": "`+basic("filed", "x")+`"}}}`),
+		write(t, "hosts.json", `{"credHelpers": {"has.test": "testing", "none.test": "testing"}, "auths": {`+
+			`"has.test": {"auth": "`+basic("filed", "x")+`"}, "none.test": {"auth": "`+basic("filed", "x")+`"}}}`),
 		write(t, "all.json", `{"credsStore": "testing", "auths": {"has.test": {}}}`))
-	for repo, want := range map[string]string{"has.test/x": "helped", "none.test/x": "filed", "token.test/x": "id", "unknown.test/x": "", "busybox": "hub"} {
+	for repo, want := range map[string]string{
+		"has.test/x": "helped", "none.test/x": "filed", "token.test/x": "id", "unknown.test/x": "", "busybox": "hub",
+	} {
 		if got := resolve(t, hosts, repo); got != want {
 			t.Errorf("%s: user %q, want %q", repo, got, want)
 		}
@@ -171,10 +177,12 @@ func TestKeychainHelperFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = files(file).ResolveContext(t.Context(), repo)
-			if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "docker-credential-"+tt.helper) || !strings.Contains(err.Error(), tt.want) {
+			if err == nil || !strings.Contains(err.Error(), file) ||
+				!strings.Contains(err.Error(), "docker-credential-"+tt.helper) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
-			if !strings.Contains(fault.Of(err), "docker-credential-"+tt.helper+" get") || strings.Contains(err.Error()+fault.Of(err), "hunter2") {
+			if !strings.Contains(fault.Of(err), "docker-credential-"+tt.helper+" get") ||
+				strings.Contains(err.Error()+fault.Of(err), "hunter2") {
 				t.Errorf("error %v, advice %q", err, fault.Of(err))
 			}
 		})
@@ -224,7 +232,8 @@ func TestKeychainMalformed(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = files(path).ResolveContext(t.Context(), repo)
-		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "hunter2") || fault.Of(err) == "" {
+		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "hunter2") ||
+			fault.Of(err) == "" {
 			t.Errorf("%s: error %v, advice %q", name, err, fault.Of(err))
 		}
 	}
@@ -244,10 +253,13 @@ func TestWriteAuthFile(t *testing.T) {
 		refs []string
 		want map[string]authEntry
 	}{
-		"none":        {nil, map[string]authEntry{}},
-		"one":         {[]string{"quay.io/openshift/dtk@sha256:" + strings.Repeat("0", 64), "quay.io/x:y"}, map[string]authEntry{"quay.io": {Auth: basic("wide", "x")}}},
-		"two on one":  {[]string{"quay.io/x:y", "quay.io/me/x:y"}, map[string]authEntry{"quay.io/x": {Auth: basic("wide", "x")}, "quay.io/me/x": {Auth: basic("me", "x")}}},
-		"docker hub":  {[]string{"docker.io/library/busybox:1"}, map[string]authEntry{"https://index.docker.io/v1/": {Auth: basic("hub", "x")}}},
+		"none": {nil, map[string]authEntry{}},
+		"one": {[]string{"quay.io/openshift/dtk@sha256:" + strings.Repeat("0", 64), "quay.io/x:y"},
+			map[string]authEntry{"quay.io": {Auth: basic("wide", "x")}}},
+		"two on one": {[]string{"quay.io/x:y", "quay.io/me/x:y"},
+			map[string]authEntry{"quay.io/x": {Auth: basic("wide", "x")}, "quay.io/me/x": {Auth: basic("me", "x")}}},
+		"docker hub": {[]string{"docker.io/library/busybox:1"},
+			map[string]authEntry{"https://index.docker.io/v1/": {Auth: basic("hub", "x")}}},
 		"token":       {[]string{"token.test/x:y"}, map[string]authEntry{"token.test": {IdentityToken: "id"}}},
 		"without one": {[]string{"unknown.test/x:y"}, map[string]authEntry{}},
 	}

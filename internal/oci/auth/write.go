@@ -23,8 +23,8 @@ type authEntry struct {
 // which podman reads as well, with mode 0600. A container engine gets credentials this way, never as an argument.
 // Where k has none for an image there is no entry; the file is written in any case.
 //
-// Credentials are filed by host, except where two of refs share a host with different credentials: those are filed
-// by repository, which podman understands and docker does not.
+// Entries are by host, except where two of refs share a host with different credentials: those are by repository, which
+// podman supports and docker does not.
 func WriteFile(ctx context.Context, path string, k *Keychain, refs []string) error {
 	found := map[string]map[string]authEntry{} // by host, then by repository
 	for _, ref := range refs {
@@ -47,21 +47,22 @@ func WriteFile(ctx context.Context, path string, k *Keychain, refs []string) err
 	}
 	auths := map[string]authEntry{}
 	for host, byRepo := range found {
-		fileEntries(auths, host, byRepo)
+		addEntries(auths, host, byRepo)
 	}
 	data, err := json.Marshal(map[string]any{"auths": auths})
 	if err != nil {
 		return fmt.Errorf("auth file: %w", err)
 	}
-	err = renameio.WriteFile(path, data, 0o600, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o600))
+	err = renameio.WriteFile(path, data, 0o600,
+		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o600))
 	if err != nil {
 		return fmt.Errorf("write the auth file: %w", err)
 	}
 	return nil
 }
 
-// fileEntries adds one host's entries to auths.
-func fileEntries(auths map[string]authEntry, host string, byRepo map[string]authEntry) {
+// addEntries adds one host's entries to auths.
+func addEntries(auths map[string]authEntry, host string, byRepo map[string]authEntry) {
 	distinct := map[authEntry]bool{}
 	for _, e := range byRepo {
 		distinct[e] = true

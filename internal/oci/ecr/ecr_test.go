@@ -59,7 +59,8 @@ func load(t *testing.T) func(ctx context.Context) (*identity.Identity, error) {
 func newLogin(t *testing.T) (*Login, *strings.Builder) {
 	t.Helper()
 	var log strings.Builder
-	return &Login{Identity: load(t), Secret: func(string) {}, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, &log
+	return &Login{Identity: load(t), Secret: func(string) {},
+		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, &log
 }
 
 // use returns the user and the password that l has for a host, "" for none.
@@ -127,7 +128,8 @@ func TestLogin(t *testing.T) {
 			regions[call.Action+" "+call.Region]++
 		}
 	}
-	want := map[string]int{"ecr:GetAuthorizationToken us-west-2": 1, "ecr:GetAuthorizationToken eu-west-1": 1, "ecr-public:GetAuthorizationToken us-east-1": 1}
+	want := map[string]int{"ecr:GetAuthorizationToken us-west-2": 1, "ecr:GetAuthorizationToken eu-west-1": 1,
+		"ecr-public:GetAuthorizationToken us-east-1": 1}
 	if fmt.Sprint(regions) != fmt.Sprint(want) {
 		t.Errorf("tokens %v, want %v", regions, want)
 	}
@@ -143,8 +145,8 @@ func TestLoginRenews(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := l.tokens["us-west-2"]
-	if life := kept.expires.Sub(kept.renew); life != earliest {
-		t.Errorf("renewed %s before its end, want %s", life, earliest)
+	if life := kept.expires.Sub(kept.renew); life != renewBefore {
+		t.Errorf("renewed %s before its end, want %s", life, renewBefore)
 	}
 	c.SetActions("arn:aws:iam::" + c.Account + ":user/me")
 	kept.renew = time.Now().Add(-time.Second)
@@ -208,7 +210,9 @@ func TestLoginRefused(t *testing.T) {
 		}
 		l.AnonymousPublic = true
 		got, err := use(t, l, host)
-		if public := host == PublicHost; (err == nil) != public || got != "" || strings.Count(log.String(), "without credentials") != map[bool]int{true: 1}[public] {
+		public := host == PublicHost
+		warnings := strings.Count(log.String(), "without credentials")
+		if (err == nil) != public || got != "" || warnings != map[bool]int{true: 1}[public] {
 			t.Errorf("%s, anonymous if public: %q, %v, log %s", action, got, err, log)
 		}
 	}
@@ -225,7 +229,9 @@ func TestLoginRefused(t *testing.T) {
 
 // R6.1: the repository's name comes from AWS, in any partition; one that is missing can be created.
 func TestRepositories(t *testing.T) {
-	for partition, domain := range map[string]string{fakeaws.AWS: "us-west-2.amazonaws.com", fakeaws.China: "cn-north-1.amazonaws.com.cn"} {
+	for partition, domain := range map[string]string{
+		fakeaws.AWS: "us-west-2.amazonaws.com", fakeaws.China: "cn-north-1.amazonaws.com.cn",
+	} {
 		c := newCloud(t, fakeaws.Options{Partition: partition}, all...)
 		id, err := load(t)(t.Context())
 		if err != nil {
@@ -233,7 +239,8 @@ func TestRepositories(t *testing.T) {
 		}
 		repositories := NewRepositories(id, "")
 		_, err = repositories.URI(t.Context(), "neuron-operator/kmod")
-		if !errors.Is(err, ErrNoRepository) || !strings.Contains(fault.Of(err), "--region "+c.Region()+" --repository-name neuron-operator/kmod") {
+		advice := "--region " + c.Region() + " --repository-name neuron-operator/kmod"
+		if !errors.Is(err, ErrNoRepository) || !strings.Contains(fault.Of(err), advice) {
 			t.Errorf("missing: error %v, advice %q", err, fault.Of(err))
 		}
 		want := c.Account + ".dkr.ecr." + domain + "/neuron-operator/kmod"
@@ -262,13 +269,16 @@ func TestRepositoriesRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRepositories(id, "").URI(t.Context(), "kmod"); !strings.Contains(fault.Of(err), "ecr:DescribeRepositories") {
+	_, err = NewRepositories(id, "").URI(t.Context(), "kmod")
+	if !strings.Contains(fault.Of(err), "ecr:DescribeRepositories") {
 		t.Errorf("error %v, advice %q", err, fault.Of(err))
 	}
-	if _, err := NewRepositories(id, "").Create(t.Context(), "kmod", false); !strings.Contains(fault.Of(err), "ecr:CreateRepository") {
+	_, err = NewRepositories(id, "").Create(t.Context(), "kmod", false)
+	if !strings.Contains(fault.Of(err), "ecr:CreateRepository") {
 		t.Errorf("error %v, advice %q", err, fault.Of(err))
 	}
-	if _, err := NewRepositories(id, "999988887777").URI(t.Context(), "kmod"); err == nil || !strings.Contains(err.Error(), "account 999988887777") {
+	_, err = NewRepositories(id, "999988887777").URI(t.Context(), "kmod")
+	if err == nil || !strings.Contains(err.Error(), "account 999988887777") {
 		t.Errorf("another account: %v", err)
 	}
 }

@@ -1,21 +1,19 @@
-// Package ecr holds what is Amazon's own about its container registries: which hosts are theirs, the tokens to log in
-// with, and repositories, which have to exist before anything is pushed.
+// Package ecr holds what is specific to Amazon's container registries: their host names, the tokens for logging in, and
+// repositories, which have to exist before anything is pushed.
 //
-// Pushing and pulling is package registry's: to it, this is one more source of credentials.
+// Package registry pushes and pulls: to it, this is one more source of credentials.
 package ecr
 
-import (
-	"regexp"
-)
+import "regexp"
 
-// PublicHost is the registry of ECR Public, and PublicRegion where its API is, whatever region the program runs in.
+// PublicHost is the registry of ECR Public, PublicRegion the only region of its API.
 // https://docs.aws.amazon.com/general/latest/gr/ecr-public.html
 const (
 	PublicHost   = "public.ecr.aws"
 	PublicRegion = "us-east-1"
 )
 
-// privateForm is the name of a private registry, with the account and the region, in the partitions that are known.
+// privateForm is the host name of a private registry, with account and region, in the known partitions.
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
 var privateForm = regexp.MustCompile(`^([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.` +
 	`(?:amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|on\.aws|on\.amazonwebservices\.com\.cn|` +
@@ -29,5 +27,5 @@ func privateRegion(host string) string {
 	return ""
 }
 
-// IsHost reports whether host is a registry of Amazon's.
+// IsHost reports whether host is one of Amazon's registries.
 func IsHost(host string) bool { return host == PublicHost || privateRegion(host) != "" }

@@ -15,12 +15,12 @@ import (
 // Login is a source of credentials for Amazon's registries: tokens that it gets with an AWS identity, keeps, and renews
 // before they end. It implements auth.Source.
 type Login struct {
-	// Identity returns who the program is to AWS. It is called when the first of Amazon's registries is met, and
-	// keeps its answer.
+	// Identity returns the program's identity to AWS. It is called for the first of Amazon's registries, and has to keep
+	// its answer.
 	Identity func(ctx context.Context) (*identity.Identity, error)
-	// AnonymousPublic: where no token for ECR Public is to be had, it is read without one, with a warning.
+	// AnonymousPublic allows reading ECR Public without a token, with a warning, where none can be got.
 	AnonymousPublic bool
-	// Secret is told each token before it is used, so that whoever keeps a log can hide it.
+	// Secret is called with each token before it is used, so that a log can mask it.
 	Secret func(secret string)
 	Log    *slog.Logger
 
@@ -32,9 +32,9 @@ type Login struct {
 // Name implements auth.Source.
 func (*Login) Name() string { return "AWS" }
 
-// Find implements auth.Source. It gets a token if there is none, so it may block on the network. Where there are no
-// AWS credentials at all it has none, and another source may; where there are some that do not serve, that is an error,
-// but for AnonymousPublic. Errors that a person has to mend are a *identity.CredentialError.
+// Find implements auth.Source. It gets a token if there is none, so it may block on the network. Without any AWS
+// credentials it has none, and another source may have some. AWS credentials that do not work are an error, except with
+// AnonymousPublic. Errors that the user has to fix are a *identity.CredentialError.
 func (l *Login) Find(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
 	host := r.RegistryStr()
 	if !IsHost(host) {
@@ -51,15 +51,16 @@ func (l *Login) Find(ctx context.Context, r authn.Resource) (authn.Authenticator
 		return nil, nil
 	case host == PublicHost && l.AnonymousPublic && ctx.Err() == nil:
 		l.warn.Do(func() {
-			l.Log.Warn("public.ecr.aws is read without credentials, which is limited to one pull a second and 500 GB a month", "reason", err)
+			l.Log.Warn("public.ecr.aws is read without credentials, "+
+				"which is limited to one pull a second and 500 GB a month", "reason", err)
 		})
 		return nil, nil
 	}
 	return nil, fmt.Errorf("log in to %s: %w", host, err)
 }
 
-// Check gets a login for host if there is none, and returns why there can be none: for those who push, whom reading without
-// one does not help.
+// Check gets a token for host if there is none, and returns why none can be got: for pushing, where reading without one
+// does not help.
 func (l *Login) Check(ctx context.Context, host string) error {
 	t, err := l.token(ctx, host)
 	if err == nil {
@@ -71,7 +72,7 @@ func (l *Login) Check(ctx context.Context, host string) error {
 	return nil
 }
 
-// token returns the token for host, which may not have been got yet.
+// token returns the token for host, which may still have to be requested.
 func (l *Login) token(ctx context.Context, host string) (*token, error) {
 	id, err := l.Identity(ctx)
 	if err != nil {
@@ -88,9 +89,9 @@ func (l *Login) token(ctx context.Context, host string) (*token, error) {
 	}
 	t := l.tokens[key]
 	if t == nil {
-		t = &token{log: l.Log, secret: l.Secret, what: key, get: private(id.Config, key)}
+		t = &token{log: l.Log, secret: l.Secret, scope: key, request: privateToken(id.Config, key)}
 		if host == PublicHost {
-			t.get = public(id.Config)
+			t.request = publicToken(id.Config)
 		}
 		l.tokens[key] = t
 	}

@@ -14,7 +14,7 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// ErrNoRepository says that a repository does not exist.
+// ErrNoRepository reports that a repository does not exist.
 var ErrNoRepository = errors.New("there is no such repository")
 
 // Repositories are the repositories of one account in one region.
@@ -32,9 +32,9 @@ func NewRepositories(id *identity.Identity, account string) *Repositories {
 	return &Repositories{client: ecr.NewFromConfig(id.Config), account: account, region: id.Region}
 }
 
-// URI returns how a repository is named when pulling: "123456789012.dkr.ecr.us-west-2.amazonaws.com/NAME", in any of
-// AWS's partitions. It blocks on the network. The error of one that does not exist is ErrNoRepository, with the command
-// that creates it as advice; one that a person has to mend is a *identity.CredentialError.
+// URI returns the name of a repository for pulling, "123456789012.dkr.ecr.us-west-2.amazonaws.com/NAME", in any of
+// AWS's partitions. It blocks on the network. The error for one that does not exist is ErrNoRepository, with the
+// command that creates it as a hint; one that the user has to fix is a *identity.CredentialError.
 func (r *Repositories) URI(ctx context.Context, name string) (string, error) {
 	answer, err := r.client.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{
 		RegistryId: aws.String(r.account), RepositoryNames: []string{name},
@@ -50,8 +50,8 @@ func (r *Repositories) URI(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("ECR repository %s: AWS answers with another one", name)
 }
 
-// Create makes a repository and returns its URI. Its tags are immutable, unless mutable; images are scanned when they
-// arrive. One that exists already stays as it is. It blocks on the network.
+// Create creates a repository and returns its URI. Its tags are immutable, unless mutable; images are scanned when they
+// are pushed. One that exists already stays as it is. It blocks on the network.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 func (r *Repositories) Create(ctx context.Context, name string, mutable bool) (string, error) {
 	mutability := types.ImageTagMutabilityImmutable
@@ -63,12 +63,13 @@ func (r *Repositories) Create(ctx context.Context, name string, mutable bool) (s
 		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: true},
 	})
 	if _, exists := errors.AsType[*types.RepositoryAlreadyExistsException](err); err != nil && !exists {
-		return "", fmt.Errorf("create ECR repository %s of account %s in %s: %w", name, r.account, r.region, r.classify(err, name))
+		return "", fmt.Errorf("create ECR repository %s of account %s in %s: %w",
+			name, r.account, r.region, r.classify(err, name))
 	}
 	return r.URI(ctx, name)
 }
 
-// holds reports whether a URI is one of a registry of Amazon's, and names the repository: logins will be sent there.
+// holds reports whether a URI is of one of Amazon's registries and names the repository: logins will be sent there.
 func (r *Repositories) holds(uri, name string) bool {
 	host, path, _ := strings.Cut(uri, "/")
 	return privateRegion(host) != "" && path == name
@@ -76,9 +77,11 @@ func (r *Repositories) holds(uri, name string) bool {
 
 func (r *Repositories) classify(err error, name string) error {
 	if _, ok := errors.AsType[*types.RepositoryNotFoundException](err); ok {
-		return fault.Wrap(&identity.CredentialError{Err: ErrNoRepository}, fmt.Sprintf("create it with `neuron-kmod build --create-repository`, or with "+
-			"`aws ecr create-repository --region %s --repository-name %s --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true`, "+
-			"or name another one in KMOD_ECR_REPOSITORY_NAME", r.region, name))
+		return fault.Wrap(&identity.CredentialError{Err: ErrNoRepository}, fmt.Sprintf(
+			"create it with `neuron-kmod build --create-repository`, or with "+
+				"`aws ecr create-repository --region %s --repository-name %s --image-tag-mutability IMMUTABLE "+
+				"--image-scanning-configuration scanOnPush=true`, or name another one in KMOD_ECR_REPOSITORY_NAME",
+			r.region, name))
 	}
 	return identity.Classify(err)
 }

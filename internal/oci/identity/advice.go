@@ -17,19 +17,22 @@ import (
 	"neuron-kmod/internal/platform/transport"
 )
 
-// CredentialError is a failure that a person has to mend: credentials or a region are missing, wrong or expired, or
-// lack a permission. Sending the request again would not help.
+// CredentialError is a failure that the user has to fix: credentials or a region are missing, wrong or expired, or lack
+// a permission. Sending the request again would not help.
 type CredentialError struct{ Err error }
 
 func (e *CredentialError) Error() string { return e.Err.Error() }
 func (e *CredentialError) Unwrap() error { return e.Err }
 
-// ErrNone says that nothing names any credentials.
+// FaultKind implements fault.KindOf.
+func (e *CredentialError) FaultKind() fault.Kind { return fault.Prerequisite }
+
+// ErrNone reports that no AWS credentials are configured.
 var ErrNone = errors.New("there are no AWS credentials")
 
-// unfound marks an error of the chain that is the credentials' and not the network's. The chain's last resort is the
-// EC2 machine, so not reaching that means that there are none.
-func unfound(err error, o Options) error {
+// classifyChain marks an error of the SDK's chain that is about credentials and not about the network. The last link of
+// the chain is the EC2 machine, so an error of that one means that there are no credentials.
+func classifyChain(err error, o Options) error {
 	if op, ok := errors.AsType[*smithy.OperationError](err); ok && op.ServiceID == machineService {
 		o.Log.Debug("no AWS credentials", "error", err)
 		return &CredentialError{ErrNone}
@@ -40,50 +43,52 @@ func unfound(err error, o Options) error {
 	return &CredentialError{err}
 }
 
-// quiet replaces the error of a credential process: the SDK repeats in it what the process has said, which may be the
-// credentials. Others stay.
-func quiet(err error) error {
+// redactProcess replaces the error of a credential process: the SDK quotes the output of the process in it, which may
+// be the credentials. Others stay.
+func redactProcess(err error) error {
 	if _, ok := errors.AsType[*processcreds.ProviderError](err); !ok {
 		return err
 	}
-	return &CredentialError{fault.Wrap(errors.New("the credential process failed, or answers with something else than credentials"),
+	err = errors.New("the credential process failed, or answers with something else than credentials")
+	return &CredentialError{fault.Wrap(err,
 		"run what the profile has in credential_process and see: it has to print one JSON object and nothing else")}
 }
 
-// machineService is the SDK's name of an EC2 machine's metadata.
+// machineService is the SDK's name for the metadata service of an EC2 machine.
 const machineService = "ec2imds"
 
-// Classify returns what a client of one of AWS's services has returned with advice and a shorter text, as a
-// *CredentialError if it is one. nil stays nil.
-func Classify(err error) error { return classify(brief(quiet(err)), Options{}) }
+// Classify returns the error of a client of one of AWS's services with a hint and a shorter text, as a *CredentialError
+// if it is one. nil stays nil.
+func Classify(err error) error { return classify(shorten(redactProcess(err)), Options{}) }
 
-// answer is an error of a request to AWS, without what the SDK puts around it.
-type answer struct {
+// requestError is an error of a request to AWS, without the text that the SDK puts around it.
+type requestError struct {
 	err  error
 	text string
 }
 
-func (a *answer) Error() string { return a.text }
-func (a *answer) Unwrap() error { return a.err }
+func (e *requestError) Error() string { return e.text }
+func (e *requestError) Unwrap() error { return e.err }
 
-// brief shortens the SDK's text of a service's answer, or of a request that could not be sent, to what a person can use.
+// shorten reduces the SDK's text of a service's answer, or of a request that could not be sent, to what the user needs.
 // Other errors stay.
-func brief(err error) error {
+func shorten(err error) error {
 	op, ok := errors.AsType[*smithy.OperationError](err)
 	if !ok {
 		return err
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return &answer{err, fmt.Sprintf("%s: %s: %s", action(op), api.ErrorCode(), api.ErrorMessage())}
+		text := fmt.Sprintf("%s: %s: %s", iamAction(op), api.ErrorCode(), api.ErrorMessage())
+		return &requestError{err: err, text: text}
 	}
 	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
-		return &answer{err, fmt.Sprintf("%s: %v", action(op), send.Err)}
+		return &requestError{err: err, text: fmt.Sprintf("%s: %v", iamAction(op), send.Err)}
 	}
 	return err
 }
 
-// action is an operation as IAM names it: "ecr:GetAuthorizationToken".
-func action(op *smithy.OperationError) string {
+// iamAction returns IAM's name of an operation: "ecr:GetAuthorizationToken".
+func iamAction(op *smithy.OperationError) string {
 	return strings.ToLower(strings.ReplaceAll(op.ServiceID, " ", "-")) + ":" + op.OperationName
 }
 
@@ -91,7 +96,7 @@ func classify(err error, o Options) error {
 	if err == nil {
 		return nil
 	}
-	credential, advice := judge(err, o)
+	credential, advice := diagnose(err, o)
 	if _, already := errors.AsType[*CredentialError](err); credential && !already {
 		err = &CredentialError{err}
 	}
@@ -101,29 +106,39 @@ func classify(err error, o Options) error {
 	return fault.Wrap(err, advice)
 }
 
-// codes are the errors of AWS's services that a person has to mend. A service has its own word for each.
+// codes are the errors of AWS's services that the user has to fix, with the advice. Each service has its own codes.
 // https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html
 var codes = map[string]string{
-	"ExpiredToken":                "the credentials have expired: get new ones (aws sso login, aws login, or new keys)",
-	"ExpiredTokenException":       "the credentials have expired: get new ones (aws sso login, aws login, or new keys)",
-	"InvalidClientTokenId":        "AWS does not know this access key: see that it is whole, active, and of this partition",
-	"UnrecognizedClientException": "AWS does not know this access key: see that it is whole, active, and of this partition",
-	"SignatureDoesNotMatch":       "the secret access key does not belong to the access key: set both anew",
-	"InvalidSignatureException":   "the secret access key does not belong to the access key: set both anew",
+	"ExpiredToken":                expiredAdvice,
+	"ExpiredTokenException":       expiredAdvice,
+	"InvalidClientTokenId":        keyAdvice,
+	"UnrecognizedClientException": keyAdvice,
+	"SignatureDoesNotMatch":       secretAdvice,
+	"InvalidSignatureException":   secretAdvice,
 	"MissingAuthenticationToken":  "give credentials: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 	"OptInRequired":               "this account may not use the service in this region yet: enable it in the AWS console",
-	"InvalidIdentityToken":        "the role's OIDC provider has to be https://token.actions.githubusercontent.com with audience sts.amazonaws.com",
+	"InvalidIdentityToken":        providerAdvice,
 	"AccessDenied":                "",
 	"AccessDeniedException":       "",
 	"RequestTimeTooSkewed":        clockAdvice,
 	"RequestExpired":              clockAdvice,
 }
 
-const clockAdvice = "this machine's clock is wrong: set it, for example with chrony or systemd-timesyncd"
+const (
+	expiredAdvice = "the credentials have expired: get new ones (aws sso login, aws login, or new keys)"
+	keyAdvice     = "AWS does not know this access key: see that it is whole, active, and of this partition"
+	secretAdvice  = "the secret access key does not belong to the access key: set both anew"
+	clockAdvice   = "this machine's clock is wrong: set it, for example with chrony or systemd-timesyncd"
+	// What a role that GitHub's tokens can assume needs.
+	providerAdvice = "the role's OIDC provider has to be https://token.actions.githubusercontent.com " +
+		"with audience sts.amazonaws.com"
+	trustAdvice = "the role's trust policy does not name this repository or branch, or the role is not there: " +
+		"see AWS_ROLE_ARN and the condition on token.actions.githubusercontent.com:sub"
+)
 
-// judge reports whether err is a person's to mend, and how.
-func judge(err error, o Options) (credential bool, advice string) {
+// diagnose reports whether err is one of the credentials, which the user has to fix, and returns the advice.
+func diagnose(err error, o Options) (credential bool, advice string) {
 	if _, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
 		return true, "AWS_PROFILE names a profile that is not in the AWS configuration: see `aws configure list-profiles`"
 	}
@@ -136,13 +151,14 @@ func judge(err error, o Options) (credential bool, advice string) {
 		}
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return judgeAPI(api, err)
+		return diagnoseAPI(api, err)
 	}
 	if _, ok := errors.AsType[*CredentialError](err); ok {
 		return true, noCredentials(o)
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return false, "if a proxy opens TLS, or the endpoint has a certificate of a private CA, give the CA's with --ca-file or SSL_CERT_FILE"
+		return false, "if a proxy opens TLS, or the endpoint has a certificate of a private CA, " +
+			"give the CA's with --ca-file or SSL_CERT_FILE"
 	}
 	if errors.Is(err, transport.ErrPlainHTTP) {
 		return false, "AWS is asked with TLS only: correct AWS_ENDPOINT_URL, or endpoint_url in the profile"
@@ -150,10 +166,11 @@ func judge(err error, o Options) (credential bool, advice string) {
 	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); !ok {
 		return false, ""
 	}
-	return false, "AWS cannot be reached: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY); what is done stays done"
+	return false, "AWS cannot be reached: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY); " +
+		"what is done stays done"
 }
 
-func judgeAPI(api smithy.APIError, err error) (bool, string) {
+func diagnoseAPI(api smithy.APIError, err error) (bool, string) {
 	code, message := api.ErrorCode(), api.ErrorMessage()
 	advice, known := codes[code]
 	if !known {
@@ -163,24 +180,24 @@ func judgeAPI(api smithy.APIError, err error) (bool, string) {
 	case strings.Contains(message, "Signature expired"), strings.Contains(message, "Signature not yet current"):
 		advice = clockAdvice
 	case strings.Contains(message, "AssumeRoleWithWebIdentity"):
-		advice = "the role's trust policy does not name this repository or branch, or the role is not there: see AWS_ROLE_ARN and the condition on token.actions.githubusercontent.com:sub"
+		advice = trustAdvice
 	case advice == "":
 		advice = "allow " + deniedAction(message, err) + " in the IAM policy of that identity, or use another one"
 	}
 	return true, advice
 }
 
-// deniedForm is how AWS words a refusal:
+// deniedForm is the wording of AWS's refusals:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 var deniedForm = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]{1,40}:[A-Za-z]{1,60})`)
 
-// deniedAction is the IAM action that is missing: as AWS says it, else the operation that was asked for.
+// deniedAction returns the IAM action that is missing: from the message, else the operation that was requested.
 func deniedAction(message string, err error) string {
 	if m := deniedForm.FindStringSubmatch(message); m != nil {
 		return m[1]
 	}
 	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
-		return action(op)
+		return iamAction(op)
 	}
 	return "this"
 }
@@ -194,8 +211,10 @@ func profileFlag(o Options) string {
 
 func noCredentials(o Options) string {
 	if o.Profile != "" {
-		return fmt.Sprintf("mend profile %s, or unset AWS_PROFILE: aws configure%s, aws sso login%s", o.Profile, profileFlag(o), profileFlag(o))
+		return fmt.Sprintf("mend profile %s, or unset AWS_PROFILE: aws configure%s, aws sso login%s",
+			o.Profile, profileFlag(o), profileFlag(o))
 	}
-	return "give credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, `aws configure`, `aws sso login`, or in GitHub Actions AWS_ROLE_ARN; " +
+	return "give credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, `aws configure`, " +
+		"`aws sso login`, or in GitHub Actions AWS_ROLE_ARN; " +
 		"or choose a target that needs none of AWS: --target REGISTRY/REPOSITORY or oci:DIR"
 }

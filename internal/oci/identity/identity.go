@@ -1,7 +1,7 @@
-// Package identity finds out who the program is to AWS: it finds credentials, checks them and keeps them fresh.
+// Package identity determines the program's identity to AWS: it finds credentials, verifies them and renews them.
 //
-// It knows nothing of registries. What it reads from the environment and from files is what the AWS SDK's default chain
-// reads: keys, profiles, SSO, web identity, the machine's own role.
+// It knows nothing of registries. From the environment and from files it reads what the AWS SDK's default chain reads:
+// keys, profiles, SSO, web identity, the machine's own role.
 // https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 package identity
 
@@ -26,52 +26,52 @@ import (
 )
 
 const (
-	// expiryWindow is how long before their end credentials are renewed.
+	// expiryWindow is how long before their expiry credentials are renewed.
 	expiryWindow = 5 * time.Minute
 	// attempts bounds how often a request to AWS is sent in all.
 	attempts = 5
-	// machineTime bounds the question to a machine that may not be one of AWS for its region.
+	// machineTime bounds the request for the machine's region, which may not be a machine of AWS.
 	machineTime = 2 * time.Second
 )
 
-// Options say where to look.
+// Options control how credentials are found.
 type Options struct {
-	// Region is AWS's name of a region, "us-west-2". "" takes that of the profile.
+	// Region is AWS's name of a region, "us-west-2". "" means the profile's.
 	Region string
-	// Fallback is the region where neither says one; "" takes that of the EC2 machine, or makes it an error.
+	// Fallback is the region if neither is set; "" means that of the EC2 machine, else an error.
 	Fallback string
-	// CAFile is a PEM file with certificates to trust besides the system's; "" is none.
+	// CAFile is a PEM file with certificates to trust besides the system's; "" means none.
 	CAFile string
-	// Role is assumed with an identity token instead of what the default chain finds; nil leaves it to the chain.
+	// Role is assumed with an identity token instead of the credentials of the default chain; nil means the chain.
 	Role *Role
-	// Profile is the one that the chain uses, for messages; "" if none is named.
+	// Profile is the one that the chain uses, for messages; "" if none is set.
 	Profile string
-	// Secret is told each secret that is got for Role, before it is used, so that whoever keeps a log can hide it.
+	// Secret is called with each secret that is got for Role before it is used, so that a log can mask it.
 	Secret func(secret string)
-	Log    *slog.Logger // what the SDK has to tell, at level debug
+	Log    *slog.Logger // gets the SDK's messages, at level debug
 }
 
 // Role is an IAM role and the proof that this process may assume it.
 type Role struct {
 	ARN     string
-	Session string // what it is assumed for, in AWS's logs
+	Session string // the session's name in AWS's logs
 	// Token returns a fresh identity token, a secret. It may block until ctx ends.
 	Token func(ctx context.Context) (string, error)
 }
 
-// Identity is a checked identity.
+// Identity is a verified identity.
 type Identity struct {
-	Config    aws.Config // for clients of services; its credentials renew themselves
+	Config    aws.Config // for clients of services; its credentials are renewed by themselves
 	Account   string     // 12 digits
 	ARN       string     // "arn:aws:iam::123456789012:user/me"
 	Partition string     // "aws", "aws-us-gov", "aws-cn" ...
 	Region    string     // "us-west-2"
-	Source    string     // where the credentials are from, for people
-	Expires   time.Time  // when these credentials end; zero if they do not, or do not say
+	Source    string     // of the credentials, for the user
+	Expires   time.Time  // of these credentials; zero if they do not expire or it is not known
 }
 
-// Load finds credentials and asks AWS whose they are. It blocks on the network until ctx ends. An error that is the
-// credentials', and not the network's, is a *CredentialError; all have advice.
+// Load finds credentials and asks AWS whose they are. It blocks on the network until ctx ends. An error of the
+// credentials, and not of the network, is a *CredentialError; all have hints.
 func Load(ctx context.Context, o Options) (*Identity, error) {
 	id, err := load(ctx, o)
 	if err != nil {
@@ -86,22 +86,23 @@ func load(ctx context.Context, o Options) (*Identity, error) {
 		return nil, err
 	}
 	if o.Role != nil {
-		cfg.Credentials = aws.NewCredentialsCache(&webIdentity{*o.Role, sts.NewFromConfig(cfg), o.Secret}, early)
+		provider := &webIdentity{role: *o.Role, client: sts.NewFromConfig(cfg), secret: o.Secret}
+		cfg.Credentials = aws.NewCredentialsCache(provider, renewEarly)
 	}
 	keys, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("find credentials: %w", unfound(quiet(err), o))
+		return nil, fmt.Errorf("find credentials: %w", classifyChain(redactProcess(err), o))
 	}
 	caller, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
-		return nil, fmt.Errorf("check the credentials from %s: %w", describe(keys.Source, o), brief(err))
+		return nil, fmt.Errorf("check the credentials from %s: %w", sourceName(keys.Source, o), shorten(err))
 	}
 	id := &Identity{
 		Config: cfg, Account: aws.ToString(caller.Account), ARN: aws.ToString(caller.Arn),
-		Region: cfg.Region, Source: describe(keys.Source, o),
+		Region: cfg.Region, Source: sourceName(keys.Source, o),
 	}
 	if keys.CanExpire {
-		id.Expires = keys.Expires.Add(expiryWindow) // the cache has taken it off
+		id.Expires = keys.Expires.Add(expiryWindow) // the cache has subtracted it
 	}
 	parts := strings.SplitN(id.ARN, ":", 3)
 	if len(parts) != 3 || len(id.Account) != 12 {
@@ -111,9 +112,9 @@ func load(ctx context.Context, o Options) (*Identity, error) {
 	return id, nil
 }
 
-func early(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = expiryWindow }
+func renewEarly(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = expiryWindow }
 
-// loadConfig is the default chain's configuration, with a region.
+// loadConfig returns the default chain's configuration, with a region.
 func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 	var configured error
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
@@ -126,7 +127,7 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 		config.WithHTTPClient(client),
 		config.WithAppID("neuron-kmod"),
 		config.WithRetryMaxAttempts(attempts),
-		config.WithCredentialsCacheOptions(early),
+		config.WithCredentialsCacheOptions(renewEarly),
 		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
 			o.Log.Debug("AWS SDK: " + fmt.Sprintf(format, v...))
 		})),
@@ -148,11 +149,11 @@ func loadConfig(ctx context.Context, o Options) (aws.Config, error) {
 		return aws.Config{}, &CredentialError{fault.Wrap(errors.New("no region is set"),
 			"set AWS_REGION, for example to us-west-2, or a region in the profile (aws configure set region us-west-2)")}
 	}
-	cfg.HTTPClient = guarded{cfg.HTTPClient}
+	cfg.HTTPClient = strictClient{next: cfg.HTTPClient}
 	return cfg, nil
 }
 
-// machineRegion asks the EC2 machine that this may be for its region; "" if there is no answer soon.
+// machineRegion returns the region of the EC2 machine that this may be; "" if there is no answer within machineTime.
 func machineRegion(ctx context.Context, cfg aws.Config) string {
 	ctx, cancel := context.WithTimeout(ctx, machineTime)
 	defer cancel()
@@ -163,7 +164,7 @@ func machineRegion(ctx context.Context, cfg aws.Config) string {
 	return answer.Region
 }
 
-// sources are the SDK's names of where credentials are from, and a person's.
+// sources are the SDK's names of the sources of credentials, and the user's.
 var sources = map[string]string{
 	"EnvConfigCredentials":        "AWS_ACCESS_KEY_ID",
 	"SharedConfigCredentials":     "profile %s",
@@ -176,8 +177,9 @@ var sources = map[string]string{
 	"CredentialsEndpointProvider": "the role of this container",
 }
 
-// describe says where credentials are from. The SDK puts the file's name behind a colon where it is a file.
-func describe(source string, o Options) string {
+// sourceName returns the user's name of a source of credentials. Where it is a file, the SDK has its name after a
+// colon.
+func sourceName(source string, o Options) string {
 	if o.Role != nil {
 		return "OIDC, role " + o.Role.ARN
 	}

@@ -91,7 +91,8 @@ func TestLoad(t *testing.T) {
 			set: func(t *testing.T, c *fakeaws.Cloud) {
 				k := c.AddUser(fakeaws.User{Name: "me"})
 				answer := filepath.Join(t.TempDir(), "answer")
-				if err := os.WriteFile(answer, fmt.Appendf(nil, `{"Version":1,"AccessKeyId":%q,"SecretAccessKey":%q}`, k.ID, k.Secret), 0o600); err != nil {
+				keys := fmt.Appendf(nil, `{"Version":1,"AccessKeyId":%q,"SecretAccessKey":%q}`, k.ID, k.Secret)
+				if err := os.WriteFile(answer, keys, 0o600); err != nil {
 					t.Fatal(err)
 				}
 				configure(t, "[default]\ncredential_process=cat "+answer+"\n")
@@ -108,7 +109,8 @@ func TestLoad(t *testing.T) {
 				}
 				t.Setenv("AWS_ROLE_ARN", arn)
 				t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file)
-				t.Setenv("AWS_ENDPOINT_URL_STS", os.Getenv("AWS_ENDPOINT_URL")) // the SDK has not read the other yet when it makes this client
+				// When the SDK makes this client it has not read AWS_ENDPOINT_URL yet.
+				t.Setenv("AWS_ENDPOINT_URL_STS", os.Getenv("AWS_ENDPOINT_URL"))
 			},
 			from: "AWS_WEB_IDENTITY_TOKEN_FILE",
 		},
@@ -122,7 +124,8 @@ func TestLoad(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v (%s)", err, fault.Of(err))
 			}
-			if id.Account != c.Account || id.Partition != "aws" || id.Region != "us-west-2" || !strings.HasPrefix(id.Source, tt.from) || !strings.Contains(id.ARN, ":"+c.Account+":") {
+			if id.Account != c.Account || id.Partition != "aws" || id.Region != "us-west-2" ||
+				!strings.HasPrefix(id.Source, tt.from) || !strings.Contains(id.ARN, ":"+c.Account+":") {
 				t.Errorf("identity %+v, want one from %s", id, tt.from)
 			}
 			if n := c.Count("sts:GetCallerIdentity"); n != 1 {
@@ -154,7 +157,8 @@ func oidc(c *fakeaws.Cloud, arn string) *Role {
 // R1.3: in GitHub Actions the job's own token gets a role's credentials, a new one each time they are renewed.
 func TestLoadRole(t *testing.T) {
 	c := newCloud(t, fakeaws.Options{})
-	arn := c.AddRole(fakeaws.Role{Name: "ci", Audience: "sts.amazonaws.com", Subject: "repo:example/*", Actions: []string{"*"}})
+	arn := c.AddRole(fakeaws.Role{Name: "ci", Audience: "sts.amazonaws.com", Subject: "repo:example/*",
+		Actions: []string{"*"}})
 	c.SetLifetimes(fakeaws.Lifetimes{Role: time.Minute}) // shorter than the time before which they are renewed
 	o := options()
 	o.Role = oidc(c, arn)
@@ -164,7 +168,8 @@ func TestLoadRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasSuffix(id.ARN, ":assumed-role/ci/neuron-kmod-7") || id.Expires.IsZero() || id.Source != "OIDC, role "+arn {
+	if !strings.HasSuffix(id.ARN, ":assumed-role/ci/neuron-kmod-7") || id.Expires.IsZero() ||
+		id.Source != "OIDC, role "+arn {
 		t.Errorf("identity %+v", id)
 	}
 	for _, secret := range c.Secrets() {
@@ -226,7 +231,8 @@ func TestLoadFails(t *testing.T) {
 		},
 		"process that says more": {
 			set: func(t *testing.T, _ *fakeaws.Cloud, _ *Options) {
-				configure(t, "[default]\ncredential_process=echo hello "+`{"Version":1,"AccessKeyId":"A","SecretAccessKey":"hunter2"}`+"\n")
+				configure(t, "[default]\ncredential_process=echo hello "+
+					`{"Version":1,"AccessKeyId":"A","SecretAccessKey":"hunter2"}`+"\n")
 			},
 			text: "the credential process failed", advice: "credential_process",
 		},
@@ -238,7 +244,8 @@ func TestLoadFails(t *testing.T) {
 		},
 		"no SSO session": {
 			set: func(t *testing.T, _ *fakeaws.Cloud, o *Options) {
-				configure(t, "[profile sso]\nsso_start_url=https://x.awsapps.com/start\nsso_region=us-west-2\nsso_account_id=111122223333\nsso_role_name=r\n")
+				configure(t, "[profile sso]\nsso_start_url=https://x.awsapps.com/start\nsso_region=us-west-2\n"+
+					"sso_account_id=111122223333\nsso_role_name=r\n")
 				t.Setenv("AWS_PROFILE", "sso")
 				o.Profile = "sso"
 			},
@@ -291,7 +298,9 @@ func TestLoadClockSkew(t *testing.T) {
 	c := newCloud(t, fakeaws.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }})
 	useKeys(t, c.AddUser(fakeaws.User{Name: "me"}))
 	api := c.API()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.ServeHTTP(undated{w}, r) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		api.ServeHTTP(undated{w}, r)
+	}))
 	t.Cleanup(s.Close)
 	t.Setenv("AWS_ENDPOINT_URL", s.URL)
 	_, err := Load(t.Context(), options())
@@ -316,7 +325,9 @@ func TestLoadNetwork(t *testing.T) {
 	}
 	closed := "http://" + l.Addr().String()
 	l.Close()
-	for endpoint, advice := range map[string]string{closed: "cannot be reached", "http://sts.example.com": "with TLS only"} {
+	for endpoint, advice := range map[string]string{
+		closed: "cannot be reached", "http://sts.example.com": "with TLS only",
+	} {
 		c := newCloud(t, fakeaws.Options{})
 		useKeys(t, c.AddUser(fakeaws.User{Name: "me"}))
 		t.Setenv("AWS_ENDPOINT_URL", endpoint)

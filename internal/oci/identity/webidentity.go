@@ -10,58 +10,69 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"neuron-kmod/internal/platform/limit"
 	"neuron-kmod/internal/platform/transport"
 )
 
-// webIdentity assumes a role with a new identity token each time, because a token lives for minutes and a run for hours.
+// webIdentity assumes a role with a new identity token each time, because a token lives for minutes and a run for
+// hours.
 type webIdentity struct {
-	Role
+	role   Role
 	client *sts.Client
 	secret func(secret string)
 }
 
 // Retrieve implements aws.CredentialsProvider.
 func (w *webIdentity) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	token, err := w.Token(ctx)
+	token, err := w.role.Token(ctx)
 	if err != nil {
 		return aws.Credentials{}, err
 	}
 	w.secret(token)
-	provider := stscreds.NewWebIdentityRoleProvider(w.client, w.ARN, identityToken(token), func(o *stscreds.WebIdentityRoleOptions) {
-		o.RoleSessionName = w.Session
-	})
+	name := func(o *stscreds.WebIdentityRoleOptions) { o.RoleSessionName = w.role.Session }
+	provider := stscreds.NewWebIdentityRoleProvider(w.client, w.role.ARN, identityToken(token), name)
 	keys, err := provider.Retrieve(ctx)
 	if err != nil {
-		return aws.Credentials{}, fmt.Errorf("assume role %s: %w", w.ARN, brief(err))
+		return aws.Credentials{}, fmt.Errorf("assume role %s: %w", w.role.ARN, shorten(err))
 	}
 	w.secret(keys.SecretAccessKey)
 	w.secret(keys.SessionToken)
 	return keys, nil
 }
 
-// identityToken is a token that is at hand, as the SDK wants it.
+// identityToken implements stscreds.IdentityTokenRetriever with a token that is there already.
 type identityToken string
 
 func (t identityToken) GetIdentityToken() ([]byte, error) { return []byte(t), nil }
 
-// maxAnswer bounds an answer of AWS. The largest, a page of repositories, is some 100 kB.
+// maxAnswer bounds an answer of AWS. The largest, a page of repositories, has about 100 kB.
 const maxAnswer = 4 << 20
 
-// guarded bounds answers, and sends nothing in the clear over a network: tokens come back. The SDK's own chain needs a
-// client without that, since a machine's credentials come over http from 169.254.169.254.
-type guarded struct{ next aws.HTTPClient }
+// strictClient bounds answers, and sends no plain HTTP over a network: answers have tokens. The SDK's own chain needs a
+// client without that, because a machine gets its credentials over HTTP from 169.254.169.254.
+type strictClient struct{ next aws.HTTPClient }
 
-func (g guarded) Do(req *http.Request) (*http.Response, error) {
+// Do implements aws.HTTPClient.
+func (c strictClient) Do(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "http" && !transport.IsLoopback(req.URL.Hostname()) {
 		return nil, fmt.Errorf("%s: %w", req.URL.Host, transport.ErrPlainHTTP)
 	}
-	resp, err := g.next.Do(req)
+	resp, err := c.next.Do(req)
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	left := int64(maxAnswer)
+	exceeded := fmt.Errorf("%s: the answer is larger than %d bytes", req.URL.Host, maxAnswer)
+	bounded := &limit.Reader{Ctx: req.Context(), R: resp.Body, Left: &left, Exceeded: exceeded}
+	resp.Body = &boundedBody{reader: bounded, closer: resp.Body}
 	return resp, nil
 }
+
+// boundedBody is the body of an answer that is read through reader.
+type boundedBody struct {
+	reader io.Reader
+	closer io.Closer
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) { return b.reader.Read(p) }
+func (b *boundedBody) Close() error               { return b.closer.Close() }

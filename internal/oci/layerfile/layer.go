@@ -1,5 +1,5 @@
-// Package layerfile reads one file out of an image's layers without pulling the image: the layers are streamed from the top
-// down, and the transfer stops at the file.
+// Package layerfile reads one file out of an image's layers without pulling the image: the layers are streamed from the
+// top down, and the transfer stops at the file.
 //
 // It knows how layers stack and are compressed, and nothing of what the file means.
 package layerfile
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,33 +22,36 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/platform/limit"
 )
 
 const (
 	// maxUnpacked bounds what one layer may unpack to. A Driver Toolkit unpacks to 2-6 GB in all its layers.
 	maxUnpacked = 32 << 30
-	// maxWindow bounds the memory of zstd; the usual levels need up to 8 MiB.
+	// maxWindow bounds the memory of zstd; its usual levels need up to 8 MiB.
 	maxWindow = 32 << 20
 )
 
-// ErrAbsent says that an image does not have the file: no layer has it, or an upper layer removes it.
+// ErrAbsent reports that an image does not have the file: no layer has it, or an upper layer removes it.
 var ErrAbsent = errors.New("the image does not have the file")
 
 // File is a file to look for.
 type File struct {
-	Path  string // from the root, without a slash in front: "etc/os-release"
+	Path  string // from the root, without a leading slash: "etc/os-release"
 	Limit int64  // the most bytes it may have
 	Reach int64  // the most bytes of layers, as they are stored, that are read to find it; 0 means any number
 }
 
 // Read returns the file as a container of the image would see it. layers are those of an image of repo, from the bottom
 // to the top. It blocks on the network until ctx ends. Among its errors are ErrAbsent and those of package registry.
-func (f File) Read(ctx context.Context, client *registry.Client, repo name.Repository, layers []v1.Descriptor) ([]byte, error) {
+func (f File) Read(
+	ctx context.Context, client *registry.Client, repo name.Repository, layers []v1.Descriptor,
+) ([]byte, error) {
 	left := f.Reach
-	for i := len(layers) - 1; i >= 0; i-- {
-		found, err := f.fetch(ctx, client, repo, layers[i], &left)
+	for i, layer := range slices.Backward(layers) {
+		found, err := f.readLayer(ctx, client, repo, layer, &left)
 		if err != nil {
-			return nil, fmt.Errorf("layer %d of %d (%s): %w", i+1, len(layers), layers[i].Digest, err)
+			return nil, fmt.Errorf("layer %d of %d (%s): %w", i+1, len(layers), layer.Digest, err)
 		}
 		if found.data != nil {
 			return found.data, nil
@@ -59,11 +63,14 @@ func (f File) Read(ctx context.Context, client *registry.Client, repo name.Repos
 	return nil, ErrAbsent
 }
 
-// fetch looks for the file in one layer. It ends the transfer as soon as it knows.
+// readLayer looks for the file in one layer, and ends the transfer as soon as the layer is decided. left is what
+// remains of f.Reach.
 //
-// The digest of a layer can be checked only when all of it was read. One that is small is read whole before anything in
-// it is believed; of a larger one the beginning is taken from the registry on trust.
-func (f File) fetch(ctx context.Context, client *registry.Client, repo name.Repository, d v1.Descriptor, left *int64) (finding, error) {
+// The digest of a layer can be checked only when all of it was read. A small layer is read whole before anything in it
+// is believed; the beginning of a larger one is taken from the registry on trust.
+func (f File) readLayer(
+	ctx context.Context, client *registry.Client, repo name.Repository, d v1.Descriptor, left *int64,
+) (finding, error) {
 	blob, err := client.Blob(ctx, repo, d)
 	if err != nil {
 		return finding{}, err
@@ -71,56 +78,40 @@ func (f File) fetch(ctx context.Context, client *registry.Client, repo name.Repo
 	defer blob.Close()
 	var r io.Reader = blob
 	if f.Reach > 0 {
-		r = &reach{r, left, f.Reach}
+		exceeded := fmt.Errorf("the file is not in the first %d MiB of the layers", f.Reach>>20)
+		r = &limit.Reader{Ctx: ctx, R: blob, Left: left, Exceeded: exceeded}
 	}
 	if d.Size <= registry.LargestPiece {
-		return f.scanWhole(ctx, r)
+		data, err := limit.ReadAll(r, registry.LargestPiece)
+		if err != nil {
+			return finding{}, err
+		}
+		r = bytes.NewReader(data)
 	}
 	return f.scan(ctx, r)
 }
 
-// reach fails when more is read than there is left.
-type reach struct {
-	r    io.Reader
-	left *int64
-	most int64
-}
-
-func (r *reach) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if *r.left -= int64(n); *r.left < 0 {
-		return 0, fmt.Errorf("the file is not in the first %d MiB of the layers", r.most>>20)
-	}
-	return n, err
-}
-
 // finding is what a layer says about the file.
 type finding struct {
-	data   []byte // the file's text; nil if the layer does not have it
+	data   []byte // the file's content; nil if the layer does not have it
 	hidden bool   // the layer removes the file of the layers below
 }
 
-// scanWhole reads all of r before it looks into it, so that r can check its content.
-func (f File) scanWhole(ctx context.Context, r io.Reader) (finding, error) {
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return finding{}, err
-	}
-	return f.scan(ctx, bytes.NewReader(data))
-}
-
-// scan looks for the file in a layer, compressed in any way that images know, reading no further than to the file
-// itself. Memory does not grow with the layer.
+// scan looks for the file in a layer in any compression that images use, and reads no further than the file itself.
+// Memory does not grow with the layer.
 func (f File) scan(ctx context.Context, r io.Reader) (finding, error) {
 	unpacked, closeUnpacked, err := decompress(r)
 	if err != nil {
 		return finding{}, err
 	}
 	defer closeUnpacked()
-	return f.scanTar(&limited{ctx: ctx, r: unpacked, left: maxUnpacked})
+	left := int64(maxUnpacked)
+	return f.scanTar(&limit.Reader{Ctx: ctx, R: unpacked, Left: &left, Exceeded: errTooMuch})
 }
 
-// decompress tells the compression by the first bytes, because media types are not always true.
+var errTooMuch = fmt.Errorf("the layer unpacks to more than %d GiB", maxUnpacked>>30)
+
+// decompress detects the compression from the first bytes, because media types are not always true.
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	buffered := bufio.NewReader(r)
 	start, err := buffered.Peek(4)
@@ -135,7 +126,8 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 		}
 		return z, func() { z.Close() }, nil
 	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		z, err := zstd.NewReader(buffered,
+			zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, nil, fmt.Errorf("zstd: %w", err)
 		}
@@ -144,28 +136,8 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 	return buffered, func() {}, nil
 }
 
-// limited is a reader that fails when too much comes, and that ends with its context.
-type limited struct {
-	ctx  context.Context
-	r    io.Reader
-	left int64
-}
-
-var errTooMuch = fmt.Errorf("the layer unpacks to more than %d GiB", maxUnpacked>>30)
-
-func (l *limited) Read(p []byte) (int, error) {
-	if err := l.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, errTooMuch
-	}
-	return n, err
-}
-
-// scanTar looks for the file in the tar of a layer. Whiteouts hide what is in lower layers, never what is in their own
-// layer, so the scan goes on after one.
+// scanTar looks for the file in the tar archive of a layer. A whiteout hides what is in lower layers, never what is in
+// its own layer, so the scan goes on after one.
 // https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts
 func (f File) scanTar(r io.Reader) (finding, error) {
 	var found finding
@@ -185,12 +157,13 @@ func (f File) scanTar(r io.Reader) (finding, error) {
 		case f.hiddenBy(entry):
 			found.hidden = true
 		case entry == path.Dir(f.Path) && h.Typeflag != tar.TypeDir:
-			return finding{}, fmt.Errorf("/%s is a %s in this layer, not a folder", entry, typeName(h.Typeflag))
+			return finding{}, fmt.Errorf("/%s is a %s in this layer, not a directory", entry, typeName(h.Typeflag))
 		}
 	}
 }
 
-// hiddenBy reports whether an entry is a whiteout that removes the file, or a directory it is in, from the layers below.
+// hiddenBy reports whether an entry is a whiteout that removes the file, or a directory above it, from the lower
+// layers.
 func (f File) hiddenBy(entry string) bool {
 	dir, base := path.Split(entry)
 	if !strings.HasPrefix(base, ".wh.") || base == ".wh." {
@@ -203,7 +176,7 @@ func (f File) hiddenBy(entry string) bool {
 	return removed == "" || removed == f.Path || strings.HasPrefix(f.Path, removed+"/")
 }
 
-// readEntry returns the text of the file, which the tar stands at.
+// readEntry returns the content of the file; r is at the start of it.
 func (f File) readEntry(r io.Reader, h *tar.Header) ([]byte, error) {
 	if h.Typeflag != tar.TypeReg {
 		return nil, fmt.Errorf("/%s is a %s, not a file", f.Path, typeName(h.Typeflag))
@@ -223,7 +196,7 @@ func typeName(flag byte) string {
 	case tar.TypeReg:
 		return "file"
 	case tar.TypeDir:
-		return "folder"
+		return "directory"
 	case tar.TypeSymlink:
 		return "symbolic link"
 	case tar.TypeLink:

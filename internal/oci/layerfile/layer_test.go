@@ -20,6 +20,7 @@ import (
 
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/oci/registry/registrytest"
+	"neuron-kmod/internal/platform/limit"
 	"neuron-kmod/internal/platform/transport"
 )
 
@@ -68,8 +69,8 @@ func gzipped(t testing.TB, data []byte) []byte {
 	return out.Bytes()
 }
 
-// The file is the one that a container would see, and no more is read for it than it takes. What single layers may hold is
-// tested where layers are read for a purpose, in package toolkit.
+// The file is the one that a container would see, and no more is read for it than it takes. What single layers may hold
+// is tested where layers are read for a purpose, in package toolkit.
 func TestRead(t *testing.T) {
 	file, other := entry{name: wanted.Path, text: "upper"}, entry{name: "usr/bin/make", text: "#!"}
 	noise := make([]byte, 3<<20)
@@ -82,14 +83,17 @@ func TestRead(t *testing.T) {
 		gone   bool // the error is ErrAbsent
 		most   int64
 	}{
-		"top":              {layers: [][]entry{{{name: wanted.Path, text: "lower"}}, {file}}, file: wanted, want: "upper"},
-		"below":            {layers: [][]entry{{file}, {other}}, file: wanted, want: "upper"},
-		"removed":          {layers: [][]entry{{file}, {{name: "etc/.wh.app"}}}, file: wanted, gone: true},
-		"nowhere":          {layers: [][]entry{{other}}, file: wanted, gone: true},
-		"folder is a file": {layers: [][]entry{{file}, {{name: "etc/app"}}}, file: wanted, err: "/etc/app is a file in this layer, not a folder"},
-		"too long":         {layers: [][]entry{{{name: wanted.Path, text: strings.Repeat("x", 2<<10)}}}, file: wanted, err: "more than the 1024 that are read"},
+		"top":     {layers: [][]entry{{{name: wanted.Path, text: "lower"}}, {file}}, file: wanted, want: "upper"},
+		"below":   {layers: [][]entry{{file}, {other}}, file: wanted, want: "upper"},
+		"removed": {layers: [][]entry{{file}, {{name: "etc/.wh.app"}}}, file: wanted, gone: true},
+		"nowhere": {layers: [][]entry{{other}}, file: wanted, gone: true},
+		"directory is a file": {layers: [][]entry{{file}, {{name: "etc/app"}}}, file: wanted,
+			err: "/etc/app is a file in this layer, not a directory"},
+		"too long": {layers: [][]entry{{{name: wanted.Path, text: strings.Repeat("x", 2<<10)}}}, file: wanted,
+			err: "more than the 1024 that are read"},
 		"early in a large layer": {
-			layers: [][]entry{{file, {name: "usr/lib/noise", text: string(noise)}}}, file: wanted, want: "upper", most: 200 << 10,
+			layers: [][]entry{{file, {name: "usr/lib/noise", text: string(noise)}}},
+			file:   wanted, want: "upper", most: 200 << 10,
 		},
 		"out of reach": {
 			layers: [][]entry{{file}, {{name: "usr/lib/noise", text: string(noise)}}},
@@ -170,7 +174,8 @@ func FuzzLayer(f *testing.F) {
 	}
 	for _, seed := range [][]byte{
 		nil, plain, plain[:600], gzipped(f, plain), z.EncodeAll(plain, nil), gzipped(f, plain)[:40],
-		tarOf(f, entry{name: wanted.Path, size: 1 << 40}), tarOf(f, entry{name: "./.wh.etc"}), {0x1f, 0x8b}, {0x28, 0xb5, 0x2f, 0xfd},
+		tarOf(f, entry{name: wanted.Path, size: 1 << 40}), tarOf(f, entry{name: "./.wh.etc"}),
+		{0x1f, 0x8b}, {0x28, 0xb5, 0x2f, 0xfd},
 	} {
 		f.Add(seed)
 	}
@@ -188,7 +193,9 @@ func FuzzLayer(f *testing.F) {
 // R8: a layer that unpacks without end is given up, and costs no memory.
 func TestScanBomb(t *testing.T) {
 	bomb := tarOf(t, entry{name: "usr/x", size: 8<<30 - 1})[:512]
-	r := &limited{ctx: t.Context(), r: bytes.NewReader(append(bomb, make([]byte, 8<<10)...)), left: 4 << 10}
+	left := int64(4 << 10)
+	unpacked := bytes.NewReader(append(bomb, make([]byte, 8<<10)...))
+	r := &limit.Reader{Ctx: t.Context(), R: unpacked, Left: &left, Exceeded: errTooMuch}
 	if _, err := wanted.scanTar(r); !errors.Is(err, errTooMuch) {
 		t.Errorf("scanTar: error %v, want %v", err, errTooMuch)
 	}
@@ -208,7 +215,8 @@ func TestScanBomb(t *testing.T) {
 func TestScanEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := wanted.scan(ctx, bytes.NewReader(tarOf(t, entry{name: wanted.Path, text: "x"}))); !errors.Is(err, context.Canceled) {
+	layer := bytes.NewReader(tarOf(t, entry{name: wanted.Path, text: "x"}))
+	if _, err := wanted.scan(ctx, layer); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -18,17 +18,17 @@ import (
 // Sizes of the pieces that a blob is read in. A reader that stops in the middle of a blob has caused the server to
 // send at most LargestPiece more than it read.
 //
-// Closing a plain download early is not enough: measured on a loopback connection, a server had written 3.9 MB into socket
-// buffers when the reader was done with the first 0.3 MB and hung up (BenchmarkKernels of package toolkit), and with
-// HTTP/2 Go's client lets 4 MiB a stream come unread. Pieces of 512 KiB cost a request each, which on a line with a delay
-// of 20 ms still makes 25 MB/s.
+// Closing a plain download early is not enough: measured on a loopback connection, a server had written 3.9 MB into
+// socket buffers when the reader had read the first 0.3 MB and closed the connection (BenchmarkKernels of package
+// toolkit), and with HTTP/2 Go's client accepts 4 MiB a stream unread. Pieces of 512 KiB cost a request each, which
+// with a latency of 20 ms still makes 25 MB/s.
 const (
 	firstPiece   = 128 << 10
 	LargestPiece = 512 << 10
 )
 
-// Blob reads a blob from front to back, in growing pieces, and not much further than it is asked to. A connection that
-// breaks is opened again where it broke. At the end, if it gets there, the digest is checked. It is for one goroutine.
+// Blob reads a blob from its beginning, in growing pieces, and not much further than it is asked to. A transfer that
+// breaks is resumed where it broke. At the end, if it gets there, the digest is checked. It is for one goroutine.
 type Blob struct {
 	ctx    context.Context
 	client *http.Client
@@ -47,7 +47,7 @@ type Blob struct {
 // Blob returns a reader of the blob that d describes. It makes no request for the blob before the first Read; reading
 // blocks on the network until ctx ends. The caller closes it.
 func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (*Blob, error) {
-	s, err := c.pull(ctx, repo)
+	s, err := c.pullSession(ctx, repo)
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, c.classify(ctx, repo, err))
 	}
@@ -65,7 +65,7 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 	return b, nil
 }
 
-// wholeBlob is Blob for one who reads to the end: the whole blob is asked for at once, and after a break the rest of it.
+// wholeBlob is Blob for reading to the end: the whole blob is requested at once, and after a break the rest of it.
 func (c *Client) wholeBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (*Blob, error) {
 	b, err := c.Blob(ctx, repo, d)
 	if err != nil {
@@ -81,23 +81,24 @@ func (b *Blob) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for b.pos < b.desc.Size {
-		n, err := b.readSome(p)
+		n, err := b.readPiece(p)
 		b.hash.Write(p[:n])
 		if n > 0 {
 			b.breaks = 0
 			return n, nil
 		}
-		if err := b.afterBreak(err); err != nil {
+		if err := b.waitAfterBreak(err); err != nil {
 			return 0, fmt.Errorf("blob %s at byte %d: %w", b.desc.Digest, b.pos, Classify(err))
 		}
 	}
 	if got := fmt.Sprintf("%x", b.hash.Sum(nil)); got != b.desc.Digest.Hex {
-		return 0, fmt.Errorf("blob %s has other content: its digest is %s:%s", b.desc.Digest, b.desc.Digest.Algorithm, got)
+		return 0, fmt.Errorf("blob %s has other content: its digest is %s:%s",
+			b.desc.Digest, b.desc.Digest.Algorithm, got)
 	}
 	return 0, io.EOF
 }
 
-// Close ends the transfer. What was not read is not waited for.
+// Close ends the transfer without waiting for what was not read.
 func (b *Blob) Close() error {
 	if b.body == nil {
 		return nil
@@ -107,8 +108,8 @@ func (b *Blob) Close() error {
 	return err
 }
 
-// readSome reads from the open piece, opening the next one if there is none.
-func (b *Blob) readSome(p []byte) (int, error) {
+// readPiece reads from the open piece, opening the next one if none is open.
+func (b *Blob) readPiece(p []byte) (int, error) {
 	if b.body == nil {
 		if err := b.open(); err != nil {
 			return 0, err
@@ -126,19 +127,20 @@ func (b *Blob) readSome(p []byte) (int, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		b.Close()
-		return n, &brokenError{err}
+		return n, &brokenError{err: err}
 	}
 	return n, nil
 }
 
-// brokenError is a transfer that ended before its time, as opposed to one that did not begin.
-type brokenError struct{ error }
+// brokenError is a transfer that began and ended too early, as opposed to one that did not begin.
+type brokenError struct{ err error }
 
-func (e *brokenError) Unwrap() error { return e.error }
+func (e *brokenError) Error() string { return e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
 
-// afterBreak waits a moment and returns nil if err is a break that is worth another try. A request that failed as a whole
-// is not: the transport has repeated it already.
-func (b *Blob) afterBreak(err error) error {
+// waitAfterBreak waits a moment and returns nil if err is a break after which the transfer can be resumed. A request
+// that failed as a whole is not: the transport has repeated it already.
+func (b *Blob) waitAfterBreak(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -146,10 +148,10 @@ func (b *Blob) afterBreak(err error) error {
 		return err
 	}
 	b.breaks++
-	return pause(b.ctx, b.pauses[b.breaks-1])
+	return sleep(b.ctx, b.pauses[b.breaks-1])
 }
 
-// open asks for the next piece.
+// open requests the next piece.
 func (b *Blob) open() error {
 	req, err := http.NewRequestWithContext(b.ctx, http.MethodGet, b.url, nil)
 	if err != nil {
@@ -168,17 +170,18 @@ func (b *Blob) open() error {
 	b.body = resp.Body
 	if resp.StatusCode == http.StatusPartialContent {
 		b.left = end + 1 - b.pos
-		if want := fmt.Sprintf("bytes %d-%d/", b.pos, end); !strings.HasPrefix(resp.Header.Get("Content-Range"), want) {
+		got := resp.Header.Get("Content-Range")
+		if !strings.HasPrefix(got, fmt.Sprintf("bytes %d-%d/", b.pos, end)) {
 			b.Close()
-			return fmt.Errorf("asked for %s, got %.100q", req.Header.Get("Range"), resp.Header.Get("Content-Range"))
+			return fmt.Errorf("asked for %s, got %.100q", req.Header.Get("Range"), got)
 		}
 		return nil
 	}
-	// This server knows no ranges and sends all of it: what was read before is skipped.
+	// This server does not support ranges and sends the whole blob: what was read before is skipped.
 	b.left = b.desc.Size - b.pos
 	if _, err := io.CopyN(io.Discard, b.body, b.pos); err != nil {
 		b.Close()
-		return &brokenError{err}
+		return &brokenError{err: err}
 	}
 	return nil
 }

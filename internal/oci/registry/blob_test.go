@@ -19,7 +19,9 @@ import (
 )
 
 // withBlob is a registry with one blob of n bytes.
-func withBlob(t *testing.T, n int, opts ...registrytest.Option) (*registrytest.Server, name.Repository, v1.Descriptor, []byte) {
+func withBlob(
+	t *testing.T, n int, opts ...registrytest.Option,
+) (*registrytest.Server, name.Repository, v1.Descriptor, []byte) {
 	t.Helper()
 	s := registrytest.New(t, opts...)
 	data := make([]byte, n)

@@ -21,10 +21,11 @@ func (t *remoteTarget) CheckPush(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if n == len(t.client.restart) || !startOver(ctx, err) {
-			return fmt.Errorf("see whether images can be pushed to %s: %w", t, t.classify(ctx, t.withPushAdvice(ctx, err)))
+		if n == len(t.client.restart) || !canRestart(ctx, err) {
+			err = t.classify(ctx, t.withPushAdvice(ctx, err))
+			return fmt.Errorf("see whether images can be pushed to %s: %w", t, err)
 		}
-		if err := pause(ctx, t.client.restart[n]); err != nil {
+		if err := sleep(ctx, t.client.restart[n]); err != nil {
 			return err
 		}
 	}
@@ -32,8 +33,8 @@ func (t *remoteTarget) CheckPush(ctx context.Context) error {
 
 // tryUpload begins an upload and cancels it.
 //
-// It authenticates anew: some token servers refuse everything when asked for the permission to delete as well, which
-// go-containerregistry does, from then on, once a registry has wanted it for the cancelling.
+// It authenticates separately: some token servers refuse everything when the permission to delete is asked for as well,
+// and go-containerregistry asks for it from then on once a registry has demanded it for the cancellation.
 func (t *remoteTarget) tryUpload(ctx context.Context) error {
 	rt, err := t.client.authenticate(ctx, t.repo, t.repo.Scope(transport.PushScope))
 	if err != nil {
@@ -52,14 +53,14 @@ func (t *remoteTarget) tryUpload(ctx context.Context) error {
 	if err := transport.CheckError(resp, http.StatusAccepted); err != nil {
 		return err
 	}
-	// Failing to cancel is no harm: registries forget uploads that nobody goes on with, and not all let a client end one.
+	// A failure to cancel does no harm: registries drop abandoned uploads, and not all let a client cancel one.
 	if err := cancelUpload(ctx, client, resp); err != nil {
 		t.client.log.Debug("cancelling an upload failed", "target", t.String(), "error", Classify(err))
 	}
 	return nil
 }
 
-// cancelUpload ends the upload that begun has opened.
+// cancelUpload cancels the upload that begun, a registry's answer, has opened.
 func cancelUpload(ctx context.Context, client *http.Client, begun *http.Response) error {
 	at, err := begun.Location()
 	if err != nil {
@@ -80,10 +81,11 @@ func cancelUpload(ctx context.Context, client *http.Client, begun *http.Response
 	return transport.CheckError(resp, http.StatusNoContent, http.StatusOK, http.StatusAccepted)
 }
 
-// withPushAdvice adds to err what to do about a registry that refuses, where pushing wants more than reading does.
+// withPushAdvice adds to a registry's refusal what to do about it where pushing needs more than reading.
 func (t *remoteTarget) withPushAdvice(ctx context.Context, err error) error {
 	if status(err) == http.StatusNotFound {
-		return fault.Wrap(err, fmt.Sprintf("check the name; %s may want the repository to be created first", t.repo.RegistryStr()))
+		hint := fmt.Sprintf("check the name; %s may want the repository to be created first", t.repo.RegistryStr())
+		return fault.Wrap(err, hint)
 	}
 	return t.withAccountAdvice(ctx, err, "may push to "+t.String())
 }
@@ -93,7 +95,7 @@ func (t *layoutTarget) CheckPush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := t.readIndex()
+	_, err := t.layout.readIndex()
 	if err == nil {
 		err = t.tryFile()
 	}
@@ -103,10 +105,10 @@ func (t *layoutTarget) CheckPush(ctx context.Context) error {
 	return nil
 }
 
-// tryFile makes a file in the directory, or in the nearest parent that exists, and removes it. A permission alone does not
-// tell: file systems may be read-only, full, or of another mind. The name is one that a writer sweeps.
+// tryFile creates a file in the directory, or in the nearest parent that exists, and removes it. The permissions alone
+// do not decide: a file system may be read-only or full, or have rules of its own. The file has a name that gc removes.
 func (t *layoutTarget) tryFile() error {
-	dir, err := filepath.Abs(t.dir)
+	dir, err := filepath.Abs(t.layout.path)
 	if err != nil {
 		return err
 	}

@@ -25,12 +25,18 @@ func TestCheckPushRefused(t *testing.T) {
 		status int
 		advice string
 	}{
-		"read-only":         {opts: []registrytest.Option{registrytest.ReadOnly()}, status: 405, advice: "choose another target"},
-		"may not push":      {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusForbidden}, status: 403, advice: "may push to"},
-		"no account":        {opts: []registrytest.Option{registrytest.BasicAuth("me", "secret")}, status: 401, advice: "may push to"},
-		"token for readers": {opts: []registrytest.Option{registrytest.TokenAuth("reader", "secret", false, 0)}, status: 401, advice: "refuses the credentials from the test"},
-		"no repository":     {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusNotFound}, status: 404, advice: "created first"},
-		"in trouble":        {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusBadGateway}, status: 502, advice: "run again later"},
+		"read-only": {opts: []registrytest.Option{registrytest.ReadOnly()}, status: 405,
+			advice: "choose another target"},
+		"may not push": {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusForbidden}, status: 403,
+			advice: "may push to"},
+		"no account": {opts: []registrytest.Option{registrytest.BasicAuth("me", "secret")}, status: 401,
+			advice: "may push to"},
+		"token for readers": {opts: []registrytest.Option{registrytest.TokenAuth("reader", "secret", false, 0)}, status: 401,
+			advice: "refuses the credentials from the test"},
+		"no repository": {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusNotFound}, status: 404,
+			advice: "created first"},
+		"in trouble": {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusBadGateway}, status: 502,
+			advice: "run again later"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -38,10 +44,12 @@ func TestCheckPushRefused(t *testing.T) {
 			if tt.fault != (registrytest.Fault{}) {
 				s.Break(tt.fault)
 			}
-			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader", "secret"))
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader"))
 			err := target.CheckPush(t.Context())
-			if err == nil || status(err) != tt.status || !strings.Contains(fault.Of(err), tt.advice) || !strings.Contains(err.Error(), target.String()) {
-				t.Errorf("error %v (status %d, advice %q), want status %d and %q", err, status(err), fault.Of(err), tt.status, tt.advice)
+			if err == nil || status(err) != tt.status || !strings.Contains(fault.Of(err), tt.advice) ||
+				!strings.Contains(err.Error(), target.String()) {
+				t.Errorf("error %v (status %d, advice %q), want status %d and %q",
+					err, status(err), fault.Of(err), tt.status, tt.advice)
 			}
 		})
 	}
@@ -54,11 +62,15 @@ func TestCheckPushRequests(t *testing.T) {
 		faults []registrytest.Fault
 		want   []string
 	}{
-		"open":              {want: []string{"GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
-		"tokens":            {opts: []registrytest.Option{registrytest.TokenAuth("me", "secret", true, 0)}, want: []string{"GET /v2/", "GET /token", "POST UPLOAD", "DELETE UPLOAD"}},
-		"trouble that ends": {faults: []registrytest.Fault{{Method: http.MethodPost, Status: 502, Times: 1}}, want: []string{"GET /v2/", "POST UPLOAD", "GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
-		"no cancelling":     {faults: []registrytest.Fault{{Method: http.MethodDelete, Status: 405}}, want: []string{"GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
-		"may not cancel":    {faults: []registrytest.Fault{{Method: http.MethodDelete, Status: 403}}, want: []string{"GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
+		"open": {want: []string{"GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
+		"tokens": {opts: []registrytest.Option{registrytest.TokenAuth("me", "secret", true, 0)},
+			want: []string{"GET /v2/", "GET /token", "POST UPLOAD", "DELETE UPLOAD"}},
+		"trouble that ends": {faults: []registrytest.Fault{{Method: http.MethodPost, Status: 502, Times: 1}},
+			want: []string{"GET /v2/", "POST UPLOAD", "GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
+		"no cancelling": {faults: []registrytest.Fault{{Method: http.MethodDelete, Status: 405}},
+			want: []string{"GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
+		"may not cancel": {faults: []registrytest.Fault{{Method: http.MethodDelete, Status: 403}},
+			want: []string{"GET /v2/", "POST UPLOAD", "DELETE UPLOAD"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +78,7 @@ func TestCheckPushRequests(t *testing.T) {
 			for _, fault := range tt.faults {
 				s.Break(fault)
 			}
-			if err := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")).CheckPush(t.Context()); err != nil {
+			if err := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")).CheckPush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -87,7 +99,9 @@ func TestCheckPushRequests(t *testing.T) {
 
 // R10.2: the credentials do not follow an upload to another host.
 func TestCheckPushElsewhere(t *testing.T) {
-	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s %s", r.Method, r.URL) }))
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s", r.Method, r.URL)
+	}))
 	t.Cleanup(other.Close)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
@@ -96,7 +110,7 @@ func TestCheckPushElsewhere(t *testing.T) {
 		}
 	}))
 	t.Cleanup(s.Close)
-	target := newTestTarget(t, strings.TrimPrefix(s.URL, "http://")+"/me/kmod", basicKeys("me", "secret"))
+	target := newTestTarget(t, strings.TrimPrefix(s.URL, "http://")+"/me/kmod", basicKeys("me"))
 	if err := target.CheckPush(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -113,7 +127,8 @@ func TestCheckPushFolder(t *testing.T) {
 	}
 	before := names(t, root)
 	for dir, want := range map[string]string{
-		"absent/deep/down": "", ".": "not an OCI layout", "file": "not a directory", "file/deep": "not a directory", "full": "not an OCI layout", "broken": "parse",
+		"absent/deep/down": "", ".": "not an OCI layout", "file": "not a directory", "file/deep": "not a directory",
+		"full": "not an OCI layout", "broken": "parse",
 	} {
 		err := newTestTarget(t, "oci:"+filepath.Join(root, dir), nil).CheckPush(t.Context())
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
@@ -125,7 +140,7 @@ func TestCheckPushFolder(t *testing.T) {
 	asNobody(t, func() {
 		err := newTestTarget(t, "oci:"+filepath.Join(closed, "images"), nil).CheckPush(t.Context())
 		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(fault.Of(err), "choose another") {
-			t.Errorf("a folder without permission: error %v, advice %q", err, fault.Of(err))
+			t.Errorf("a directory without permission: error %v, advice %q", err, fault.Of(err))
 		}
 	})
 	if diff := cmp.Diff(before, names(t, root)); diff != "" {

@@ -20,20 +20,20 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// errNotFound is Is404's sign where no registry has answered: a tag or an image of a layout that is not there.
+// errNotFound satisfies Is404 where no registry has answered: a layout has no such tag or image.
 var errNotFound = errors.New("there is no such image")
 
-// Is404 reports whether err says that what was asked for is not there.
+// Is404 reports whether err means that what was asked for does not exist.
 func Is404(err error) bool {
 	return errors.Is(err, errNotFound) || status(err) == http.StatusNotFound
 }
 
-// IsUnauthorized reports whether err says that credentials are missing, wrong, or not good for this request.
+// IsUnauthorized reports whether err means that credentials are missing, wrong, or not sufficient for this request.
 func IsUnauthorized(err error) bool {
 	return status(err) == http.StatusUnauthorized || status(err) == http.StatusForbidden
 }
 
-// IsOutage reports whether err says that a registry could not be reached, or could not serve whatever it was asked for.
+// IsOutage reports whether err means that a registry could not be reached, or could not serve any request.
 func IsOutage(err error) bool {
 	if code := status(err); code != 0 {
 		return code >= http.StatusInternalServerError || code == http.StatusTooManyRequests
@@ -49,9 +49,9 @@ func status(err error) int {
 	return 0
 }
 
-// Classify returns err with advice for people, if it is an error of the network, of a registry or of a directory that
-// a person can mend and that has no advice yet. Signed URLs that registries redirect to are credentials, so queries
-// are taken out of the text. nil stays nil.
+// Classify returns err with a hint, if it is an error of the network, of a registry or of a directory that the user can
+// fix and that has no hint yet. Signed URLs that registries redirect to are credentials, so queries are removed from
+// the text. nil stays nil.
 func Classify(err error) error {
 	if err == nil {
 		return nil
@@ -59,23 +59,36 @@ func Classify(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = withoutURL(err, e.URL)
 	}
-	if fault.Of(err) != "" {
-		return err
+	if fault.Of(err) == "" {
+		err = fault.Wrap(err, advice(err))
 	}
-	return fault.Wrap(err, advice(err))
+	return withKind(err)
 }
 
-// cleaned is an error with another text.
-type cleaned struct {
-	error
+// withKind marks what the user has to fix: a name that leads nowhere, and credentials. An error with a kind keeps it.
+func withKind(err error) error {
+	switch {
+	case fault.KindOf(err) != fault.Service:
+		return err
+	case Is404(err):
+		return fault.AsUsage(err)
+	case IsUnauthorized(err):
+		return fault.AsPrerequisite(err)
+	}
+	return err
+}
+
+// redactedError is an error with another text.
+type redactedError struct {
+	err  error
 	text string
 }
 
-func (c *cleaned) Error() string { return c.text }
-func (c *cleaned) Unwrap() error { return c.error }
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }
 
-// withoutURL returns err with the address in its text cut down to what is no secret. The text of an error that was
-// wrapped is fixed, so changing the *url.Error would not do.
+// withoutURL returns err with the address in its text reduced to what is not secret. The text of an error that was
+// wrapped is fixed, so changing the *url.Error would not suffice.
 func withoutURL(err error, address string) error {
 	u, parseErr := url.Parse(address)
 	if parseErr != nil {
@@ -87,13 +100,13 @@ func withoutURL(err error, address string) error {
 	plain := url.URL{Scheme: u.Scheme, Opaque: u.Opaque, Host: u.Host, Path: u.Path}
 	quoted := strings.Trim(strconv.Quote(address), `"`) // as *url.Error writes it
 	text := strings.NewReplacer(address, plain.String(), quoted, plain.String()).Replace(err.Error())
-	return &cleaned{err, text}
+	return &redactedError{err: err, text: text}
 }
 
-// advice returns what a person can do about err, "" if nothing is known.
+// advice returns what the user can do about err, "" if nothing is known.
 func advice(err error) string {
-	// A certificate comes before a status: for a registry on this machine err holds both, the refused https and what
-	// the same port said to http.
+	// A certificate comes before a status: for a registry on this machine err holds both, the refused https and the
+	// answer of the same port to http.
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "if the registry has a certificate of a private CA, give the CA's with --ca-file or SSL_CERT_FILE"
 	}
@@ -115,14 +128,14 @@ func advice(err error) string {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, os.ErrDeadlineExceeded):
 		return "there is no way to the host: check the network, the firewall and the proxy settings (HTTPS_PROXY, NO_PROXY)"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
-		return "the folder cannot be written: choose another one or change its permissions"
+		return "the directory cannot be written: choose another one or change its permissions"
 	case errors.Is(err, syscall.ENOSPC):
-		return "the disk is full: make room or choose a folder on another disk"
+		return "the disk is full: make room or choose a directory on another disk"
 	}
 	return ""
 }
 
-// statusAdvice returns the advice for what a registry answered.
+// statusAdvice returns the advice for a registry's answer.
 func statusAdvice(e *transport.Error) string {
 	host, writing := "the registry", false
 	if e.Request != nil {
@@ -137,7 +150,8 @@ func statusAdvice(e *transport.Error) string {
 	}
 	switch e.StatusCode {
 	case http.StatusUnauthorized:
-		return fmt.Sprintf("credentials for %s are missing or wrong: log in (podman login %s) or name the auth file in REGISTRY_AUTH_FILE", host, host)
+		return fmt.Sprintf("credentials for %s are missing or wrong: "+
+			"log in (podman login %s) or name the auth file in REGISTRY_AUTH_FILE", host, host)
 	case http.StatusForbidden:
 		if expired(e) {
 			return fmt.Sprintf("the login for %s has expired: log in again", host)
@@ -159,7 +173,7 @@ func statusAdvice(e *transport.Error) string {
 	return ""
 }
 
-// deniedForm is how AWS words a refusal, in ECR as in its other services:
+// deniedForm is the wording of AWS's refusals, in ECR as in its other services:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 var deniedForm = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]{1,40}:[A-Za-z]{1,60})`)
 
@@ -173,20 +187,22 @@ func deniedAction(e *transport.Error) string {
 	return ""
 }
 
-// immutable reports whether a registry has refused to let a tag lead somewhere else.
+// immutable reports whether a registry has refused to move a tag.
 func immutable(e *transport.Error) bool {
 	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool {
 		return e.StatusCode < 500 && strings.Contains(strings.ToLower(d.Message), "immutable")
 	})
 }
 
-// isExpired reports whether err is the refusal of a login that was good once.
+// isExpired reports whether err is the refusal of a login that has expired.
 func isExpired(err error) bool {
 	e, ok := errors.AsType[*transport.Error](err)
 	return ok && e.StatusCode == http.StatusForbidden && expired(e)
 }
 
-// expired reports whether a registry has refused a token that was good once; ECR does so with 403.
+// expired reports whether a registry has refused a token that has expired; ECR does so with 403.
 func expired(e *transport.Error) bool {
-	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool { return strings.Contains(d.Message, "expired") })
+	return slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool {
+		return strings.Contains(d.Message, "expired")
+	})
 }

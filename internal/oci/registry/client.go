@@ -20,17 +20,18 @@ import (
 
 	"neuron-kmod/internal/oci/auth"
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/limit"
 )
 
-// Client talks to registries. It asks each repository once how to authenticate and keeps the answer, so that many
+// Client sends requests to registries. It authenticates once for each repository and keeps the session, so that many
 // small requests stay many small requests. It may be used from several goroutines.
 type Client struct {
 	keys     *auth.Keychain
 	rt       http.RoundTripper
 	log      *slog.Logger
-	readBack []time.Duration // pauses before the tag is looked at after publishing
+	readBack []time.Duration // pauses before each reading of the tag after publishing
 	restart  []time.Duration // pauses before a push that broke is started over
-	resume   []time.Duration // pauses before a blob's transfer that broke is gone on with
+	resume   []time.Duration // pauses before a blob's transfer that broke is resumed
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -47,7 +48,7 @@ func NewClient(kc *auth.Keychain, rt http.RoundTripper, log *slog.Logger) *Clien
 	}
 	return &Client{
 		keys: kc,
-		rt:   bounded{staleToken{rt}},
+		rt:   boundedAnswers{next: tokenRefresher{next: rt}},
 		log:  log,
 		// Some registries show a new tag with a delay of a second or two.
 		readBack: []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second},
@@ -57,8 +58,8 @@ func NewClient(kc *auth.Keychain, rt http.RoundTripper, log *slog.Logger) *Clien
 	}
 }
 
-// once returns the options that make go-containerregistry try everything once: the transport does the repeating.
-func once() []remote.Option {
+// noRetries returns the options that make go-containerregistry try everything once: the transport repeats requests.
+func noRetries() []remote.Option {
 	return []remote.Option{
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 		remote.WithRetryPredicate(func(error) bool { return false }),
@@ -66,7 +67,7 @@ func once() []remote.Option {
 	}
 }
 
-// session is an authenticated way to one repository.
+// session is an authenticated connection to one repository.
 type session struct {
 	mu     sync.Mutex
 	client *http.Client // nil until authentication has worked
@@ -74,7 +75,7 @@ type session struct {
 	rt     http.RoundTripper
 }
 
-// session returns the way to repo with the given scopes, authenticating if it is new. A failure is not remembered.
+// session returns the session for repo with the given scopes, authenticating if it is new. A failure is not remembered.
 func (c *Client) session(ctx context.Context, repo name.Repository, scopes ...string) (*session, error) {
 	slices.Sort(scopes)
 	scopes = slices.Compact(scopes)
@@ -96,7 +97,7 @@ func (c *Client) session(ctx context.Context, repo name.Repository, scopes ...st
 	if err != nil {
 		return nil, err
 	}
-	puller, err := remote.NewPuller(append(once(), remote.WithTransport(rt))...)
+	puller, err := remote.NewPuller(append(noRetries(), remote.WithTransport(rt))...)
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +105,8 @@ func (c *Client) session(ctx context.Context, repo name.Repository, scopes ...st
 	return s, nil
 }
 
-// authenticate finds out how the registry of repo wants to be asked, and returns a transport that does so. It makes one
-// or two requests.
+// authenticate returns a transport that authenticates to the registry of repo the way that one demands. It makes one or
+// two requests.
 func (c *Client) authenticate(ctx context.Context, repo name.Repository, scopes ...string) (http.RoundTripper, error) {
 	auth, err := c.keys.ResolveContext(ctx, repo)
 	if err != nil {
@@ -114,8 +115,8 @@ func (c *Client) authenticate(ctx context.Context, repo name.Repository, scopes 
 	return transport.NewWithContext(ctx, repo.Registry, auth, c.rt, scopes)
 }
 
-// pull returns the way to read repo.
-func (c *Client) pull(ctx context.Context, repo name.Repository) (*session, error) {
+// pullSession returns the session for reading repo.
+func (c *Client) pullSession(ctx context.Context, repo name.Repository) (*session, error) {
 	return c.session(ctx, repo, repo.Scope(transport.PullScope))
 }
 
@@ -130,8 +131,8 @@ func keepTLS(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// classify is Classify for what the registry of repo has answered. Where that refuses credentials it names the place
-// that they are from, which only the client knows.
+// classify is Classify for what the registry of repo has answered. Where that refuses credentials it names their
+// source, which only the client knows.
 func (c *Client) classify(ctx context.Context, repo name.Repository, err error) error {
 	if (status(err) == http.StatusUnauthorized || isExpired(err)) && fault.Of(err) == "" {
 		err = fault.Wrap(err, c.keys.Advice(ctx, repo))
@@ -139,23 +140,23 @@ func (c *Client) classify(ctx context.Context, repo name.Repository, err error) 
 	return Classify(err)
 }
 
-// Image returns the image that ref names, its linux/amd64 variant if there are several, and the digest of what ref
-// names. The manifest is read and checked now; configuration and layers when they are asked for, for as
-// long as ctx lives.
+// Image returns the image that ref names, the one for linux/amd64 if that is an index, and the digest of what ref
+// names. The manifest is read and checked now; configuration and layers when they are asked for, for as long as ctx
+// lives.
 func (c *Client) Image(ctx context.Context, ref string) (v1.Image, string, error) {
 	parsed, err := name.ParseReference(ref, name.StrictValidation)
 	if err != nil {
-		return nil, "", fmt.Errorf("image %q: %w", ref, err)
+		return nil, "", fault.AsUsage(fmt.Errorf("image %q: %w", ref, err))
 	}
-	img, digest, err := c.image(ctx, parsed)
+	img, digest, err := c.getImage(ctx, parsed)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the manifest of %s: %w", ref, c.classify(ctx, parsed.Context(), err))
 	}
 	return img, digest, nil
 }
 
-func (c *Client) image(ctx context.Context, ref name.Reference) (v1.Image, string, error) {
-	s, err := c.pull(ctx, ref.Context())
+func (c *Client) getImage(ctx context.Context, ref name.Reference) (v1.Image, string, error) {
+	s, err := c.pullSession(ctx, ref.Context())
 	if err != nil {
 		return nil, "", err
 	}
@@ -177,14 +178,14 @@ func (c *Client) image(ctx context.Context, ref name.Reference) (v1.Image, strin
 	return img, desc.Digest.String(), nil
 }
 
-// bounded limits the answers that are held in memory, which are all but blobs: manifests, listings, tokens. A manifest
-// of more than 4 MiB need not be accepted by any registry:
+// boundedAnswers limits the answers that are held in memory, which are all but blobs: manifests, listings, tokens. No
+// registry has to accept a manifest of more than 4 MiB:
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests
-type bounded struct{ next http.RoundTripper }
+type boundedAnswers struct{ next http.RoundTripper }
 
 const answerLimit = 4 << 20
 
-func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b boundedAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
 	if err != nil || wantsBlob(req) || resp.StatusCode != http.StatusOK {
 		return resp, err
@@ -193,12 +194,14 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, tooLarge(req)
 	}
-	resp.Body = &limitedBody{ReadCloser: resp.Body, left: answerLimit, err: tooLarge(req)}
+	left := int64(answerLimit)
+	bounded := &limit.Reader{Ctx: req.Context(), R: resp.Body, Left: &left, Exceeded: tooLarge(req)}
+	resp.Body = &answerBody{reader: bounded, closer: resp.Body}
 	return resp, nil
 }
 
 // wantsBlob reports whether req asks for a blob. A redirect leads anywhere, so what counts is the request that was
-// redirected first; net/http keeps the way to it. "blobs" may also be a part of a repository's name, hence its place.
+// redirected first, which net/http keeps. "blobs" may also be a part of a repository's name, hence its position.
 func wantsBlob(req *http.Request) bool {
 	for req.Response != nil && req.Response.Request != nil {
 		req = req.Response.Request
@@ -207,23 +210,15 @@ func wantsBlob(req *http.Request) bool {
 }
 
 func tooLarge(req *http.Request) error {
-	return fmt.Errorf("%s https://%s%s: the answer is larger than %d bytes", req.Method, req.URL.Host, req.URL.Path, answerLimit)
+	return fmt.Errorf("%s https://%s%s: the answer is larger than %d bytes",
+		req.Method, req.URL.Host, req.URL.Path, answerLimit)
 }
 
-// limitedBody fails with err, instead of ending, when more than left bytes come.
-type limitedBody struct {
-	io.ReadCloser
-	left int64
-	err  error
+// answerBody is the body of an answer that is read through reader.
+type answerBody struct {
+	reader io.Reader
+	closer io.Closer
 }
 
-func (b *limitedBody) Read(p []byte) (int, error) {
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, b.err
-	}
-	return n, err
-}
+func (b *answerBody) Read(p []byte) (int, error) { return b.reader.Read(p) }
+func (b *answerBody) Close() error               { return b.closer.Close() }

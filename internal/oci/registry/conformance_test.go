@@ -43,9 +43,9 @@ func newTestClient(t testing.TB, kc *auth.Keychain) *Client {
 	return c
 }
 
-// basicKeys is a keychain with one account for every registry.
-func basicKeys(user, password string) *auth.Keychain {
-	return auth.NewKeychain(anywhere{&authn.Basic{Username: user, Password: password}})
+// basicKeys is a keychain with one account for every registry. Its password is "secret".
+func basicKeys(user string) *auth.Keychain {
+	return auth.NewKeychain(anywhere{&authn.Basic{Username: user, Password: "secret"}})
 }
 
 type anywhere struct{ auth authn.Authenticator }
@@ -94,19 +94,19 @@ var targets = map[string]func(t *testing.T) func() Target{
 	},
 	"registry with basic auth": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.BasicAuth("me", "secret"))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with tokens": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with short-lived tokens": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 5))
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with short-lived tokens without a challenge": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 5), registrytest.NoChallenge())
-		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret")) }
+		return func() Target { return newTestTarget(t, s.Host+"/me/kmod", basicKeys("me")) }
 	},
 	"registry with pages": func(t *testing.T) func() Target {
 		s := registrytest.New(t, registrytest.Paged(2))
@@ -143,8 +143,8 @@ func TestTargetConformance(t *testing.T) {
 func testAbsent(t *testing.T, open func() Target) {
 	target := open()
 	wantTags(t, target)
-	if have, ok, err := target.Published(t.Context(), testTag); ok || err != nil {
-		t.Errorf("Published = %v, %v, %v; want nothing", have, ok, err)
+	if have, ok, err := target.Stat(t.Context(), testTag); ok || err != nil {
+		t.Errorf("Stat = %v, %v, %v; want nothing", have, ok, err)
 	}
 	if _, err := target.Image(t.Context(), testTag); !Is404(err) {
 		t.Errorf("Image: error %v, want one that is a 404", err)
@@ -174,7 +174,7 @@ func testMayPush(t *testing.T, open func() Target) {
 
 func testPublish(t *testing.T, open func() Target) {
 	img := randomImage(t)
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func testPublish(t *testing.T, open func() Target) {
 
 func testExistingTag(t *testing.T, open func() Target) {
 	first := publish(t, open(), testTag, false)
-	want, err := describe(first)
+	want, err := describeImage(first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,8 +238,8 @@ func testBadTag(t *testing.T, open func() Target) {
 		if _, err := open().Publish(t.Context(), tag, randomImage(t), true); err == nil {
 			t.Errorf("Publish under %q: no error", tag)
 		}
-		if _, _, err := open().Published(t.Context(), tag); err == nil {
-			t.Errorf("Published of %q: no error", tag)
+		if _, _, err := open().Stat(t.Context(), tag); err == nil {
+			t.Errorf("Stat of %q: no error", tag)
 		}
 	}
 	wantTags(t, open())
@@ -302,11 +302,11 @@ func testRaceForTag(t *testing.T, open func() Target) {
 	if err := runs.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	have, ok, err := open().Published(t.Context(), testTag)
+	have, ok, err := open().Stat(t.Context(), testTag)
 	if err != nil || !ok {
-		t.Fatalf("Published = %v, %v, %v", have, ok, err)
+		t.Fatalf("Stat = %v, %v, %v", have, ok, err)
 	}
-	at := slices.IndexFunc(images, func(img v1.Image) bool { d, _ := describe(img); return d == have })
+	at := slices.IndexFunc(images, func(img v1.Image) bool { d, _ := describeImage(img); return d == have })
 	if at < 0 {
 		t.Fatalf("tag leads to %v, which nobody published", have)
 	}
@@ -378,13 +378,13 @@ func wantTags(t *testing.T, target Target, want ...string) {
 // wantPublished reads all that is under tag and compares it.
 func wantPublished(t *testing.T, target Target, tag string, img v1.Image) {
 	t.Helper()
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, ok, err := target.Published(t.Context(), tag)
+	have, ok, err := target.Stat(t.Context(), tag)
 	if err != nil || !ok || have != want {
-		t.Errorf("Published = %v, %v, %v; want %v", have, ok, err, want)
+		t.Errorf("Stat = %v, %v, %v; want %v", have, ok, err, want)
 		return
 	}
 	got, err := target.Image(t.Context(), tag)

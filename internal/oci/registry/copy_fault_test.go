@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,17 +19,19 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// Connections that break in the middle of a blob, on either side, and registries that are busy or in trouble cost time and
-// nothing else. What has arrived of the original is not read again; an upload is started over.
+// Connections that break in the middle of a blob, on either side, and registries that are busy or in trouble cost time
+// and nothing else. What has arrived of the original is not read again; an upload is started over.
 func TestCopyDespiteFaults(t *testing.T) {
 	const size = 400 << 10
 	for name, tt := range map[string]struct {
 		source, dest []registrytest.Fault
 		read         int64 // bytes that the original's registry sends at most
 	}{
-		"nothing":            {nil, nil, size + 20<<10},
-		"original breaks":    {[]registrytest.Fault{{Path: "/blobs/", After: 100 << 10, Times: 3}}, nil, size + 100<<10},
-		"original is busy":   {[]registrytest.Fault{{Path: "/blobs/", Status: 429, Times: 1}, {Path: "/manifests/", Status: 503, Times: 1}}, nil, size + 20<<10},
+		"nothing":         {nil, nil, size + 20<<10},
+		"original breaks": {[]registrytest.Fault{{Path: "/blobs/", After: 100 << 10, Times: 3}}, nil, size + 100<<10},
+		"original is busy": {[]registrytest.Fault{
+			{Path: "/blobs/", Status: 429, Times: 1}, {Path: "/manifests/", Status: 503, Times: 1},
+		}, nil, size + 20<<10},
 		"upload breaks":      {nil, []registrytest.Fault{{Method: "PATCH", After: 100 << 10, Times: 2}}, 3*size + 20<<10},
 		"upload is refused":  {nil, []registrytest.Fault{{Method: "PATCH", Status: 500, Times: 1}}, 2*size + 20<<10},
 		"upload is too busy": {nil, []registrytest.Fault{{Method: "PATCH", Status: 429, Times: 1}}, 2*size + 20<<10},
@@ -86,7 +87,8 @@ func TestCopyFailsAlone(t *testing.T) {
 				if got[0].Err == nil {
 					return
 				}
-				if text := got[0].Err.Error(); !strings.Contains(text, from.Reference("bad")) || !strings.Contains(text, "sha256:") {
+				if text := got[0].Err.Error(); !strings.Contains(text, from.Reference("bad")) ||
+					!strings.Contains(text, "sha256:") {
 					t.Errorf("the error names neither image nor blob: %v", got[0].Err)
 				}
 				wantTags(t, to, "good")
@@ -102,7 +104,8 @@ func TestCopyFailsAlone(t *testing.T) {
 
 // A registry that does not let one push says so with advice.
 func TestCopyReadOnly(t *testing.T) {
-	from, to := targets["open registry"](t)(), newTestTarget(t, registrytest.New(t, registrytest.ReadOnly()).Host+"/to/dtk", nil)
+	from := targets["open registry"](t)()
+	to := newTestTarget(t, registrytest.New(t, registrytest.ReadOnly()).Host+"/to/dtk", nil)
 	store(t, from, "x", randomImage(t))
 	got := copyAll(t, Copier{To: to}, Original{from, "x", "x"})
 	wantCopies(t, got, CopyFailed)
@@ -113,10 +116,10 @@ func TestCopyReadOnly(t *testing.T) {
 
 // R8.2: a run that was stopped is finished by the next one, which reads no blob that had arrived.
 func TestCopyResumes(t *testing.T) {
-	for kind, place := range map[string]func(t *testing.T) func() Target{"layout": targets["layout"], "registry": targets["open registry"]} {
+	for _, kind := range []string{"layout", "open registry"} {
 		t.Run(kind, func(t *testing.T) {
 			source := registrytest.New(t)
-			from, open := newTestTarget(t, source.Host+"/from/dtk", nil), place(t)
+			from, open := newTestTarget(t, source.Host+"/from/dtk", nil), targets[kind](t)
 			first, second := randomLayer(t, 200<<10), randomLayer(t, 200<<10)
 			img := imageOf(t, first, second)
 			store(t, from, "x", img)
@@ -153,38 +156,33 @@ type stopAfter struct {
 	arrived atomic.Pointer[v1.Hash]
 }
 
-func (s *stopAfter) fetch(ctx context.Context, ref string) (manifest, error) {
-	return s.Target.(place).fetch(ctx, ref)
-}
+func (s *stopAfter) store() contentStore { return stoppingStore{s.Target.store(), s} }
 
-func (s *stopAfter) blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	return s.Target.(place).blob(ctx, d)
-}
-
-func (s *stopAfter) whole(ctx context.Context, tag string) bool {
-	return s.Target.(place).whole(ctx, tag)
-}
-
-func (s *stopAfter) receive(ctx context.Context, items []*copyItem) (receiver, error) {
-	r, err := s.Target.(place).receive(ctx, items)
-	return &stoppingReceiver{r, s}, err
-}
-
-type stoppingReceiver struct {
-	receiver
+type stoppingStore struct {
+	contentStore
 	at *stopAfter
 }
 
-func (r *stoppingReceiver) putBlob(ctx context.Context, b *blobCopy) error {
-	err := r.receiver.putBlob(ctx, b)
-	if err == nil && r.at.arrived.CompareAndSwap(nil, &b.desc.Digest) {
-		r.at.stop()
+func (s stoppingStore) openWriter(ctx context.Context, items []*copyItem) (copyWriter, error) {
+	w, err := s.contentStore.openWriter(ctx, items)
+	return &stoppingWriter{w, s.at}, err
+}
+
+type stoppingWriter struct {
+	copyWriter
+	at *stopAfter
+}
+
+func (w *stoppingWriter) putBlob(ctx context.Context, b *blobCopy) error {
+	err := w.copyWriter.putBlob(ctx, b)
+	if err == nil && w.at.arrived.CompareAndSwap(nil, &b.desc.Digest) {
+		w.at.stop()
 	}
 	return err
 }
 
-// What a stopped copy has left in a layout goes with the next write of another kind, and a copy's own write takes with it
-// what a killed run has left that it does not want.
+// What a stopped copy has left in a layout goes with the next write of another kind, and a copy's own write takes with
+// it what a killed run has left that it does not want.
 func TestCopyLeftovers(t *testing.T) {
 	from := targets["open registry"](t)()
 	dir := filepath.Join(t.TempDir(), "images")
@@ -300,8 +298,8 @@ func TestCopyHostile(t *testing.T) {
 		if !strings.Contains(got[0].Err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", tag, got[0].Err, want)
 		}
-		if _, err := os.Stat(to.(*layoutTarget).dir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s: the folder is there", tag)
+		if _, err := os.Stat(to.(*layoutTarget).layout.path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the directory is there", tag)
 		}
 	}
 }
@@ -324,7 +322,7 @@ func FuzzContent(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := newManifest(raw, unnamedType(raw), h)
+		m, err := newManifest(raw, guessMediaType(raw), h)
 		if err != nil || m.mediaType.IsIndex() {
 			return
 		}

@@ -61,13 +61,13 @@ func store(t testing.TB, target Target, tag string, what remote.Taggable) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := remote.Push(target.repo.Tag(tag), what, append(once(), remote.WithTransport(s.rt))...); err != nil {
+		if err := remote.Push(target.repo.Tag(tag), what, append(noRetries(), remote.WithTransport(s.rt))...); err != nil {
 			t.Fatal(err)
 		}
 	case *layoutTarget:
-		path, err := layout.FromPath(target.dir)
+		path, err := layout.FromPath(target.layout.path)
 		if err != nil {
-			path, err = layout.Write(target.dir, empty.Index)
+			path, err = layout.Write(target.layout.path, empty.Index)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -110,7 +110,7 @@ func wantCopies(t testing.TB, got []Copy, want ...CopyState) {
 // wantCopy checks that a tag leads to the image, byte for byte and whole.
 func wantCopy(t testing.TB, target Target, tag string, img v1.Image) {
 	t.Helper()
-	have, ok, err := target.Published(t.Context(), tag)
+	have, ok, err := target.Stat(t.Context(), tag)
 	if err != nil || !ok || have.Digest != digestText(t, img) {
 		t.Errorf("%s leads to %v, %v, %v; want %s", target.Reference(tag), have, ok, err, digestText(t, img))
 		return
@@ -123,13 +123,13 @@ func wantCopy(t testing.TB, target Target, tag string, img v1.Image) {
 	if err := validate.Image(got, validate.Fast); err != nil {
 		t.Errorf("%s is not whole: %v", target.Reference(tag), err)
 	}
-	for _, err := range eachBlob(t, target, got) {
+	for _, err := range eachBlob(t, got) {
 		t.Errorf("%s: %v", target.Reference(tag), err)
 	}
 }
 
 // eachBlob reads all blobs of an image.
-func eachBlob(t testing.TB, target Target, img v1.Image) (errs []error) {
+func eachBlob(t testing.TB, img v1.Image) (errs []error) {
 	t.Helper()
 	layers, err := img.Layers()
 	if err != nil {
@@ -148,8 +148,8 @@ func eachBlob(t testing.TB, target Target, img v1.Image) (errs []error) {
 	return errs
 }
 
-// Every kind of target gives and takes copies with their digests, in Docker's format as in OCI's, images and indexes; again
-// costs nothing, and a tag that is taken is left alone unless it is to be overwritten.
+// Every kind of target gives and takes copies with their digests, in Docker's format as in OCI's, images and indexes;
+// again costs nothing, and a tag that is taken is left alone unless it is to be overwritten.
 func TestCopyConformance(t *testing.T) {
 	for _, fromKind := range []string{"layout", "open registry", "registry with tokens"} {
 		for toKind, toPlace := range targets {
@@ -167,7 +167,9 @@ func testCopies(t *testing.T, from Target, open func() Target) {
 	oci := randomImage(t)
 	index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{
 		Add: oci, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}},
-	}, mutate.IndexAddendum{Add: imageOf(t, base), Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}})
+	}, mutate.IndexAddendum{
+		Add: imageOf(t, base), Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}},
+	})
 	store(t, from, "one", one)
 	store(t, from, "two", two)
 	store(t, from, "oci", oci)
@@ -184,7 +186,7 @@ func testCopies(t *testing.T, from Target, open func() Target) {
 	for tag, img := range map[string]v1.Image{"4.20.1": one, "4.20.2": two, "4.20.3": one, "oci": oci} {
 		wantCopy(t, open(), tag, img)
 	}
-	have, _, err := open().Published(t.Context(), "index")
+	have, _, err := open().Stat(t.Context(), "index")
 	if err != nil || have.Digest != digestText(t, index) {
 		t.Errorf("the index: %v, %v; want %s", have, err, digestText(t, index))
 	}
@@ -284,12 +286,13 @@ func TestCopyThereAsksNothing(t *testing.T) {
 // Between two repositories of one registry mounts are asked for, with a token for both.
 func TestCopyMounts(t *testing.T) {
 	s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-	from := newTestTarget(t, s.Host+"/from/dtk", basicKeys("me", "secret"))
-	to := newTestTarget(t, s.Host+"/to/dtk", basicKeys("me", "secret"))
+	from := newTestTarget(t, s.Host+"/from/dtk", basicKeys("me"))
+	to := newTestTarget(t, s.Host+"/to/dtk", basicKeys("me"))
 	img := imageOf(t, randomLayer(t, 10<<10), randomLayer(t, 10<<10))
 	store(t, from, "x", img)
 	s.Forget()
-	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/to/dtk/blobs/", Status: http.StatusNotFound}) // this registry shares blobs
+	// This registry shares blobs.
+	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/to/dtk/blobs/", Status: http.StatusNotFound})
 	wantCopies(t, copyAll(t, Copier{To: to}, Original{from, "x", "4.20.1"}), CopyMade)
 	if got := s.Requests("POST", "mount=", "from=from%2Fdtk"); len(got) != 3 {
 		t.Errorf("%d mounts were asked for, want 3: %q", len(got), s.Requests("POST"))

@@ -28,12 +28,16 @@ func authFile(t *testing.T, text string) string {
 func TestRefusedCredentials(t *testing.T) {
 	s := registrytest.New(t, registrytest.BasicAuth("me", "secret"))
 	file := authFile(t, `{"auths": {"elsewhere.test": {"auth": "bWU6c2VjcmV0"}}}`)
-	_, _, err := newTestClient(t, auth.NewKeychain(auth.NewFile(file, "QUAY_AUTH_FILE"))).Image(t.Context(), s.Host+"/me/kmod:x")
-	if want := "no credentials for " + s.Host + " (looked in QUAY_AUTH_FILE (" + file + "))"; !strings.Contains(fault.Of(err), want) {
+	keys := auth.NewKeychain(auth.NewFile(file, "QUAY_AUTH_FILE"))
+	_, _, err := newTestClient(t, keys).Image(t.Context(), s.Host+"/me/kmod:x")
+	want := "no credentials for " + s.Host + " (looked in QUAY_AUTH_FILE (" + file + "))"
+	if !strings.Contains(fault.Of(err), want) {
 		t.Errorf("none: error %v, advice %q, want %q", err, fault.Of(err), want)
 	}
-	_, _, err = newTestClient(t, auth.NewKeychain(auth.Password{From: "QUAY_USERNAME", Host: s.Host, Username: "me", Secret: "hunter2"})).Image(t.Context(), s.Host+"/me/kmod:x")
-	if !strings.Contains(fault.Of(err), "refuses the credentials from QUAY_USERNAME") || strings.Contains(err.Error()+fault.Of(err), "hunter2") {
+	keys = auth.NewKeychain(auth.Password{From: "QUAY_USERNAME", Host: s.Host, Username: "me", Secret: "hunter2"})
+	_, _, err = newTestClient(t, keys).Image(t.Context(), s.Host+"/me/kmod:x")
+	if !strings.Contains(fault.Of(err), "refuses the credentials from QUAY_USERNAME") ||
+		strings.Contains(err.Error()+fault.Of(err), "hunter2") {
 		t.Errorf("wrong: error %v, advice %q", err, fault.Of(err))
 	}
 }
@@ -43,7 +47,8 @@ func TestCredentialHelperHangs(t *testing.T) {
 	dir := t.TempDir()
 	begun := filepath.Join(dir, "begun")
 	helper := "#!/bin/sh\necho begun > '" + begun + "'; exec sleep 600\n"
-	if err := errors.Join(syscall.Mkfifo(begun, 0o600), os.WriteFile(filepath.Join(dir, "docker-credential-testing"), []byte(helper), 0o755)); err != nil {
+	program := filepath.Join(dir, "docker-credential-testing")
+	if err := errors.Join(syscall.Mkfifo(begun, 0o600), os.WriteFile(program, []byte(helper), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -53,7 +58,8 @@ func TestCredentialHelperHangs(t *testing.T) {
 		_, _ = os.ReadFile(begun) // until the helper runs
 		cancel(cause)
 	}()
-	target := newTestTarget(t, "registry.test/me/kmod", auth.NewKeychain(auth.NewFile(authFile(t, `{"credsStore": "testing"}`), "")))
+	target := newTestTarget(t, "registry.test/me/kmod",
+		auth.NewKeychain(auth.NewFile(authFile(t, `{"credsStore": "testing"}`), "")))
 	if _, err := target.Tags(ctx); !errors.Is(err, cause) {
 		t.Errorf("error %v, want %v", err, cause)
 	}

@@ -70,7 +70,9 @@ func (readCloser) Close() error { return nil }
 
 // Nothing in a Link header leads to another host or to a crash.
 func FuzzNextPage(f *testing.F) {
-	for _, seed := range []string{"", "<", "<>", `</v2/x?n=1&last=a>; rel="next"`, `<https://evil.test/>`, `<//evil.test/>`, `<x>; rel="prev"`, `<%zz>`} {
+	for _, seed := range []string{
+		"", "<", "<>", `</v2/x?n=1&last=a>; rel="next"`, `<https://evil.test/>`, `<//evil.test/>`, `<x>; rel="prev"`, `<%zz>`,
+	} {
 		f.Add(seed)
 	}
 	from, err := url.Parse("https://registry.test/v2/me/kmod/tags/list?n=1000")
@@ -104,8 +106,8 @@ func TestRedirectedAnswers(t *testing.T) {
 		if tags, err := target.Tags(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than") {
 			t.Errorf("%s: Tags = %d tags, %v; want an error", repo, len(tags), err)
 		}
-		if _, _, err := target.Published(t.Context(), testTag); err == nil || !strings.Contains(err.Error(), "larger than") {
-			t.Errorf("%s: Published: error %v", repo, err)
+		if _, _, err := target.Stat(t.Context(), testTag); err == nil || !strings.Contains(err.Error(), "larger than") {
+			t.Errorf("%s: Stat: error %v", repo, err)
 		}
 	}
 	digest, size, err := v1.SHA256(strings.NewReader(large))

@@ -13,20 +13,23 @@ import (
 	"path/filepath"
 	"slices"
 
-	"neuron-kmod/internal/platform/limit"
-
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // layoutTarget is an OCI image layout in a directory, of which each tag is an entry of index.json.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 //
-// index.json and blobs appear by rename, so a reader needs no lock; writers hold the lock file. See publish_layout.go.
-type layoutTarget struct {
-	dir string
-	log *slog.Logger
+// index.json and blobs appear by rename, so a reader needs no lock; writers hold the lock file. See layout_publish.go.
+type layoutTarget struct{ layout *layoutDir }
+
+// layoutDir is the directory of a layout: what is read and written in it, under its lock.
+type layoutDir struct {
+	path string
+	log  *slog.Logger
 }
 
 const (
@@ -35,12 +38,12 @@ const (
 	maxIndex  = 16 << 20
 )
 
-func (t *layoutTarget) String() string              { return "oci:" + t.dir }
+func (t *layoutTarget) String() string              { return "oci:" + t.layout.path }
 func (t *layoutTarget) Reference(tag string) string { return t.String() + ":" + tag }
 
 // Tags implements Target.
 func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
-	index, err := t.readIndex()
+	index, err := t.layout.readIndex()
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", t, Classify(err))
 	}
@@ -53,33 +56,33 @@ func (t *layoutTarget) Tags(context.Context) (map[string]bool, error) {
 	return tags, nil
 }
 
-// Published implements Target.
-func (t *layoutTarget) Published(_ context.Context, tag string) (Published, bool, error) {
-	d, raw, err := t.find(tag)
+// Stat implements Target.
+func (t *layoutTarget) Stat(_ context.Context, tag string) (Descriptor, bool, error) {
+	d, raw, err := t.layout.findTag(tag)
 	if Is404(err) {
-		return Published{}, false, nil
+		return Descriptor{}, false, nil
 	}
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), Classify(err))
 	}
 	size, err := contentSize(raw)
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), err)
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), err)
 	}
-	return Published{Digest: d.Digest.String(), Size: size}, true, nil
+	return Descriptor{Digest: d.Digest.String(), Size: size}, true, nil
 }
 
 // Image implements Target.
 func (t *layoutTarget) Image(_ context.Context, tag string) (v1.Image, error) {
-	img, err := t.image(tag)
+	img, err := t.openImage(tag)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.Reference(tag), Classify(err))
 	}
 	return img, nil
 }
 
-func (t *layoutTarget) image(tag string) (v1.Image, error) {
-	d, raw, err := t.find(tag)
+func (t *layoutTarget) openImage(tag string) (v1.Image, error) {
+	d, raw, err := t.layout.findTag(tag)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +98,7 @@ func (t *layoutTarget) image(tag string) (v1.Image, error) {
 			return nil, fmt.Errorf("index %s has no image for linux/amd64", d.Digest)
 		}
 		d = children.Manifests[at]
-		if raw, err = t.readManifest(d.Digest); err != nil {
+		if raw, err = t.layout.readManifest(d.Digest); err != nil {
 			return nil, err
 		}
 	}
@@ -106,26 +109,26 @@ func (t *layoutTarget) image(tag string) (v1.Image, error) {
 	if err := checkManifest(m); err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
-	return layout.Path(t.dir).Image(d.Digest)
+	return layout.Path(t.layout.path).Image(d.Digest)
 }
 
-// find returns the entry and the manifest of tag. A writer may replace the tag and remove its manifest between the two
-// reads, hence the second look.
-func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
+// findTag returns the entry of index.json and the manifest of tag. A writer may replace the tag and remove its manifest
+// between the two reads, hence the further attempts.
+func (l *layoutDir) findTag(tag string) (v1.Descriptor, []byte, error) {
 	if err := checkTag(tag); err != nil {
 		return v1.Descriptor{}, nil, err
 	}
 	var missing error
 	for range 3 {
-		index, err := t.readIndex()
+		index, err := l.readIndex()
 		if err != nil {
 			return v1.Descriptor{}, nil, err
 		}
-		at := indexOf(index, tag)
+		at := tagIndex(index, tag)
 		if at < 0 {
 			return v1.Descriptor{}, nil, errNotFound
 		}
-		raw, err := t.readManifest(index.Manifests[at].Digest)
+		raw, err := l.readManifest(index.Manifests[at].Digest)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return index.Manifests[at], raw, err
 		}
@@ -134,16 +137,17 @@ func (t *layoutTarget) find(tag string) (v1.Descriptor, []byte, error) {
 	return v1.Descriptor{}, nil, missing
 }
 
-func indexOf(index *v1.IndexManifest, tag string) int {
+// tagIndex returns the position of tag's entry, negative if there is none.
+func tagIndex(index *v1.IndexManifest, tag string) int {
 	return slices.IndexFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[refName] == tag })
 }
 
-// readIndex returns index.json, an empty index if there is no such directory or it is empty. A directory with other things in
-// it is refused, lest images be strewn into it.
-func (t *layoutTarget) readIndex() (*v1.IndexManifest, error) {
-	data, err := limit.ReadFile(filepath.Join(t.dir, indexFile), maxIndex)
+// readIndex returns index.json, or an empty index if the directory does not exist or is empty. A directory with other
+// content is refused: images must not be mixed into it.
+func (l *layoutDir) readIndex() (*v1.IndexManifest, error) {
+	data, err := limit.ReadFile(filepath.Join(l.path, indexFile), maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := t.checkFresh(); err != nil {
+		if err := l.checkEmpty(); err != nil {
 			return nil, err
 		}
 		return &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}, nil
@@ -153,14 +157,14 @@ func (t *layoutTarget) readIndex() (*v1.IndexManifest, error) {
 	}
 	var index v1.IndexManifest
 	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, fmt.Errorf("parse %s: %w", filepath.Join(t.dir, indexFile), err)
+		return nil, fmt.Errorf("parse %s: %w", filepath.Join(l.path, indexFile), err)
 	}
 	return &index, nil
 }
 
-// checkFresh reports whether the directory is absent, or holds nothing but the beginnings of a layout.
-func (t *layoutTarget) checkFresh() error {
-	entries, err := os.ReadDir(t.dir)
+// checkEmpty returns an error unless the directory is absent, or holds nothing but the beginnings of a layout.
+func (l *layoutDir) checkEmpty() error {
+	entries, err := os.ReadDir(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -169,21 +173,22 @@ func (t *layoutTarget) checkFresh() error {
 	}
 	for _, e := range entries {
 		switch {
-		case e.Name() == "blobs", e.Name() == "oci-layout", e.Name() == lockFile, isTemporary(e.Name(), indexFile), isTemporary(e.Name(), "oci-layout"):
+		case e.Name() == "blobs", e.Name() == "oci-layout", e.Name() == lockFile:
+		case isTemporary(e.Name(), indexFile), isTemporary(e.Name(), "oci-layout"):
 		default:
-			return fmt.Errorf("%s is not an OCI layout: it has no %s, but %s", t.dir, indexFile, e.Name())
+			return fmt.Errorf("%s is not an OCI layout: it has no %s, but %s", l.path, indexFile, e.Name())
 		}
 	}
 	return nil
 }
 
-func (t *layoutTarget) blobPath(h v1.Hash) string {
-	return filepath.Join(t.dir, "blobs", h.Algorithm, h.Hex)
+func (l *layoutDir) blobPath(h v1.Hash) string {
+	return filepath.Join(l.path, "blobs", h.Algorithm, h.Hex)
 }
 
-// readManifest returns the bytes of a manifest, having checked its digest.
-func (t *layoutTarget) readManifest(h v1.Hash) ([]byte, error) {
-	data, err := limit.ReadFile(t.blobPath(h), answerLimit)
+// readManifest returns the bytes of a manifest whose digest is h.
+func (l *layoutDir) readManifest(h v1.Hash) ([]byte, error) {
+	data, err := limit.ReadFile(l.blobPath(h), answerLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -192,12 +197,12 @@ func (t *layoutTarget) readManifest(h v1.Hash) ([]byte, error) {
 		return nil, err
 	}
 	if got != h {
-		return nil, fmt.Errorf("%s is damaged: its digest is %s", t.blobPath(h), got)
+		return nil, fmt.Errorf("%s is damaged: its digest is %s", l.blobPath(h), got)
 	}
 	return data, nil
 }
 
-// digestOf reads r to its end.
+// digestOf reads r to its end and returns the digest.
 func digestOf(algorithm string, r io.Reader) (v1.Hash, error) {
 	hasher, err := v1.Hasher(algorithm)
 	if err != nil {

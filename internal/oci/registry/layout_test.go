@@ -100,7 +100,9 @@ func TestLayoutOfOthers(t *testing.T) {
 	}
 	theirs := mutate.AppendManifests(empty.Index,
 		mutate.IndexAddendum{Add: randomImage(t)}, // without a name
-		mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{Annotations: map[string]string{refName: "multi", "their": "note"}}})
+		mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{
+			Annotations: map[string]string{refName: "multi", "their": "note"},
+		}})
 	if _, err := layout.Write(dir, theirs); err != nil {
 		t.Fatal(err)
 	}
@@ -112,18 +114,51 @@ func TestLayoutOfOthers(t *testing.T) {
 		t.Errorf("%d blobs, want %d", after, before+4)
 	}
 	wantTags(t, target, "a", "multi")
-	got, err := target.(*layoutTarget).readIndex()
+	got, err := target.(*layoutTarget).layout.readIndex()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got.Manifests) != 3 || got.Manifests[1].Annotations["their"] != "note" {
 		t.Errorf("index %v", got.Manifests)
 	}
-	if have, ok, err := target.Published(t.Context(), "multi"); !ok || err != nil || have.Size == 0 {
-		t.Errorf("Published = %v, %v, %v", have, ok, err)
+	if have, ok, err := target.Stat(t.Context(), "multi"); !ok || err != nil || have.Size == 0 {
+		t.Errorf("Stat = %v, %v, %v", have, ok, err)
 	}
 	if _, err := target.Image(t.Context(), "multi"); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
 		t.Errorf("an index without platforms: error %v", err)
+	}
+}
+
+// Blobs that another tool has written before its index, and entries whose manifests are elsewhere or of another kind,
+// stay and are in nobody's way.
+func TestLayoutKeepsOthersBlobs(t *testing.T) {
+	dir := t.TempDir()
+	target := newTestTarget(t, "oci:"+dir, nil).(*layoutTarget)
+	publish(t, target, "a", false)
+	index, err := target.layout.readIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sparse, early := strings.Repeat("1", 64), strings.Repeat("2", 64)
+	index.Manifests = append(index.Manifests,
+		v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: v1.Hash{Algorithm: "sha256", Hex: sparse}, Size: 1},
+		v1.Descriptor{MediaType: "application/json", Digest: v1.Hash{Algorithm: "sha256", Hex: sparse}, Size: 1})
+	if err := target.layout.writeJSON(indexFile, index); err != nil {
+		t.Fatal(err)
+	}
+	file := target.layout.blobPath(v1.Hash{Algorithm: "sha256", Hex: early})
+	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, target, "a", true)
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the blob of another tool: %v", err)
+	}
+	if _, blobs := tree(t, dir); blobs != 4+1 {
+		t.Errorf("%d blobs, want 5", blobs)
+	}
+	if index, err = target.layout.readIndex(); err != nil || len(index.Manifests) != 3 {
+		t.Errorf("index %v, %v; want 3 entries", index, err)
 	}
 }
 
@@ -173,18 +208,18 @@ func TestLayoutAfterKill(t *testing.T) {
 	kept := publish(t, target, "a", false)
 	// As if killed after the last blob, in the middle of index.json:
 	lost := randomImage(t)
-	blobs, err := target.blobsOf(lost)
+	blobs, err := partsOf(lost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := target.blobsOf(kept)
+	shared, err := partsOf(kept)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := target.intend(append(blobs, shared...)); err != nil {
+	if err := target.layout.writeJournal(append(blobs, shared...)); err != nil {
 		t.Fatal(err)
 	}
-	if err := target.writeImage(t.Context(), lost); err != nil {
+	if _, err := target.layout.writeImage(t.Context(), lost); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{".index.json123", "blobs/sha256/." + blobs[0].Hex + "99"} {
@@ -206,17 +241,17 @@ func TestLayoutMendsBlobs(t *testing.T) {
 	dir := t.TempDir()
 	target := newTestTarget(t, "oci:"+dir, nil).(*layoutTarget)
 	img := publish(t, target, "a", false)
-	blobs, err := target.blobsOf(img)
+	blobs, err := partsOf(img)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, h := range blobs {
-		if err := os.WriteFile(target.blobPath(h), []byte("damaged"), 0o600); err != nil {
+		if err := os.WriteFile(target.layout.blobPath(h), []byte("damaged"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := target.Published(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("Published: error %v", err)
+	if _, _, err := target.Stat(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("Stat: error %v", err)
 	}
 	if _, err := target.Publish(t.Context(), "a", img, true); err != nil {
 		t.Fatal(err)
@@ -229,15 +264,20 @@ func TestLayoutRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	strange := t.TempDir()
 	broken := t.TempDir()
-	for path, text := range map[string]string{file: "", filepath.Join(strange, "thesis.tex"): "", filepath.Join(broken, indexFile): `{"manifests": [`} {
+	for path, text := range map[string]string{
+		file: "", filepath.Join(strange, "thesis.tex"): "", filepath.Join(broken, indexFile): `{"manifests": [`,
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for dir, want := range map[string]string{file: "not a directory", file + "/x": "not a directory", strange: "thesis.tex", broken: "parse"} {
+	for dir, want := range map[string]string{
+		file: "not a directory", file + "/x": "not a directory", strange: "thesis.tex", broken: "parse",
+	} {
 		target := newTestTarget(t, "oci:"+dir, nil)
 		for _, overwrite := range []bool{false, true} {
-			if _, err := target.Publish(t.Context(), "a", randomImage(t), overwrite); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := target.Publish(t.Context(), "a", randomImage(t), overwrite); err == nil ||
+				!strings.Contains(err.Error(), want) {
 				t.Errorf("%s: Publish: error %v, want one with %q", dir, err, want)
 			}
 		}

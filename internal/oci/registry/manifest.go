@@ -16,7 +16,7 @@ const (
 	maxLayer  = 64 << 30
 )
 
-// checkManifest refuses claims that would make a reader allocate or download without end.
+// checkManifest refuses claims that would make a reader allocate or download without bounds.
 func checkManifest(m *v1.Manifest) error {
 	if m.Config.Size < 0 || m.Config.Size > maxConfig {
 		return fmt.Errorf("a configuration of %d bytes", m.Config.Size)
@@ -35,8 +35,8 @@ func checkManifest(m *v1.Manifest) error {
 	return nil
 }
 
-// contentSize returns the size of a manifest and all it names: configuration and layers, or for an index the
-// manifests in it.
+// contentSize returns the size of a manifest and of everything that it names, in bytes: configuration and layers, or
+// the manifests of an index.
 func contentSize(raw []byte) (int64, error) {
 	var m struct {
 		Config    v1.Descriptor   `json:"config"`

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// ociForm returns img with a manifest of OCI's media types; an image that has one comes back as it is. Images on a base
-// in Docker's format have that format. Its parts are the same, and only the manifest calls them by other names, but
-// skopeo and podman find nothing in a layout but OCI manifests.
+// ociForm returns img with a manifest of OCI's media types; an image that has one comes back as it is. An image on a
+// base in Docker's format has that format. Its parts are the same, and only the manifest gives them other media types,
+// but skopeo and podman find only OCI manifests in a layout.
 func ociForm(img v1.Image) (v1.Image, error) {
 	m, err := img.Manifest()
 	if err != nil {
@@ -34,10 +34,10 @@ func ociForm(img v1.Image) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest of the image: %w", err)
 	}
-	return &renamed{img, raw}, nil
+	return &ociImage{Image: img, raw: raw}, nil
 }
 
-// ociType returns OCI's name of what Docker calls t.
+// ociType returns OCI's media type for t, one of Docker's or OCI's own.
 func ociType(t types.MediaType) (types.MediaType, error) {
 	switch t {
 	case types.DockerConfigJSON, types.OCIConfigJSON:
@@ -52,14 +52,14 @@ func ociType(t types.MediaType) (types.MediaType, error) {
 	return "", fmt.Errorf("an OCI layout has no place for media type %q", t)
 }
 
-// renamed is an image with another manifest over the same configuration and layers.
-type renamed struct {
+// ociImage is an image with another manifest over the same configuration and layers.
+type ociImage struct {
 	v1.Image
 	raw []byte
 }
 
-func (r *renamed) RawManifest() ([]byte, error)        { return r.raw, nil }
-func (r *renamed) Manifest() (*v1.Manifest, error)     { return partial.Manifest(r) }
-func (r *renamed) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
-func (r *renamed) Digest() (v1.Hash, error)            { return partial.Digest(r) }
-func (r *renamed) Size() (int64, error)                { return partial.Size(r) }
+func (i *ociImage) RawManifest() ([]byte, error)        { return i.raw, nil }
+func (i *ociImage) Manifest() (*v1.Manifest, error)     { return partial.Manifest(i) }
+func (i *ociImage) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+func (i *ociImage) Digest() (v1.Hash, error)            { return partial.Digest(i) }
+func (i *ociImage) Size() (int64, error)                { return partial.Size(i) }

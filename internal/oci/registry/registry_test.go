@@ -63,7 +63,8 @@ func TestNewTarget(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"ecr", "ecr-public"} {
-		if _, err := NewTarget(s, newTestClient(t, nil)); err == nil || !strings.Contains(err.Error(), "by itself") || !strings.Contains(fault.Of(err), "oci:DIR") {
+		if _, err := NewTarget(s, newTestClient(t, nil)); err == nil || !strings.Contains(err.Error(), "by itself") ||
+			!strings.Contains(fault.Of(err), "oci:DIR") {
 			t.Errorf("%s: error %v, advice %q", s, err, fault.Of(err))
 		}
 	}
@@ -79,16 +80,20 @@ func TestClassify(t *testing.T) {
 	put.Method = http.MethodPut
 	answer := func(req *http.Request, code int) error { return &transport.Error{StatusCode: code, Request: req} }
 	says := func(req *http.Request, code int, message string) error {
-		return &transport.Error{StatusCode: code, Request: req, Errors: []transport.Diagnostic{{Code: "DENIED", Message: message}}}
+		return &transport.Error{StatusCode: code, Request: req,
+			Errors: []transport.Diagnostic{{Code: "DENIED", Message: message}}}
 	}
 	tests := map[string]struct {
 		err  error
 		want string
 	}{
-		"IAM": {says(put, 403, "User: arn:aws:sts::123456789012:assumed-role/ci/x is not authorized to perform: ecr:InitiateLayerUpload on resource: arn:aws:ecr:us-west-2:123456789012:repository/kmod"),
+		"IAM": {says(put, 403, "User: arn:aws:sts::123456789012:assumed-role/ci/x is not authorized to perform: "+
+			"ecr:InitiateLayerUpload on resource: arn:aws:ecr:us-west-2:123456789012:repository/kmod"),
 			"allow ecr:InitiateLayerUpload in the IAM policy"},
-		"token":       {says(get, 403, "Your authorization token has expired. Reauthenticate and try again."), "has expired: log in again"},
-		"immutable":   {says(put, 400, "The image tag 'x' already exists in the 'kmod' repository and cannot be overwritten because the repository is immutable."), "tags are immutable"},
+		"token": {says(get, 403, "Your authorization token has expired. Reauthenticate and try again."),
+			"has expired: log in again"},
+		"immutable": {says(put, 400, "The image tag 'x' already exists in the 'kmod' repository and cannot be overwritten "+
+			"because the repository is immutable."), "tags are immutable"},
 		"proxy":       {&net.OpError{Op: "proxyconnect", Err: syscall.ECONNREFUSED}, "HTTPS_PROXY"},
 		"401":         {answer(get, 401), "podman login registry.test"},
 		"403 reading": {answer(get, 403), "may not read"},
@@ -119,7 +124,9 @@ func TestClassify(t *testing.T) {
 	if Classify(nil) != nil {
 		t.Error("nil became an error")
 	}
-	signed := Classify(fmt.Errorf("read: %w", &url.Error{Op: "Get", URL: "https://u:hunter2@cdn.test/blob?X-Amz-Signature=hunter2#hunter2", Err: syscall.ECONNRESET}))
+	signed := Classify(fmt.Errorf("read: %w",
+		&url.Error{Op: "Get", URL: "https://u:hunter2@cdn.test/blob?X-Amz-Signature=hunter2#hunter2",
+			Err: syscall.ECONNRESET}))
 	if strings.Contains(signed.Error(), "hunter2") || !strings.Contains(signed.Error(), "cdn.test/blob") {
 		t.Errorf("error %v", signed)
 	}

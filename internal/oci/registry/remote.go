@@ -18,7 +18,7 @@ import (
 
 // remoteTarget is a repository of a registry.
 type remoteTarget struct {
-	name   string // as the person wrote it
+	name   string // as the user wrote it
 	repo   name.Repository
 	client *Client
 }
@@ -32,11 +32,11 @@ const (
 	maxPages    = 500
 )
 
-// Tags implements Target with the tag listing of the distribution specification. It is not go-containerregistry's
-// because that one follows pages without end and, for a registry with TLS on a loopback or private address, refuses
-// the second one.
+// Tags implements Target with the tag listing of the distribution specification. It does not use
+// go-containerregistry's, which follows pages without a bound and, for a registry with TLS on a loopback or private
+// address, refuses the second page.
 func (t *remoteTarget) Tags(ctx context.Context) (map[string]bool, error) {
-	tags, err := t.list(ctx)
+	tags, err := t.listTags(ctx)
 	if err != nil {
 		err = t.withAccountAdvice(ctx, err, "may list the tags of this repository")
 		return nil, fmt.Errorf("list the tags of %s: %w", t, t.classify(ctx, err))
@@ -44,8 +44,8 @@ func (t *remoteTarget) Tags(ctx context.Context) (map[string]bool, error) {
 	return tags, nil
 }
 
-func (t *remoteTarget) list(ctx context.Context) (map[string]bool, error) {
-	s, err := t.client.pull(ctx, t.repo)
+func (t *remoteTarget) listTags(ctx context.Context) (map[string]bool, error) {
+	s, err := t.client.pullSession(ctx, t.repo)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (t *remoteTarget) list(ctx context.Context) (map[string]bool, error) {
 			return nil, err
 		}
 		for _, tag := range page {
-			if tagForm.MatchString(tag) { // others could be no image's, but might harm a terminal
+			if tagForm.MatchString(tag) { // others are no valid tags, but might harm a terminal
 				tags[tag] = true
 			}
 		}
@@ -77,8 +77,8 @@ func (t *remoteTarget) classify(ctx context.Context, err error) error {
 	return t.client.classify(ctx, t.repo, err)
 }
 
-// withAccountAdvice adds to the refusal of a registry what an account has to be able to do here, where advice for any
-// refusal would not say it.
+// withAccountAdvice adds to the refusal of a registry what the account has to be able to do here, which the advice for
+// a refusal in general does not say.
 func (t *remoteTarget) withAccountAdvice(ctx context.Context, err error, ability string) error {
 	switch status(err) {
 	case http.StatusUnauthorized:
@@ -98,8 +98,8 @@ func (t *remoteTarget) url(path string) *url.URL {
 	return repoURL(t.repo, path)
 }
 
-// repoURL returns an address below a repository. The scheme may be wrong; the session mends it, knowing what the
-// registry answered to.
+// repoURL returns an address below a repository. The scheme may be wrong; the session corrects it, because it knows
+// which one the registry answered to.
 func repoURL(repo name.Repository, path string) *url.URL {
 	return &url.URL{Scheme: repo.Scheme(), Host: repo.RegistryStr(), Path: "/v2/" + repo.RepositoryStr() + "/" + path}
 }
@@ -128,8 +128,8 @@ func listPage(ctx context.Context, client *http.Client, from *url.URL) ([]string
 	return page.Tags, next, err
 }
 
-// nextPage reads a Link header such as </v2/me/kmod/tags/list?n=1000&last=x>; rel="next". It stays on the host that
-// was asked, to which the credentials belong.
+// nextPage parses a Link header such as </v2/me/kmod/tags/list?n=1000&last=x>; rel="next". The next page has to be on
+// the same host: the credentials are for that one.
 func nextPage(link string, from *url.URL) (*url.URL, error) {
 	if link == "" {
 		return nil, nil
@@ -156,35 +156,35 @@ func nextPage(link string, from *url.URL) (*url.URL, error) {
 	return next, nil
 }
 
-// Published implements Target. It reads the manifest, which is one request and tells the size as well.
-func (t *remoteTarget) Published(ctx context.Context, tag string) (Published, bool, error) {
-	have, err := t.published(ctx, tag)
+// Stat implements Target. It reads the manifest, which is one request and has the size as well.
+func (t *remoteTarget) Stat(ctx context.Context, tag string) (Descriptor, bool, error) {
+	have, err := t.getDescriptor(ctx, tag)
 	if Is404(err) {
-		return Published{}, false, nil
+		return Descriptor{}, false, nil
 	}
 	if err != nil {
-		return Published{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), t.classify(ctx, err))
+		return Descriptor{}, false, fmt.Errorf("look for %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}
 	return have, true, nil
 }
 
-func (t *remoteTarget) published(ctx context.Context, tag string) (Published, error) {
+func (t *remoteTarget) getDescriptor(ctx context.Context, tag string) (Descriptor, error) {
 	if err := checkTag(tag); err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	s, err := t.client.pull(ctx, t.repo)
+	s, err := t.client.pullSession(ctx, t.repo)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	desc, err := s.puller.Get(ctx, t.repo.Tag(tag))
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
 	size, err := contentSize(desc.Manifest)
 	if err != nil {
-		return Published{}, err
+		return Descriptor{}, err
 	}
-	return Published{Digest: desc.Digest.String(), Size: size}, nil
+	return Descriptor{Digest: desc.Digest.String(), Size: size}, nil
 }
 
 // Image implements Target.
@@ -192,7 +192,7 @@ func (t *remoteTarget) Image(ctx context.Context, tag string) (v1.Image, error) 
 	if err := checkTag(tag); err != nil {
 		return nil, err
 	}
-	img, _, err := t.client.image(ctx, t.repo.Tag(tag))
+	img, _, err := t.client.getImage(ctx, t.repo.Tag(tag))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.Reference(tag), t.classify(ctx, err))
 	}

@@ -25,20 +25,25 @@ import (
 // R6.2: pushes get through a registry that is busy, in trouble or hangs up.
 func TestPublishDespiteFaults(t *testing.T) {
 	faults := map[string]registrytest.Fault{
-		"429 for the ping":         {Path: "/v2/", Status: http.StatusTooManyRequests, RetryAfter: "0", Times: 1},
-		"429 for an upload":        {Method: http.MethodPost, Status: http.StatusTooManyRequests, RetryAfter: "0", Times: 2},
-		"500 for an upload":        {Method: http.MethodPost, Status: http.StatusInternalServerError, Times: 1},
-		"500 for a layer":          {Method: http.MethodPatch, Status: http.StatusInternalServerError, Times: 2},
-		"reset in a layer":         {Method: http.MethodPatch, After: 20_000, Times: 2},
-		"reset at a layer's end":   {Method: http.MethodPut, Path: "/blobs/", Times: 2},
-		"502 at a layer's end":     {Method: http.MethodPut, Path: "/blobs/", Status: http.StatusBadGateway, Times: 2},
-		"500 for the manifest":     {Method: http.MethodPut, Path: "/manifests/sha256", Status: http.StatusInternalServerError, Times: 2},
-		"reset at the manifest":    {Method: http.MethodPut, Path: "/manifests/sha256", Times: 2},
-		"503 for the tag":          {Method: http.MethodPut, Path: "/manifests/" + testTag, Status: http.StatusServiceUnavailable, Times: 2},
-		"reset at the tag":         {Method: http.MethodPut, Path: "/manifests/" + testTag, Times: 2},
-		"500 for the read-back":    {Method: http.MethodHead, Path: "/manifests/" + testTag, Status: http.StatusInternalServerError, Times: 2},
-		"tag that shows up late":   {Method: http.MethodHead, Path: "/manifests/" + testTag, Status: http.StatusNotFound, Times: 2},
-		"500 while looking for it": {Method: http.MethodGet, Path: "/manifests/" + testTag, Status: http.StatusInternalServerError, Times: 2},
+		"429 for the ping":       {Path: "/v2/", Status: http.StatusTooManyRequests, RetryAfter: "0", Times: 1},
+		"429 for an upload":      {Method: http.MethodPost, Status: http.StatusTooManyRequests, RetryAfter: "0", Times: 2},
+		"500 for an upload":      {Method: http.MethodPost, Status: http.StatusInternalServerError, Times: 1},
+		"500 for a layer":        {Method: http.MethodPatch, Status: http.StatusInternalServerError, Times: 2},
+		"reset in a layer":       {Method: http.MethodPatch, After: 20_000, Times: 2},
+		"reset at a layer's end": {Method: http.MethodPut, Path: "/blobs/", Times: 2},
+		"502 at a layer's end":   {Method: http.MethodPut, Path: "/blobs/", Status: http.StatusBadGateway, Times: 2},
+		"500 for the manifest": {Method: http.MethodPut, Path: "/manifests/sha256",
+			Status: http.StatusInternalServerError, Times: 2},
+		"reset at the manifest": {Method: http.MethodPut, Path: "/manifests/sha256", Times: 2},
+		"503 for the tag": {Method: http.MethodPut, Path: "/manifests/" + testTag,
+			Status: http.StatusServiceUnavailable, Times: 2},
+		"reset at the tag": {Method: http.MethodPut, Path: "/manifests/" + testTag, Times: 2},
+		"500 for the read-back": {Method: http.MethodHead, Path: "/manifests/" + testTag,
+			Status: http.StatusInternalServerError, Times: 2},
+		"tag that shows up late": {Method: http.MethodHead, Path: "/manifests/" + testTag, Status: http.StatusNotFound,
+			Times: 2},
+		"500 while looking for it": {Method: http.MethodGet, Path: "/manifests/" + testTag,
+			Status: http.StatusInternalServerError, Times: 2},
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -64,12 +69,17 @@ func TestPublishGivesUp(t *testing.T) {
 		status int
 		advice string
 	}{
-		"busy for an hour": {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusTooManyRequests, RetryAfter: "3600"}, status: 429, advice: "limits how often"},
-		"in trouble":       {fault: registrytest.Fault{Method: http.MethodPatch, Status: http.StatusInternalServerError}, status: 500, advice: "run again later"},
-		"hangs up":         {fault: registrytest.Fault{Method: http.MethodPatch, After: 1000}},
-		"read-only":        {opts: []registrytest.Option{registrytest.ReadOnly()}, status: 405, advice: "choose another target"},
-		"may not push":     {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusForbidden}, status: 403, advice: "may not push"},
-		"no account":       {opts: []registrytest.Option{registrytest.BasicAuth("me", "secret")}, status: 401, advice: "refuses the credentials from the test"},
+		"busy for an hour": {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusTooManyRequests,
+			RetryAfter: "3600"}, status: 429, advice: "limits how often"},
+		"in trouble": {fault: registrytest.Fault{Method: http.MethodPatch, Status: http.StatusInternalServerError},
+			status: 500, advice: "run again later"},
+		"hangs up": {fault: registrytest.Fault{Method: http.MethodPatch, After: 1000}},
+		"read-only": {opts: []registrytest.Option{registrytest.ReadOnly()}, status: 405,
+			advice: "choose another target"},
+		"may not push": {fault: registrytest.Fault{Method: http.MethodPost, Status: http.StatusForbidden}, status: 403,
+			advice: "may not push"},
+		"no account": {opts: []registrytest.Option{registrytest.BasicAuth("me", "secret")}, status: 401,
+			advice: "refuses the credentials from the test"},
 		"token for readers": {opts: []registrytest.Option{registrytest.TokenAuth("reader", "secret", false, 0)},
 			status: 401, advice: "refuses the credentials from the test"},
 	}
@@ -80,9 +90,11 @@ func TestPublishGivesUp(t *testing.T) {
 			if tt.fault != (registrytest.Fault{}) {
 				s.Break(tt.fault)
 			}
-			_, err := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader", "secret")).Publish(t.Context(), testTag, randomImage(t), false)
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("reader"))
+			_, err := target.Publish(t.Context(), testTag, randomImage(t), false)
 			if err == nil || status(err) != tt.status || !strings.Contains(fault.Of(err), tt.advice) {
-				t.Errorf("error %v (status %d, advice %q), want status %d and %q", err, status(err), fault.Of(err), tt.status, tt.advice)
+				t.Errorf("error %v (status %d, advice %q), want status %d and %q",
+					err, status(err), fault.Of(err), tt.status, tt.advice)
 			}
 			if got := s.Requests("PUT", "/manifests/"+testTag); len(got) != 0 {
 				t.Errorf("the tag was written: %q", got)
@@ -94,7 +106,9 @@ func TestPublishGivesUp(t *testing.T) {
 // R6.2: an upload that broke is not sent twice where it has arrived.
 func TestPublishSendsOnce(t *testing.T) {
 	s := registrytest.New(t)
-	s.Break(registrytest.Fault{Method: http.MethodPut, Path: "/manifests/sha256", Status: http.StatusInternalServerError, Times: 5})
+	s.Break(registrytest.Fault{
+		Method: http.MethodPut, Path: "/manifests/sha256", Status: http.StatusInternalServerError, Times: 5,
+	})
 	img, err := random.Image(1<<20, 2)
 	if err != nil {
 		t.Fatal(err)
@@ -128,12 +142,13 @@ func TestTagThatAppears(t *testing.T) {
 	s := registrytest.New(t)
 	other := randomImage(t)
 	img := duringLayers{randomImage(t), func() {
-		if _, err := newTestTarget(t, s.Host+"/me/kmod", nil).Publish(t.Context(), testTag, other, false); err != nil && !errors.Is(err, ErrExists) {
+		_, err := newTestTarget(t, s.Host+"/me/kmod", nil).Publish(t.Context(), testTag, other, false)
+		if err != nil && !errors.Is(err, ErrExists) {
 			t.Error(err)
 		}
 	}}
 	target := newTestTarget(t, s.Host+"/me/kmod", nil)
-	want, err := describe(other)
+	want, err := describeImage(other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,11 +174,11 @@ func TestReadBack(t *testing.T) {
 	if _, err := target.Publish(t.Context(), testTag, other, false); err != nil {
 		t.Fatal(err)
 	}
-	want, err := describe(img)
+	want, err := describeImage(img)
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := describe(other)
+	have, err := describeImage(other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +187,7 @@ func TestReadBack(t *testing.T) {
 		t.Errorf("Publish under a tag that gets lost: error %v", err)
 	}
 	for tag, got := range map[string]string{testTag: have.Digest, "absent": ""} {
-		err := target.verify(t.Context(), tag, want)
+		err := target.verifyTag(t.Context(), tag, want)
 		m, ok := errors.AsType[*MismatchError](err)
 		if !ok || *m != (MismatchError{Tag: tag, Want: want.Digest, Got: got}) || fault.Of(err) == "" {
 			t.Errorf("verify of %s: %v", tag, err)
@@ -191,14 +206,17 @@ func TestTagsRequests(t *testing.T) {
 		opts []registrytest.Option
 		want []string
 	}{
-		"open":   {nil, []string{"GET /v2/", "GET /v2/me/kmod/tags/list?n=1000"}},
-		"basic":  {[]registrytest.Option{registrytest.BasicAuth("me", "secret")}, []string{"GET /v2/", "GET /v2/me/kmod/tags/list?n=1000"}},
-		"tokens": {[]registrytest.Option{registrytest.TokenAuth("me", "secret", false, 0)}, []string{"GET /v2/", "GET /token?scope=repository%3Ame%2Fkmod%3Apull&service=test", "GET /v2/me/kmod/tags/list?n=1000"}},
+		"open": {nil, []string{"GET /v2/", "GET /v2/me/kmod/tags/list?n=1000"}},
+		"basic": {[]registrytest.Option{registrytest.BasicAuth("me", "secret")},
+			[]string{"GET /v2/", "GET /v2/me/kmod/tags/list?n=1000"}},
+		"tokens": {[]registrytest.Option{registrytest.TokenAuth("me", "secret", false, 0)},
+			[]string{"GET /v2/", "GET /token?scope=repository%3Ame%2Fkmod%3Apull&service=test",
+				"GET /v2/me/kmod/tags/list?n=1000"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.New(t, tt.opts...)
-			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me", "secret"))
+			target := newTestTarget(t, s.Host+"/me/kmod", basicKeys("me"))
 			if _, err := target.Tags(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -219,11 +237,13 @@ func TestTagsRequests(t *testing.T) {
 // A private registry on this machine, with TLS and pages: go-containerregistry's own listing stops at its second page.
 func TestTagsOverTLS(t *testing.T) {
 	s := registrytest.New(t, registrytest.TLS(), registrytest.Paged(2))
-	if _, err := newTestTarget(t, s.Host+"/me/kmod", nil).Tags(t.Context()); err == nil || !strings.Contains(fault.Of(err), "--ca-file") {
+	if _, err := newTestTarget(t, s.Host+"/me/kmod", nil).Tags(t.Context()); err == nil ||
+		!strings.Contains(fault.Of(err), "--ca-file") {
 		t.Errorf("without the CA: error %v, advice %q", err, fault.Of(err))
 	}
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.TLS.Certificate().Raw}), 0o600); err != nil {
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.TLS.Certificate().Raw})
+	if err := os.WriteFile(file, certificate, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	rt, err := transport.New(transport.Options{CAFile: file, MinWait: time.Millisecond})
@@ -252,7 +272,8 @@ func TestTagsDenied(t *testing.T) {
 		s := registrytest.New(t)
 		s.Break(registrytest.Fault{Path: "/tags/list", Status: code})
 		_, err := newTestTarget(t, s.Host+"/me/kmod", nil).Tags(t.Context())
-		if !IsUnauthorized(err) || !strings.Contains(fault.Of(err), "may list the tags") || !strings.Contains(fault.Of(err), s.Host) {
+		if !IsUnauthorized(err) || !strings.Contains(fault.Of(err), "may list the tags") ||
+			!strings.Contains(fault.Of(err), s.Host) {
 			t.Errorf("%d: error %v, advice %q", code, err, fault.Of(err))
 		}
 	}
@@ -261,7 +282,7 @@ func TestTagsDenied(t *testing.T) {
 // Layers of a base image in the same registry are mounted, not sent.
 func TestPublishMounts(t *testing.T) {
 	s := registrytest.New(t, registrytest.TokenAuth("me", "secret", true, 0))
-	keys := basicKeys("me", "secret")
+	keys := basicKeys("me")
 	client := newTestClient(t, keys)
 	base, err := NewTarget(s.Host+"/library/busybox", client)
 	if err != nil {
@@ -279,7 +300,8 @@ func TestPublishMounts(t *testing.T) {
 	if img, err = mutate.AppendLayers(img, layer); err != nil {
 		t.Fatal(err)
 	}
-	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/me/kmod/blobs/", Status: http.StatusNotFound}) // this registry shares blobs
+	// This registry shares blobs.
+	s.Break(registrytest.Fault{Method: http.MethodHead, Path: "/me/kmod/blobs/", Status: http.StatusNotFound})
 	target := newTestTarget(t, s.Host+"/me/kmod", keys)
 	if _, err := target.Publish(t.Context(), testTag, img, false); err != nil {
 		t.Fatal(err)

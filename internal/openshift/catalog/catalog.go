@@ -1,7 +1,6 @@
-// Package catalog holds the catalogue, driver-toolkit.json: which Driver Toolkit (DTK) image belongs to which
-// OpenShift release. It parses the file, selects from it and writes it so that the same entries are always the
-// same bytes. It knows nothing of registries: that an image exists, or holds the kernel the file says, is
-// not its matter.
+// Package catalog holds the catalogue, driver-toolkit.json: which Driver Toolkit (DTK) image belongs to which OpenShift
+// release. It parses the file, selects from it and writes it so that the same entries are always the same bytes. It
+// knows nothing of registries: that an image exists, or holds the kernel the file says, is not its matter.
 package catalog
 
 import (
@@ -16,12 +15,11 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// DefaultComponent is the payload tag of the DTK that every release has, and what an entry without a component
-// is. OpenShift 5 has a second one, driver-toolkit-10.
+// DefaultComponent is the payload tag of the DTK that every release has, and what an entry without a component is.
+// OpenShift 5 has a second one, driver-toolkit-10.
 const DefaultComponent = "driver-toolkit"
 
-// Catalog is a catalogue. It has at least one entry, and each combination of release, architecture and
-// component once.
+// Catalog is a catalogue. It has at least one entry, and each combination of release, architecture and component once.
 type Catalog struct {
 	Path    string // as it was given; names the file in errors
 	Entries []Entry
@@ -36,7 +34,8 @@ type Entry struct {
 	Component string         // payload tag; "" is DefaultComponent, which is never spelled out here
 	// NodeKernel is what the release's nodes boot, where that was found to be another kernel than the DTK's; else zero.
 	NodeKernel kernel.Version
-	// Only says that the release was found to have no other DTK than this one. It is for releases of which more are expected.
+	// Only says that the release was found to have no other DTK than this one. It is for releases of which more are
+	// expected.
 	Only bool
 	Pos  jsonfile.Position // of the entry; zero if it was not read from a file
 }
@@ -51,8 +50,8 @@ func (e Entry) name() string {
 	return fmt.Sprintf("%s of OpenShift %s for %s", cmp.Or(e.Component, DefaultComponent), e.Version, e.Arch)
 }
 
-// Select returns the entries for an architecture whose release one of the selectors selects, in the order of
-// Compare, and how many such entries there are for other architectures.
+// Select returns the entries for an architecture whose release one of the selectors selects, in the order of Compare,
+// and how many such entries there are for other architectures.
 func (c *Catalog) Select(selectors []version.Selector, arch string) (match []Entry, otherArch int) {
 	for _, e := range c.Entries {
 		if !slices.ContainsFunc(selectors, func(s version.Selector) bool { return s.Match(e.Version) }) {
@@ -71,8 +70,8 @@ func (c *Catalog) Select(selectors []version.Selector, arch string) (match []Ent
 // NotFoundError is the error for a release that is not in the catalogue. It lists what is.
 type NotFoundError = version.NotFoundError
 
-// Missing returns a *NotFoundError for a selector that selects no entry of an architecture, and nil if it
-// selects one. The error lists the releases of the same minor, or the minors there are if there is none.
+// Missing returns a *NotFoundError for a selector that selects no entry of an architecture, and nil if it selects one.
+// The error lists the releases of the same minor, or the minors there are if there is none.
 func (c *Catalog) Missing(s version.Selector, arch string) error {
 	if match, _ := c.Select([]version.Selector{s}, arch); len(match) > 0 {
 		return nil
@@ -109,9 +108,8 @@ type line struct {
 	Only      bool           `json:"only,omitempty"`
 }
 
-// Encode returns the catalogue as a file: sorted, two spaces of indent, a newline at the end. The same entries
-// give the same bytes. It returns the error that Parse would give for them, so that no file is written that
-// cannot be read.
+// Encode returns the catalogue as a file: sorted, two spaces of indent, a newline at the end. The same entries give the
+// same bytes. It returns the error that Parse would give for them, so that no file is written that cannot be read.
 func (c *Catalog) Encode() ([]byte, error) {
 	lines := make([]line, len(c.Entries))
 	for i, e := range slices.SortedFunc(slices.Values(c.Entries), Entry.Compare) {

@@ -52,7 +52,7 @@ func TestSave(t *testing.T) {
 	if after := stat(t, path); !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) {
 		t.Error("a file that is right was written")
 	}
-	f.Entries = f.Entries[1:]
+	f.Catalog.Entries = f.Catalog.Entries[1:]
 	save(t, f, true)
 	save(t, f, false)
 	after := stat(t, path)
@@ -62,7 +62,7 @@ func TestSave(t *testing.T) {
 	if is, err := os.Lstat(link); err != nil || is.Mode()&fs.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v, %v", is, err)
 	}
-	if n := len(mustOpen(t, path).Entries); n != 5 {
+	if n := len(mustOpen(t, path).Catalog.Entries); n != 5 {
 		t.Errorf("%d entries are in the file, want 5", n)
 	}
 	noRest(t, dir, "c.json", "link.json")
@@ -92,12 +92,12 @@ func TestSaveNew(t *testing.T) {
 	f := mustOpen(t, filepath.Join(dir, "c.json"))
 	save(t, f, false)
 	noRest(t, dir)
-	f.Entries = mustParse(t, sample).Entries
+	f.Catalog.Entries = mustParse(t, sample).Entries
 	save(t, f, true)
-	if text, err := os.ReadFile(f.Path); err != nil || string(text) != encoded {
+	if text, err := os.ReadFile(f.Catalog.Path); err != nil || string(text) != encoded {
 		t.Errorf("%v\n%s", err, text)
 	}
-	if _, err := catalog.Open(filepath.Join(dir, "no", "c.json")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.Of(err), "make the folder") {
+	if _, err := catalog.Open(filepath.Join(dir, "no", "c.json")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(fault.Of(err), "make the directory") {
 		t.Errorf("error %v, hint %q", err, fault.Of(err))
 	}
 }
@@ -107,7 +107,7 @@ func TestSaveRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.json")
 	f := mustOpen(t, path)
-	f.Entries = mustParse(t, sample).Entries
+	f.Catalog.Entries = mustParse(t, sample).Entries
 	if err := os.WriteFile(path, []byte("[]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestSaveRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	f = mustOpen(t, path)
-	f.Entries[0].DTK = "x"
+	f.Catalog.Entries[0].DTK = "x"
 	if wrote, err := f.Save(); wrote || err == nil {
 		t.Errorf("Save: %t, %v", wrote, err)
 	}
@@ -183,7 +183,7 @@ func TestOpenExisting(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, err := catalog.OpenExisting(path)
-	if err != nil || len(f.Entries) != 1 {
+	if err != nil || len(f.Catalog.Entries) != 1 {
 		t.Fatalf("file %+v, error %v", f, err)
 	}
 	if wrote, err := f.Save(); err != nil || !wrote {

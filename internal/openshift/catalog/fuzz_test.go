@@ -18,7 +18,7 @@ import (
 func checkParse(t *testing.T, data []byte) {
 	c, err := catalog.Parse("c", data)
 	if err != nil {
-		if e, ok := errors.AsType[*jsonfile.Error](err); !ok || e.Line < 1 || e.Column < 1 || e.Msg == "" || len(e.Msg) > 2048 {
+		if e, ok := errors.AsType[*jsonfile.Error](err); !ok || e.Position.Line < 1 || e.Position.Column < 1 || e.Msg == "" || len(e.Msg) > 2048 {
 			t.Errorf("%#v has no place, or no or too long a message", err)
 		}
 		return

@@ -32,17 +32,17 @@ var architectures = []string{"x86_64", "aarch64", "ppc64le", "s390x"}
 const maxRepository = 255
 
 var (
-	// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests, with a
-	// registry that is told from a path by its dot or port, or is localhost.
-	repositoryForm = regexp.MustCompile(`^(localhost|localhost:[0-9]{1,5}|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?|[A-Za-z0-9-]+:[0-9]{1,5})` +
+	// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests, with a registry that is
+	// told from a path by its dot or port, or is localhost.
+	repositoryForm = regexp.MustCompile(`^(localhost|localhost:[0-9]{1,5}|` +
+		`[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?|[A-Za-z0-9-]+:[0-9]{1,5})` +
 		`(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$`)
 	digestForm    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	tagForm       = regexp.MustCompile(`:[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	componentForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
-// Load reads the catalogue at path. An error of its contents is a *jsonfile.Error; one of the file system wraps
-// that.
+// Load reads the catalogue at path. An error of its contents is a *jsonfile.Error; one of the file system wraps that.
 func Load(path string) (*Catalog, error) {
 	data, err := read(path)
 	if err != nil {
@@ -60,8 +60,8 @@ func read(path string) ([]byte, error) {
 	return data, err
 }
 
-// Parse reads a catalogue; name is the file's name in errors, each of which is a *jsonfile.Error. Entries stay
-// in the file's order.
+// Parse reads a catalogue; name is the file's name in errors, each of which is a *jsonfile.Error. Entries stay in the
+// file's order.
 func Parse(name string, data []byte) (*Catalog, error) {
 	root, err := jsonfile.Parse(name, data)
 	if err != nil {
@@ -104,7 +104,8 @@ func (s seen) add(e Entry) error {
 	}
 	first, ok := s.kernel[e.DTK]
 	if ok && first.Kernel != e.Kernel {
-		return e.Pos.Errorf("the kernel is %s here and %s in line %d for one image: an image has one kernel, take the wrong one out", e.Kernel, first.Kernel, first.Pos.Line)
+		return e.Pos.Errorf("the kernel is %s here and %s in line %d for one image: an image has one kernel, take the "+
+			"wrong one out", e.Kernel, first.Kernel, first.Pos.Line)
 	}
 	s.kernel[e.DTK] = e
 	return nil
@@ -203,8 +204,8 @@ func parseArch(s string) (string, error) {
 	return s, nil
 }
 
-// parseImage reads the name of an image by digest. A tag would not do: what it names changes, and then what
-// is known of the image's kernel is wrong.
+// parseImage reads the name of an image by digest. A tag would not do: what it names changes, and then what is known of
+// the image's kernel is wrong.
 func parseImage(s string) (string, error) {
 	const want = "write REGISTRY/REPOSITORY@sha256:DIGEST, as `oc adm release info --image-for=driver-toolkit` prints it"
 	repository, digest, ok := strings.Cut(s, "@")
@@ -231,7 +232,8 @@ func parseComponent(s string) (string, error) {
 	case s == DefaultComponent:
 		return "", nil
 	case !componentForm.MatchString(s):
-		return "", fmt.Errorf("%s is not a component: write the name of a payload tag such as driver-toolkit-10, or leave the key out", quote(s))
+		return "", fmt.Errorf("%s is not a component: write the name of a payload tag such as driver-toolkit-10, or leave "+
+			"the key out", quote(s))
 	}
 	return s, nil
 }

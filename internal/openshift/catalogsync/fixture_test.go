@@ -43,7 +43,7 @@ func (w *world) add(t testing.TB, releases ...payloadtest.Release) {
 }
 
 // keeper returns a keeper as a new run has it: only the cache is from before. What was counted is forgotten.
-func (w *world) keeper(t testing.TB) *Keeper {
+func (w *world) syncer(t testing.TB) *Syncer {
 	t.Helper()
 	rt, err := transport.New(transport.Options{MinWait: time.Millisecond, MaxWait: 5 * time.Millisecond, Retries: 2})
 	if err != nil {
@@ -55,13 +55,13 @@ func (w *world) keeper(t testing.TB) *Keeper {
 		t.Fatal(err)
 	}
 	w.Forget()
-	return &Keeper{Repository: repository, Toolkits: &toolkit.Reader{Client: client, Cache: w.cache}, Parallel: 8}
+	return &Syncer{Repository: repository, Toolkits: &toolkit.Reader{Client: client, Cache: w.cache}, Parallel: 8}
 }
 
 // update makes an update and checks that the catalogue can be written.
 func (w *world) update(t testing.TB, c *catalog.Catalog, s Scope, refresh bool) *Update {
 	t.Helper()
-	u, err := w.keeper(t).Update(t.Context(), c, s, refresh)
+	u, err := w.syncer(t).Update(t.Context(), c, s, refresh)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func (w *world) update(t testing.TB, c *catalog.Catalog, s Scope, refresh bool) 
 
 func (w *world) verify(t testing.TB, c *catalog.Catalog, s Scope) []Finding {
 	t.Helper()
-	findings, err := w.keeper(t).Verify(t.Context(), c, s)
+	findings, err := w.syncer(t).Verify(t.Context(), c, s)
 	if err != nil {
 		t.Fatal(err)
 	}

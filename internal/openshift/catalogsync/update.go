@@ -18,18 +18,18 @@ import (
 // Update is what an update has found. Lists are in the order of the catalogue.
 type Update struct {
 	Changes    []Change           // to the catalogue
-	Unreadable []Trouble          // releases that were left out, and Driver Toolkits whose kernel is not recorded for now
-	Refused    []Trouble          // Driver Toolkits whose kernel is not recorded because their registry wants other credentials
-	Vanished   []Trouble          // what the catalogue has and the repository or the release has no more; it stays
+	Unreadable []Problem          // releases that were left out, and Driver Toolkits whose kernel is not recorded for now
+	Refused    []Problem          // Driver Toolkits whose registry wants other credentials: no kernel is recorded
+	Vanished   []Problem          // what the catalogue has and the repository or the release has no more; it stays
 	Missing    []version.Selector // what selects, or skips, no release of the repository
 }
 
 // What has become of an entry.
 const (
-	Added   = "added"
-	Changed = "changed"
-	Learnt  = "kernel learnt"
-	Single  = "single toolkit" // the release was found to have no other Driver Toolkit
+	Added          = "added"
+	Changed        = "changed"
+	KernelResolved = "kernel learnt"
+	Single         = "single toolkit" // the release was found to have no other Driver Toolkit
 )
 
 // Change is an entry that is not as it was.
@@ -44,8 +44,8 @@ type Change struct {
 	WasKernel kernel.Version `json:"was_kernel,omitzero"` // if it was another one
 }
 
-// Trouble is a release, or one Driver Toolkit of it, and what is wrong with it.
-type Trouble struct {
+// Problem is a release, or one Driver Toolkit of it, and what is wrong with it.
+type Problem struct {
 	Version   version.OCP `json:"version"`
 	Arch      string      `json:"arch"`
 	Component string      `json:"component,omitempty"`
@@ -55,22 +55,22 @@ type Trouble struct {
 }
 
 // Err returns the error that Reason is the text of, nil if there was none.
-func (t Trouble) Err() error { return t.err }
+func (t Problem) Err() error { return t.err }
 
-func troubleOf(e catalog.Entry, reason string, err error) Trouble {
+func problemOf(e catalog.Entry, reason string, err error) Problem {
 	if err != nil {
 		reason = fault.Text(err)
 	}
-	return Trouble{e.Version, e.Arch, e.Component, e.DTK, reason, err}
+	return Problem{e.Version, e.Arch, e.Component, e.DTK, reason, err}
 }
 
-// Update brings c up to date with the repository: releases of the scope that c does not have are added; those it has are
-// not asked for again, unless refresh says so or one may lack its second Driver Toolkit. Where an entry has no kernel it is
-// filled in, from what is known of the same image, else out of the image. Nothing is ever taken out of c.
+// Update brings c up to date with the repository: releases of the scope that c does not have are added; those it has
+// are not asked for again, unless refresh says so or one may lack its second Driver Toolkit. Where an entry has no
+// kernel it is filled in, from what is known of the same image, else out of the image. Nothing is ever taken out of c.
 //
 // It blocks on the network until ctx ends. An error means that the repository could not be listed, or that ctx has
 // ended; then c is of no use. What could not be read otherwise is in the result.
-func (k *Keeper) Update(ctx context.Context, c *catalog.Catalog, scope Scope, refresh bool) (*Update, error) {
+func (k *Syncer) Update(ctx context.Context, c *catalog.Catalog, scope Scope, refresh bool) (*Update, error) {
 	listed, err := k.Repository.Releases(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the releases: %w", err)
@@ -78,7 +78,7 @@ func (k *Keeper) Update(ctx context.Context, c *catalog.Catalog, scope Scope, re
 	if len(listed) == 0 {
 		return nil, fmt.Errorf("%s: %w", k.Repository, ErrNoReleases)
 	}
-	u := &updater{Keeper: k, Catalog: c, scope: scope, refresh: refresh}
+	u := &updater{syncer: k, catalog: c, scope: scope, refresh: refresh}
 	before := slices.Clone(c.Entries)
 	u.compare(listed)
 	if err := u.releases(ctx, listed); err != nil {
@@ -92,13 +92,14 @@ func (k *Keeper) Update(ctx context.Context, c *catalog.Catalog, scope Scope, re
 }
 
 // ErrNoReleases says that a repository has no releases at all, so that it is not the right one.
-var ErrNoReleases = fault.Wrap(errors.New("there are no OpenShift releases here, or these credentials may not see them"),
+var ErrNoReleases = fault.Wrap(errors.New("there are no OpenShift releases here, or these credentials may "+
+	"not see them"),
 	"a repository of releases has tags such as 4.20.16-x86_64: check the name given with --from")
 
 // updater is an update under way.
 type updater struct {
-	*Keeper
-	*catalog.Catalog
+	syncer  *Syncer
+	catalog *catalog.Catalog
 	scope   Scope
 	refresh bool
 	report  Update
@@ -106,9 +107,10 @@ type updater struct {
 
 // compare finds what the scope asks for and the repository does not have.
 func (u *updater) compare(listed []payload.Release) {
-	for _, e := range slices.SortedFunc(slices.Values(u.Entries), catalog.Entry.Compare) {
+	for _, e := range slices.SortedFunc(slices.Values(u.catalog.Entries), catalog.Entry.Compare) {
 		if u.scope.has(e.Version, e.Arch) && !slices.Contains(listed, payload.Release{Version: e.Version, Arch: e.Arch}) {
-			u.report.Vanished = append(u.report.Vanished, troubleOf(e, "its release is no longer in "+u.Repository.String(), nil))
+			u.report.Vanished = append(u.report.Vanished,
+				problemOf(e, "its release is no longer in "+u.syncer.Repository.String(), nil))
 		}
 	}
 	for _, s := range u.scope.Selectors {
@@ -131,13 +133,15 @@ func (u *updater) releases(ctx context.Context, listed []payload.Release) error 
 		return !u.scope.has(r.Version, r.Arch) || known[r] && !u.refresh
 	})
 	payloads, errs := make([]*payload.Payload, len(due)), make([]error, len(due))
-	err := u.each(ctx, StepReleases, len(due), func(i int) { payloads[i], errs[i] = u.Repository.Read(ctx, due[i]) })
+	err := u.syncer.each(ctx, StepReleases, len(due),
+		func(i int) { payloads[i], errs[i] = u.syncer.Repository.Read(ctx, due[i]) })
 	if err != nil {
 		return err
 	}
 	for i, release := range due {
 		if errs[i] != nil {
-			u.report.Unreadable = append(u.report.Unreadable, troubleOf(catalog.Entry{Version: release.Version, Arch: release.Arch}, "", errs[i]))
+			u.report.Unreadable = append(u.report.Unreadable,
+				problemOf(catalog.Entry{Version: release.Version, Arch: release.Arch}, "", errs[i]))
 			continue
 		}
 		u.merge(release, payloads[i])
@@ -148,13 +152,13 @@ func (u *updater) releases(ctx context.Context, listed []payload.Release) error 
 // twoToolkits is the first major version of OpenShift whose releases are expected to have two Driver Toolkits.
 const twoToolkits = 5
 
-// known tells which releases the catalogue has whole. Of a release that should have two Driver Toolkits and has one entry
-// that is not certain: whoever wrote the entry may have known of no second one. It is asked for once more, and if it has
-// no second one the entry says so from then on. It has to be the catalogue that remembers this: a nightly run in CI has
-// nothing else from the night before, and would ask for every such release again.
+// known tells which releases the catalogue has whole. Of a release that should have two Driver Toolkits and has one
+// entry that is not certain: whoever wrote the entry may have known of no second one. It is asked for once more, and if
+// it has no second one the entry says so from then on. It has to be the catalogue that remembers this: a nightly run in
+// CI has nothing else from the night before, and would ask for every such release again.
 func (u *updater) known() map[payload.Release]bool {
 	known, entries := map[payload.Release]bool{}, map[payload.Release]int{}
-	for _, e := range u.Entries {
+	for _, e := range u.catalog.Entries {
 		r := payload.Release{Version: e.Version, Arch: e.Arch}
 		entries[r]++
 		known[r] = known[r] || e.Only || e.Version.Major() < twoToolkits || entries[r] > 1
@@ -166,8 +170,8 @@ func (u *updater) known() map[payload.Release]bool {
 func (u *updater) merge(release payload.Release, p *payload.Payload) {
 	have := map[string]bool{}
 	only := len(p.Toolkits) == 1 && release.Version.Major() >= twoToolkits
-	for i := range u.Entries {
-		e := &u.Entries[i]
+	for i := range u.catalog.Entries {
+		e := &u.catalog.Entries[i]
 		if e.Version != release.Version || e.Arch != release.Arch {
 			continue
 		}
@@ -176,14 +180,14 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 		e.Only = only && dtk != ""
 		switch {
 		case dtk == "":
-			u.report.Vanished = append(u.report.Vanished, troubleOf(*e, "the release does not have it", nil))
+			u.report.Vanished = append(u.report.Vanished, problemOf(*e, "the release does not have it", nil))
 		case digestOf(dtk) != digestOf(e.DTK): // a copy in another place is as good
 			e.DTK, e.Kernel, e.NodeKernel = dtk, kernel.Version{}, kernel.Version{}
 		}
 	}
 	for _, component := range slices.Sorted(maps.Keys(p.Toolkits)) {
 		if !have[component] {
-			u.Entries = append(u.Entries, catalog.Entry{
+			u.catalog.Entries = append(u.catalog.Entries, catalog.Entry{
 				Arch: release.Arch, DTK: p.Toolkits[component], Version: release.Version, Component: component, Only: only,
 			})
 		}
@@ -194,14 +198,14 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 // run knows it. With refresh it is the image that is believed, and not the entry.
 func (u *updater) kernels(ctx context.Context) error {
 	recorded, found := map[string]kernel.Version{}, map[string]kernel.Version{} // by digest
-	for _, e := range u.Entries {
+	for _, e := range u.catalog.Entries {
 		if !e.Kernel.IsZero() {
 			recorded[digestOf(e.DTK)] = e.Kernel
 		}
 	}
 	var ask []string
 	seen := map[string]bool{}
-	for _, e := range slices.SortedFunc(slices.Values(u.Entries), catalog.Entry.Compare) {
+	for _, e := range slices.SortedFunc(slices.Values(u.catalog.Entries), catalog.Entry.Compare) {
 		digest := digestOf(e.DTK)
 		if seen[digest] || !u.scope.has(e.Version, e.Arch) || !e.Kernel.IsZero() && !u.refresh {
 			continue
@@ -209,17 +213,17 @@ func (u *updater) kernels(ctx context.Context) error {
 		seen[digest] = true
 		if known, ok := recorded[digest]; ok && !u.refresh {
 			found[digest] = known
-		} else if known, ok := u.Toolkits.Known(e.DTK); ok {
+		} else if known, ok := u.syncer.Toolkits.Known(e.DTK); ok {
 			found[digest] = known
 		} else {
 			ask = append(ask, e.DTK)
 		}
 	}
 	kernels, errs := make([]kernel.Version, len(ask)), make([]error, len(ask))
-	var gate gate
-	err := u.each(ctx, StepKernels, len(ask), func(i int) {
-		errs[i] = gate.ask(ask[i], func() (err error) {
-			kernels[i], err = u.Toolkits.Kernel(ctx, ask[i])
+	var breaker circuitBreaker
+	err := u.syncer.each(ctx, StepKernels, len(ask), func(i int) {
+		errs[i] = breaker.ask(ask[i], func() (err error) {
+			kernels[i], err = u.syncer.Toolkits.Kernel(ctx, ask[i])
 			return err
 		})
 	})
@@ -240,9 +244,9 @@ func (u *updater) kernels(ctx context.Context) error {
 
 // record writes kernels into all entries of their images: two entries cannot differ about one image.
 func (u *updater) record(found map[string]kernel.Version, failed map[string]error) {
-	slices.SortFunc(u.Entries, catalog.Entry.Compare)
-	for i := range u.Entries {
-		e := &u.Entries[i]
+	slices.SortFunc(u.catalog.Entries, catalog.Entry.Compare)
+	for i := range u.catalog.Entries {
+		e := &u.catalog.Entries[i]
 		k, ok := found[digestOf(e.DTK)]
 		err := failed[digestOf(e.DTK)]
 		if ok {
@@ -258,11 +262,11 @@ func (u *updater) record(found map[string]kernel.Version, failed map[string]erro
 		}
 		if registry.IsUnauthorized(err) {
 			if e.Kernel.IsZero() {
-				u.report.Refused = append(u.report.Refused, troubleOf(*e, "", err))
+				u.report.Refused = append(u.report.Refused, problemOf(*e, "", err))
 			}
 			continue
 		}
-		u.report.Unreadable = append(u.report.Unreadable, troubleOf(*e, "", err))
+		u.report.Unreadable = append(u.report.Unreadable, problemOf(*e, "", err))
 	}
 }
 
@@ -305,7 +309,7 @@ func what(old, e catalog.Entry) string {
 	case same && e.Kernel == old.Kernel:
 		return Single
 	case e.DTK == old.DTK && old.Kernel.IsZero():
-		return Learnt
+		return KernelResolved
 	}
 	return Changed
 }

@@ -199,7 +199,7 @@ func TestUpdateRefused(t *testing.T) {
 	}
 	w.Mend()
 	u = w.update(t, c, scope(t, "4.20"), false)
-	if len(u.Changes) != 20 || u.Changes[0].What != Learnt || len(u.Refused) != 0 {
+	if len(u.Changes) != 20 || u.Changes[0].What != KernelResolved || len(u.Refused) != 0 {
 		t.Errorf("afterwards: %v, refused %v", told(u.Changes), u.Refused)
 	}
 	if n := len(w.Requests("manifests/4.")); n != 0 {
@@ -213,7 +213,7 @@ func TestUpdateRefusedKnown(t *testing.T) {
 	w.update(t, &catalog.Catalog{Path: "c.json"}, scope(t, "4.20"), false)
 	w.add(t, one("4.20.1-x86_64", k1))
 	w.Refuse()
-	k := w.keeper(t)
+	k := w.syncer(t)
 	k.Parallel = 1
 	c := &catalog.Catalog{Path: "c.json"}
 	if _, err := k.Update(t.Context(), c, scope(t, "4.20"), false); err != nil {
@@ -366,12 +366,12 @@ func TestUpdateRefreshShared(t *testing.T) {
 func TestUpdateFails(t *testing.T) {
 	w := newWorld(t)
 	c := &catalog.Catalog{Path: "c.json"}
-	if _, err := w.keeper(t).Update(t.Context(), c, scope(t, "4.20"), false); !errors.Is(err, ErrNoReleases) || !strings.Contains(fault.Of(err), "--from") {
+	if _, err := w.syncer(t).Update(t.Context(), c, scope(t, "4.20"), false); !errors.Is(err, ErrNoReleases) || !strings.Contains(fault.Of(err), "--from") {
 		t.Errorf("empty: error %v, hint %q", err, fault.Of(err))
 	}
 	w.add(t, one("4.20.1-x86_64", k1))
 	w.Break(registrytest.Fault{Path: "tags/list", Status: http.StatusForbidden})
-	if _, err := w.keeper(t).Update(t.Context(), c, scope(t, "4.20"), false); !registry.IsUnauthorized(err) {
+	if _, err := w.syncer(t).Update(t.Context(), c, scope(t, "4.20"), false); !registry.IsUnauthorized(err) {
 		t.Errorf("refused: error %v", err)
 	}
 	w.Mend()
@@ -387,7 +387,7 @@ func TestUpdateCancelled(t *testing.T) {
 	w := newWorld(t, payloadtest.Sixty()[:20]...)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
-	k := w.keeper(t)
+	k := w.syncer(t)
 	k.Parallel = 1
 	var mu sync.Mutex
 	var steps []int

@@ -62,18 +62,18 @@ func (f *Finding) addError(what string, err error) {
 	f.add(state, "%s: %s", what, fault.Text(err))
 }
 
-// Verify compares the entries of the scope with what is there: each Driver Toolkit exists, is the release's and is for the
-// recorded kernel, which is the one that the release's nodes boot. There is one finding for each entry, in the order of the
-// catalogue.
+// Verify compares the entries of the scope with what is there: each Driver Toolkit exists, is the release's and is for
+// the recorded kernel, which is the one that the release's nodes boot. There is one finding for each entry, in the
+// order of the catalogue.
 //
-// What is found changes c, so that plans go by what is true. A kernel that the image is not for gives way to the image's
-// in all entries of that image; a Driver Toolkit that is not the release's gives way to the release's, with its kernel
-// if that can be read. An entry whose nodes boot another kernel than its Driver Toolkit is for is marked with that
-// kernel, and the mark is taken away where it is no longer true. A Driver Toolkit that is gone changes nothing: its kernel
-// is what it was.
+// What is found changes c, so that plans go by what is true. A kernel that the image is not for gives way to the
+// image's in all entries of that image; a Driver Toolkit that is not the release's gives way to the release's, with its
+// kernel if that can be read. An entry whose nodes boot another kernel than its Driver Toolkit is for is marked with
+// that kernel, and the mark is taken away where it is no longer true. A Driver Toolkit that is gone changes nothing:
+// its kernel is what it was.
 //
 // It blocks on the network until ctx ends, which is its only error; then c is of no use.
-func (k *Keeper) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([]Finding, error) {
+func (k *Syncer) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([]Finding, error) {
 	slices.SortFunc(c.Entries, catalog.Entry.Compare)
 	var entries []*catalog.Entry
 	for i := range c.Entries {
@@ -81,11 +81,11 @@ func (k *Keeper) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([
 			entries = append(entries, e)
 		}
 	}
-	v := &verifier{Keeper: k, payloads: map[payload.Release]func() (*payload.Payload, error){}}
+	v := &verifier{syncer: k, payloads: map[payload.Release]func() (*payload.Payload, error){}}
 	for _, e := range entries {
 		release := payload.Release{Version: e.Version, Arch: e.Arch}
 		v.payloads[release] = sync.OnceValues(func() (p *payload.Payload, err error) {
-			err = v.gate.ask(k.Repository.String(), func() error {
+			err = v.breaker.ask(k.Repository.String(), func() error {
 				p, err = k.Repository.Read(ctx, release)
 				return err
 			})
@@ -130,14 +130,15 @@ func correctKernels(c *catalog.Catalog, findings []Finding) {
 
 // verifier is a verification under way.
 type verifier struct {
-	*Keeper
-	gate     gate
+	syncer   *Syncer
+	breaker  circuitBreaker
 	payloads map[payload.Release]func() (*payload.Payload, error) // each is read once
 }
 
 func (v *verifier) verify(ctx context.Context, e *catalog.Entry) Finding {
 	f := Finding{
-		Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, State: OK, Kernel: e.Kernel, Reasons: []string{},
+		Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, State: OK, Kernel: e.Kernel,
+		Reasons: []string{},
 	}
 	p := v.release(&f)
 	if f.ReleaseDTK != "" {
@@ -162,13 +163,13 @@ func (v *verifier) verify(ctx context.Context, e *catalog.Entry) Finding {
 	return f
 }
 
-// release reads what the release is made of, nil if that is not known, and finds out whether it has this Driver Toolkit. A
-// copy in another place is as good.
+// release reads what the release is made of, nil if that is not known, and finds out whether it has this Driver
+// Toolkit. A copy in another place is as good.
 func (v *verifier) release(f *Finding) *payload.Payload {
 	p, err := v.payloads[payload.Release{Version: f.Version, Arch: f.Arch}]()
 	switch {
 	case registry.Is404(err):
-		f.add(Unknown, "the release is not in %s", v.Repository)
+		f.add(Unknown, "the release is not in %s", v.syncer.Repository)
 		return nil
 	case err != nil:
 		f.addError("the release cannot be read", err)
@@ -185,15 +186,15 @@ func (v *verifier) release(f *Finding) *payload.Payload {
 	return p
 }
 
-// toolkit looks at the Driver Toolkit of the entry. What is remembered of a kernel stays true, but says nothing of whether
-// the image is still there.
+// toolkit looks at the Driver Toolkit of the entry. What is remembered of a kernel stays true, but says nothing of
+// whether the image is still there.
 func (v *verifier) toolkit(ctx context.Context, e *catalog.Entry, f *Finding) {
-	known, ok := v.Toolkits.Known(e.DTK)
-	err := v.gate.ask(e.DTK, func() (err error) {
+	known, ok := v.syncer.Toolkits.Known(e.DTK)
+	err := v.breaker.ask(e.DTK, func() (err error) {
 		if ok {
-			return v.Toolkits.Exists(ctx, e.DTK)
+			return v.syncer.Toolkits.Exists(ctx, e.DTK)
 		}
-		known, err = v.Toolkits.Kernel(ctx, e.DTK)
+		known, err = v.syncer.Toolkits.Kernel(ctx, e.DTK)
 		return err
 	})
 	f.ToolkitKernel = known
@@ -222,8 +223,8 @@ func (v *verifier) nodes(ctx context.Context, p *payload.Payload, f *Finding) {
 		return
 	}
 	var booted kernel.Version
-	err := v.gate.ask(image, func() (err error) {
-		booted, err = v.Repository.NodeKernel(ctx, image, f.Arch)
+	err := v.breaker.ask(image, func() (err error) {
+		booted, err = v.syncer.Repository.NodeKernel(ctx, image, f.Arch)
 		return err
 	})
 	if err == nil {

@@ -195,7 +195,7 @@ func TestVerifyTrouble(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := w.keeper(t).Verify(ctx, c, scope(t, "4.20")); !errors.Is(err, context.Canceled) {
+	if _, err := w.syncer(t).Verify(ctx, c, scope(t, "4.20")); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,5 +1,5 @@
-// Package manifest writes the resources by which a cluster uses kmod images: Module and PreflightValidationOCP of Kernel
-// Module Management (KMM), and DeviceConfig of the AWS Neuron operator.
+// Package manifest writes the resources by which a cluster uses kmod images: Module and PreflightValidationOCP of
+// Kernel Module Management (KMM), and DeviceConfig of the AWS Neuron operator.
 //
 // It is pure. Fields and their meaning are those of https://kmm.sigs.k8s.io/documentation/deploy_kmod/,
 // https://github.com/rh-ecosystem-edge/kernel-module-management/blob/main/docs/mkdocs/documentation/preflight_validation.md
@@ -68,7 +68,7 @@ func (p Place) secret() *secret {
 
 // ModuleInput is what a Module is made from.
 type ModuleInput struct {
-	Place
+	Place      Place
 	Repository string         // of the images, without a tag; not asked for where Images are given
 	Driver     version.Driver //
 	// Images, if there are any, are mapped one by one and by digest: a node with another kernel gets no module. Without
@@ -126,8 +126,8 @@ func (q quoted) MarshalYAML() (any, error) {
 
 // Module returns a Module as YAML.
 func Module(in ModuleInput) (string, error) {
-	m := module{APIVersion: moduleAPI, Kind: "Module", Metadata: in.metadata()}
-	m.Spec.ImageRepoSecret, m.Spec.Selector = in.secret(), in.Selector
+	m := module{APIVersion: moduleAPI, Kind: "Module", Metadata: in.Place.metadata()}
+	m.Spec.ImageRepoSecret, m.Spec.Selector = in.Place.secret(), in.Place.Selector
 	c := &m.Spec.ModuleLoader.Container
 	c.Modprobe.ModuleName, c.InTreeModulesToRemove = "neuron", in.Remove
 	for _, i := range in.Images {
@@ -142,12 +142,13 @@ func Module(in ModuleInput) (string, error) {
 	}
 	c.Version = quoted(in.Driver.String())
 	text, err := document(m)
-	return fmt.Sprintf("# KMM loads this version on nodes with the label %s=%s only.\n%s", in.OrderedLabel(), in.Driver, text), err
+	return fmt.Sprintf("# KMM loads this version on nodes with the label %s=%s only.\n%s", in.Place.OrderedLabel(),
+		in.Driver, text), err
 }
 
 // DeviceConfigInput is what a DeviceConfig is made from.
 type DeviceConfigInput struct {
-	Place
+	Place      Place
 	Repository string
 	Driver     version.Driver
 	// The operator's other images, each of which it needs.
@@ -175,11 +176,12 @@ type deviceConfigSpec struct {
 // DeviceConfig returns a DeviceConfig as YAML. The operator appends the kernel to the name of the driver's image.
 func DeviceConfig(in DeviceConfigInput) (string, error) {
 	return document(deviceConfig{
-		APIVersion: deviceConfigAPI, Kind: "DeviceConfig", Metadata: in.metadata(),
+		APIVersion: deviceConfigAPI, Kind: "DeviceConfig", Metadata: in.Place.metadata(),
 		Spec: deviceConfigSpec{
 			DriversImage: quoted(in.Repository + ":" + in.Driver.String()), DriverVersion: quoted(in.Driver.String()),
-			DevicePluginImage: in.DevicePlugin, CustomSchedulerImage: in.Scheduler, SchedulerExtensionImage: in.SchedulerExtension,
-			NodeMetricsImage: in.NodeMetrics, ImageRepoSecret: in.secret(), Selector: in.Selector,
+			DevicePluginImage: in.DevicePlugin, CustomSchedulerImage: in.Scheduler,
+			SchedulerExtensionImage: in.SchedulerExtension,
+			NodeMetricsImage:        in.NodeMetrics, ImageRepoSecret: in.Place.secret(), Selector: in.Place.Selector,
 		},
 	})
 }
@@ -202,8 +204,8 @@ type preflight struct {
 	} `yaml:"spec"`
 }
 
-// Preflight returns a PreflightValidationOCP as YAML, which has KMM check all Modules of a cluster for a kernel before an
-// upgrade. It belongs to no namespace. toolkit is the Driver Toolkit of the OpenShift release.
+// Preflight returns a PreflightValidationOCP as YAML, which has KMM check all Modules of a cluster for a kernel before
+// an upgrade. It belongs to no namespace. toolkit is the Driver Toolkit of the OpenShift release.
 func Preflight(name string, k kernel.Version, toolkit string) (string, error) {
 	p := preflight{APIVersion: preflightAPI, Kind: "PreflightValidationOCP", Metadata: metadata{Name: name}}
 	p.Spec.KernelVersion, p.Spec.DTKImage = k.String(), toolkit

@@ -105,7 +105,7 @@ func TestModule(t *testing.T) {
 		c.KernelMappings[1].ContainerImage != "quay.io/me/kmod@sha256:02" || c.Version != "2.24.7.0" || c.InTreeModulesToRemove[0] != "old" {
 		t.Errorf("got %+v", c)
 	}
-	if !strings.HasPrefix(text, "# ") || !strings.Contains(text, in.OrderedLabel()+"=2.24.7.0") {
+	if !strings.HasPrefix(text, "# ") || !strings.Contains(text, in.Place.OrderedLabel()+"=2.24.7.0") {
 		t.Errorf("the label that the nodes need is not told:\n%s", text)
 	}
 }

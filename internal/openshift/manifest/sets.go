@@ -30,15 +30,15 @@ type spec struct {
 	Tags    []mirrors `yaml:"imageTagMirrors,omitempty"`
 }
 
-// mirrors has no mirrorSourcePolicy: the default lets the source be asked for what the mirror does not have. The repository of
-// the Driver Toolkits holds the cluster's own images as well, so forbidding that would break the cluster.
+// mirrors has no mirrorSourcePolicy: the default lets the source be asked for what the mirror does not have. The
+// repository of the Driver Toolkits holds the cluster's own images as well, so forbidding that would break the cluster.
 type mirrors struct {
 	Source  string   `yaml:"source"`
 	Mirrors []string `yaml:"mirrors"`
 }
 
-// WriteYAML writes the objects to apply to a cluster: an ImageDigestMirrorSet, and an ImageTagMirrorSet where images are named
-// by tags.
+// WriteYAML writes the objects to apply to a cluster: an ImageDigestMirrorSet, and an ImageTagMirrorSet where images
+// are named by tags.
 func (s Sets) WriteYAML(w io.Writer) error {
 	var all []mirrors
 	for _, source := range slices.Compact(slices.Sorted(slices.Values(s.Sources))) {

@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := matrix.Parse("m", data)
 		if err != nil {
-			if e, ok := errors.AsType[*jsonfile.Error](err); !ok || e.Line < 1 || e.Column < 1 || e.Msg == "" {
+			if e, ok := errors.AsType[*jsonfile.Error](err); !ok || e.Position.Line < 1 || e.Position.Column < 1 || e.Msg == "" {
 				t.Errorf("%#v has no place", err)
 			}
 			return

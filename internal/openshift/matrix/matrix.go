@@ -1,9 +1,8 @@
-// Package matrix holds the build matrix, build-matrix.json: which driver is built for which OpenShift
-// releases. It parses the file and narrows it to what a person asked for. It knows nothing of images, kernels
-// or what is published.
+// Package matrix holds the build matrix, build-matrix.json: which driver is built for which OpenShift releases. It
+// parses the file and narrows it to what a person asked for. It knows nothing of images, kernels or what is published.
 //
-// The file is a list of objects such as {"driver": "2.24.7.0", "ocp_versions": ["4.20", "4.21.3"]}, where
-// "4.20" is every release of that minor.
+// The file is a list of objects such as {"driver": "2.24.7.0", "ocp_versions": ["4.20", "4.21.3"]}, where "4.20" is
+// every release of that minor.
 package matrix
 
 import (
@@ -34,8 +33,7 @@ type Entry struct {
 	Pos       jsonfile.Position  // of the driver's version
 }
 
-// Load reads the matrix at path. An error of its contents is a *jsonfile.Error; one of the file system wraps
-// that.
+// Load reads the matrix at path. An error of its contents is a *jsonfile.Error; one of the file system wraps that.
 func Load(path string) (*Matrix, error) {
 	data, err := jsonfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -65,7 +63,8 @@ func Parse(name string, data []byte) (*Matrix, error) {
 			return nil, err
 		}
 		if pos, ok := first[e.Driver]; ok {
-			return nil, e.Pos.Errorf("driver %s is here twice, first in line %d: put all its releases into one entry", e.Driver, pos.Line)
+			return nil, e.Pos.Errorf("driver %s is here twice, first in line %d: put all its releases into one entry", e.Driver,
+				pos.Line)
 		}
 		first[e.Driver] = e.Pos
 		m.Entries = append(m.Entries, e)

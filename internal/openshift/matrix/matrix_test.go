@@ -22,9 +22,9 @@ const sample = `[
 ]
 `
 
-func mustParse(t *testing.T, text string) *matrix.Matrix {
+func mustParseSample(t *testing.T) *matrix.Matrix {
 	t.Helper()
-	m, err := matrix.Parse("build-matrix.json", []byte(text))
+	m, err := matrix.Parse("build-matrix.json", []byte(sample))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func lines(entries []matrix.Entry) []string {
 
 // R2.1: drivers and their ocp_versions.
 func TestParse(t *testing.T) {
-	m := mustParse(t, sample)
+	m := mustParseSample(t)
 	want := []string{"2.24.7.0: 4.20 4.21.3 4.21.4", "2.22.2.0: 4.22", "2.28.1.0: 4.20.16 4.22"}
 	if diff := cmp.Diff(want, lines(m.Entries)); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
@@ -170,7 +170,7 @@ func TestFilter(t *testing.T) {
 		{"all", "4.22.0-rc.1", []string{"2.22.2.0: 4.22.0-rc.1", "2.28.1.0: 4.22.0-rc.1"}},
 	}
 	for _, tt := range tests {
-		m := mustParse(t, sample)
+		m := mustParseSample(t)
 		got, err := m.Filter(tt.driver, tt.ocp)
 		if err != nil {
 			t.Errorf("Filter(%q, %q): %v", tt.driver, tt.ocp, err)
@@ -179,7 +179,7 @@ func TestFilter(t *testing.T) {
 		if diff := cmp.Diff(tt.want, lines(got)); diff != "" {
 			t.Errorf("Filter(%q, %q) (-want +got):\n%s", tt.driver, tt.ocp, diff)
 		}
-		if diff := cmp.Diff(lines(mustParse(t, sample).Entries), lines(m.Entries)); diff != "" {
+		if diff := cmp.Diff(lines(mustParseSample(t).Entries), lines(m.Entries)); diff != "" {
 			t.Errorf("Filter(%q, %q) changed the matrix:\n%s", tt.driver, tt.ocp, diff)
 		}
 	}
@@ -204,7 +204,7 @@ func TestFilterErrors(t *testing.T) {
 		{"all", "all", `"all" is not an OpenShift selector`, "or none for all", false},
 	}
 	for _, tt := range tests {
-		got, err := mustParse(t, sample).Filter(tt.driver, tt.ocp)
+		got, err := mustParseSample(t).Filter(tt.driver, tt.ocp)
 		if err == nil {
 			t.Errorf("Filter(%q, %q) = %v, want an error", tt.driver, tt.ocp, lines(got))
 			continue

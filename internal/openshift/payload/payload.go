@@ -60,8 +60,8 @@ func ParseTag(tag string) (Release, bool) {
 // Repository is a repository of release images: OpenShift's own, or a mirror of it that keeps the tags. It may be used
 // from several goroutines.
 type Repository struct {
-	// Images is a repository, "HOST/REPOSITORY", in which the images that releases are made of are read, by their digests; ""
-	// means that each is read where the release says.
+	// Images is a repository, "HOST/REPOSITORY", in which the images that releases are made of are read, by their digests;
+	// "" means that each is read where the release says.
 	Images string
 
 	client *registry.Client
@@ -76,7 +76,8 @@ func NewRepository(client *registry.Client, where string) (*Repository, error) {
 		err = errors.New("it is not a repository of a registry")
 	}
 	if err != nil {
-		return nil, fault.Wrap(fmt.Errorf("repository of releases %q: %w", where, err), "name it as HOST/REPOSITORY, such as "+DefaultRepository)
+		return nil, fault.Wrap(fmt.Errorf("repository of releases %q: %w", where, err),
+			"name it as HOST/REPOSITORY, such as "+DefaultRepository)
 	}
 	target, err := registry.NewTarget(where, client)
 	if err != nil {
@@ -109,12 +110,12 @@ func (r *Repository) Releases(ctx context.Context) ([]Release, error) {
 	return releases, nil
 }
 
-// maxReach bounds how far a release image is read. OpenShift's have the file at the very beginning of the last layer, so
-// one request of 128 KiB does; what is not found in this much is in no image that it makes.
+// maxReach bounds how far a release image is read. OpenShift's have the file at the very beginning of the last layer,
+// so one request of 128 KiB does; what is not found in this much is in no image that it makes.
 const maxReach = 64 << 20
 
-// Read returns what a release is made of. It costs two requests for images as OpenShift makes them. Among its errors are
-// those of package registry; an image that is not the one of that release is an error as well.
+// Read returns what a release is made of. It costs two requests for images as OpenShift makes them. Among its errors
+// are those of package registry; an image that is not the one of that release is an error as well.
 func (r *Repository) Read(ctx context.Context, release Release) (*Payload, error) {
 	where := r.target.Reference(release.Tag())
 	img, _, err := r.client.Image(ctx, where)

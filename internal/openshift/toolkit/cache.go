@@ -13,9 +13,9 @@ import (
 	"neuron-kmod/internal/kernel"
 )
 
-// Cache remembers kernels by the digest of their DTK image, for ever: a digest's kernel cannot change. It is a directory
-// with a small file per digest, which may be removed at any time and shared by concurrent runs. A nil Cache remembers
-// nothing.
+// Cache remembers kernels by the digest of their DTK image, for ever: a digest's kernel cannot change. It is a
+// directory with a small file per digest, which may be removed at any time and shared by concurrent runs. A nil Cache
+// remembers nothing.
 type Cache struct{ dir string }
 
 // NewCache returns the cache in dir, which need not exist yet.

@@ -15,8 +15,9 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// MirrorTag returns the tag of a DTK's copy in a mirror: the OpenShift release, "4.20.16". The other DTKs that a release may
-// have are told apart by the payload tag that the catalogue calls their component: "5.0.1-driver-toolkit-10".
+// MirrorTag returns the tag of a DTK's copy in a mirror: the OpenShift release, "4.20.16". The other DTKs that a
+// release may have are told apart by the payload tag that the catalogue calls their component:
+// "5.0.1-driver-toolkit-10".
 func MirrorTag(release version.OCP, component string) string {
 	if component == "" {
 		return release.String()
@@ -24,9 +25,9 @@ func MirrorTag(release version.OCP, component string) string {
 	return release.String() + "-" + component
 }
 
-// Mirror is a repository of a registry that holds copies of DTK images: the tag of a copy is MirrorTag's, and its digest the
-// one that the catalogue has. It asks the registry only what it has to know, and once;
-// a failure is an answer as well. It may be used from several goroutines.
+// Mirror is a repository of a registry that holds copies of DTK images: the tag of a copy is MirrorTag's, and its
+// digest the one that the catalogue has. It asks the registry only what it has to know, and once; a failure is an
+// answer as well. It may be used from several goroutines.
 type Mirror struct {
 	target    registry.Target
 	log       *slog.Logger
@@ -36,15 +37,18 @@ type Mirror struct {
 	copies    map[string]*answer[string] // digests, by tag
 }
 
-// NewMirror returns the mirror in repository, "HOST/REPOSITORY". tags has for each DTK ("REPOSITORY@sha256:DIGEST") the tags
-// that its copies may have; log may be nil. Nothing is asked of the registry yet.
-func NewMirror(client *registry.Client, repository string, tags map[string][]string, log *slog.Logger) (*Mirror, error) {
+// NewMirror returns the mirror in repository, "HOST/REPOSITORY". tags has for each DTK ("REPOSITORY@sha256:DIGEST") the
+// tags that its copies may have; log may be nil. Nothing is asked of the registry yet.
+func NewMirror(
+	client *registry.Client, repository string, tags map[string][]string, log *slog.Logger,
+) (*Mirror, error) {
 	kind, _, err := registry.ParseTarget(repository)
 	if err == nil && kind != registry.KindRegistry {
 		err = fmt.Errorf("%q is not a repository of a registry", repository)
 	}
 	if err != nil {
-		return nil, fault.Wrap(fmt.Errorf("mirror of driver toolkits: %w", err), "name the mirror as HOST/REPOSITORY, without a tag")
+		return nil, fault.Wrap(fmt.Errorf("mirror of driver toolkits: %w", err),
+			"name the mirror as HOST/REPOSITORY, without a tag")
 	}
 	target, err := registry.NewTarget(repository, client)
 	if err != nil {
@@ -73,9 +77,9 @@ func NewMirror(client *registry.Client, repository string, tags map[string][]str
 	return m, nil
 }
 
-// Locate returns where the image dtk can be had: in the mirror, by the same digest, if one of its tags
-// there leads to that digest, else dtk as it was given. A tag that leads to another digest than the catalogue's is
-// not used, and the log says so once.
+// Locate returns where the image dtk can be had: in the mirror, by the same digest, if one of its tags there leads to
+// that digest, else dtk as it was given. A tag that leads to another digest than the catalogue's is not used, and the
+// log says so once.
 //
 // It blocks on the network for the first question of its kind. A mirror that cannot be asked is an error with advice,
 // every time without asking again; what to do then is the caller's to decide. A repository that does not exist is an
@@ -93,8 +97,8 @@ func (m *Mirror) Locate(ctx context.Context, dtk string) (string, error) {
 	return dtk, nil
 }
 
-// Prefer returns dtks with those first of which the mirror has a copy, otherwise in the order they came in. Any DTK of a
-// kernel will do to build for it, and the mirror may hold one DTK for each kernel only. It asks as Locate does.
+// Prefer returns dtks with those first of which the mirror has a copy, otherwise in the order they came in. Any DTK of
+// a kernel will do to build for it, and the mirror may hold one DTK for each kernel only. It asks as Locate does.
 func (m *Mirror) Prefer(ctx context.Context, dtks []string) ([]string, error) {
 	var here, elsewhere []string
 	for _, dtk := range dtks {
@@ -118,7 +122,7 @@ func (m *Mirror) copyOf(ctx context.Context, tag string) (string, error) {
 		return "", err
 	}
 	return m.copies[tag].get(ctx, func(ctx context.Context) (string, error) {
-		there, found, err := m.target.Published(ctx, tag)
+		there, found, err := m.target.Stat(ctx, tag)
 		if err != nil || !found {
 			return "", err
 		}

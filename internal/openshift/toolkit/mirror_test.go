@@ -238,7 +238,7 @@ func TestMirrorEmpty(t *testing.T) {
 func TestNewMirrorRefuses(t *testing.T) {
 	dtk := "quay.io/dtk@" + digest
 	for name, tt := range map[string]struct{ repository, dtk, want string }{
-		"folder":         {"oci:mirror", dtk, `"oci:mirror" is not a repository`},
+		"directory":      {"oci:mirror", dtk, `"oci:mirror" is not a repository`},
 		"kind of target": {"ecr", dtk, `"ecr" is not a repository`},
 		"tag":            {"quay.io/mirror:1", dtk, "a tag or a digest"},
 		"no registry":    {"mirror", dtk, "does not name a registry"},

@@ -16,8 +16,8 @@ type Copy struct {
 	Tag     string
 }
 
-// Copies returns the DTKs of entries in their order. An entry without a kernel gets that of another entry of the catalogue
-// with the same DTK, if there is one: what a digest is for never changes.
+// Copies returns the DTKs of entries in their order. An entry without a kernel gets that of another entry of the
+// catalogue with the same DTK, if there is one: what a digest is for never changes.
 func Copies(c *catalog.Catalog, entries []catalog.Entry) []Copy {
 	known := map[string]kernel.Version{}
 	for _, e := range c.Entries {
@@ -32,9 +32,9 @@ func Copies(c *catalog.Catalog, entries []catalog.Entry) []Copy {
 	return all
 }
 
-// OnePerKernel returns one DTK for each kernel, in the order of all: the newest release's of those that the first of places
-// has, else of those that the next one has, else of all. A place is given as the tags that it has; the first is the
-// mirror itself. Any DTK of a kernel will do, so a new release of a kernel that the mirror has is no reason to copy
+// OnePerKernel returns one DTK for each kernel, in the order of all: the newest release's of those that the first of
+// places has, else of those that the next one has, else of all. A place is given as the tags that it has; the first is
+// the mirror itself. Any DTK of a kernel will do, so a new release of a kernel that the mirror has is no reason to copy
 // another gigabyte. Those whose kernel is not known are not among them.
 func OnePerKernel(all []Copy, places ...map[string]bool) []Copy {
 	chosen := map[kernel.Version]Copy{}

@@ -1,5 +1,5 @@
-// Package toolkit finds out which kernel a Driver Toolkit (DTK) image is for, without pulling the image: it reads
-// one small file out of the image's layers and remembers the answer by the image's digest.
+// Package toolkit finds out which kernel a Driver Toolkit (DTK) image is for, without pulling the image: it reads one
+// small file out of the image's layers and remembers the answer by the image's digest.
 //
 // It knows where the file is, what it looks like and how a mirror names its copies, and nothing of plans or engines.
 package toolkit
@@ -89,8 +89,8 @@ func (r *Reader) Kernel(ctx context.Context, dtk string) (kernel.Version, error)
 // Known returns the kernel that dtk is for if the cache has it.
 func (r *Reader) Known(dtk string) (kernel.Version, bool) { return r.Cache.get(digestOf(dtk)) }
 
-// Exists returns nil if the registry shows the image dtk ("REPOSITORY@sha256:DIGEST") where it is to be read, at the cost of
-// one request. The error of an image that is not there satisfies registry.Is404.
+// Exists returns nil if the registry shows the image dtk ("REPOSITORY@sha256:DIGEST") where it is to be read, at the
+// cost of one request. The error of an image that is not there satisfies registry.Is404.
 func (r *Reader) Exists(ctx context.Context, dtk string) error {
 	ref, err := name.NewDigest(dtk, name.StrictValidation)
 	if err != nil {
@@ -152,7 +152,8 @@ func (r *Reader) locate(ctx context.Context, ref name.Digest) (name.Digest, erro
 }
 
 // read finds the file in the image's layers and returns the kernel in it. Of a large layer the beginning is taken from
-// the registry on trust, which reaches no further than a kernel's name: the module is checked against it when it is built.
+// the registry on trust, which reaches no further than a kernel's name: the module is checked against it when it is
+// built.
 func (r *Reader) read(ctx context.Context, ref name.Digest) (kernel.Version, error) {
 	img, _, err := r.Client.Image(ctx, ref.String())
 	if err != nil {

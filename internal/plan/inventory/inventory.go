@@ -40,7 +40,7 @@ type Image struct {
 	Digest   string         `json:"digest"`           // "sha256:...", "" if there is no image
 	Size     int64          `json:"size"`             // bytes of its manifest, configuration and layers, else 0
 	Created  time.Time      `json:"created,omitzero"` // when the image says it was made
-	Pull     string         `json:"pull"`             // the image by its digest, as a cluster pulls it; "" if there is none
+	Pull     string         `json:"pull"`             // by digest, as a cluster pulls it; "" if there is no image
 }
 
 // Gap reports whether a release lacks the image, or may lack it.
@@ -50,9 +50,9 @@ func (i Image) Gap() bool { return i.State == Missing || i.State == Unknown }
 type Inventory struct {
 	Repository string           `json:"repository"` // "quay.io/me/neuron-kmod", or "oci:DIR"
 	Drivers    []version.Driver `json:"drivers"`    // in the matrix's order
-	Images     []Image          `json:"images"`     // by driver in that order, then by kernel; those of unknown kernel last
-	// Unplanned counts the images that the repository holds for these drivers and no release of the matrix needs. It is
-	// 0 for a plan that was limited, which does not know all that is needed.
+	Images     []Image          `json:"images"`     // by driver in that order, then by kernel; unknown kernels last
+	// Unplanned counts the images that the repository holds for these drivers and no release of the matrix needs. It is 0
+	// for a plan that was limited, which does not know all that is needed.
 	Unplanned int `json:"unplanned"`
 }
 
@@ -61,7 +61,7 @@ type Inventory struct {
 func New(p *plan.Plan, repository string) *Inventory {
 	v := &Inventory{Repository: repository, Drivers: p.Drivers}
 	for _, d := range p.Drivers {
-		one := p.Of(d)
+		one := p.ForDriver(d)
 		for _, b := range one.Builds {
 			v.Images = append(v.Images, v.image(b))
 		}

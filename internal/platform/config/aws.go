@@ -14,13 +14,11 @@ const (
 	DefaultRepository = "neuron-operator/kmod"
 	// DefaultMirror is DTK_ECR_REPOSITORY_NAME's default (R1.3).
 	DefaultMirror = "neuron-operator/driver-toolkit"
-	// DefaultPublicRepository is KMOD_ECR_PUBLIC_REPOSITORY's default: alias and
-	// path below public.ecr.aws (R6.1).
+	// DefaultPublicRepository is KMOD_ECR_PUBLIC_REPOSITORY's default: alias and path below public.ecr.aws (R6.1).
 	DefaultPublicRepository = "q5p6u7h8/neuron-openshift/neuron-kernel-module"
 )
 
-// AWS is what the environment says about AWS beyond what the SDK reads by
-// itself.
+// AWS is what the environment says about AWS beyond what the SDK reads by itself.
 type AWS struct {
 	Region           string // AWS_REGION, else AWS_DEFAULT_REGION; "" leaves it to the profile or the machine
 	AccountID        string // AWS_ACCOUNT_ID: whose ECR; "" is the caller's
@@ -30,28 +28,27 @@ type AWS struct {
 	Mirror           string // DTK_ECR_REPOSITORY_NAME: copies of Driver Toolkits
 	MirrorNamed      bool   // the variable names it, so it has to be usable
 
-	// Role is the role to assume with the runner's own identity token
-	// (AWS_ROLE_ARN in GitHub Actions). It is "" where the SDK finds keys or a
-	// token file by itself, which are more explicit.
+	// Role is the role to assume with the runner's own identity token (AWS_ROLE_ARN in GitHub Actions). It is "" where the
+	// SDK finds keys or a token file by itself, which are more explicit.
 	Role string
 	// Session names what the role is assumed for, in AWS's logs.
 	Session string
-	// TokenURL and TokenRequest lead to the identity token
-	// (ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN). They are
-	// not set in a job without the permission id-token: write.
+	// TokenURL and TokenRequest lead to the identity token (ACTIONS_ID_TOKEN_REQUEST_URL, ACTIONS_ID_TOKEN_REQUEST_TOKEN).
+	// They are not set in a job without the permission id-token: write.
 	TokenURL     string
 	TokenRequest Secret
 }
 
 func amazon(getenv func(string) string, actions bool) AWS {
 	a := AWS{
-		Region:           first(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
-		AccountID:        getenv("AWS_ACCOUNT_ID"),
-		Profile:          getenv("AWS_PROFILE"),
-		Repository:       first(getenv("KMOD_ECR_REPOSITORY_NAME"), DefaultRepository),
-		PublicRepository: strings.TrimPrefix(first(getenv("KMOD_ECR_PUBLIC_REPOSITORY"), DefaultPublicRepository), "public.ecr.aws/"),
-		Mirror:           first(getenv("DTK_ECR_REPOSITORY_NAME"), DefaultMirror),
-		MirrorNamed:      getenv("DTK_ECR_REPOSITORY_NAME") != "",
+		Region:     first(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
+		AccountID:  getenv("AWS_ACCOUNT_ID"),
+		Profile:    getenv("AWS_PROFILE"),
+		Repository: first(getenv("KMOD_ECR_REPOSITORY_NAME"), DefaultRepository),
+		PublicRepository: strings.TrimPrefix(first(getenv("KMOD_ECR_PUBLIC_REPOSITORY"), DefaultPublicRepository),
+			"public.ecr.aws/"),
+		Mirror:      first(getenv("DTK_ECR_REPOSITORY_NAME"), DefaultMirror),
+		MirrorNamed: getenv("DTK_ECR_REPOSITORY_NAME") != "",
 	}
 	explicit := first(getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_PROFILE"), getenv("AWS_WEB_IDENTITY_TOKEN_FILE"))
 	if actions && explicit == "" {
@@ -63,8 +60,7 @@ func amazon(getenv func(string) string, actions bool) AWS {
 	return a
 }
 
-// forms are those of the variables that end up in names of AWS. An example
-// stands beside each, for the error.
+// forms are those of the variables that end up in names of AWS. An example stands beside each, for the error.
 var forms = []struct {
 	variable string
 	form     *regexp.Regexp
@@ -73,10 +69,12 @@ var forms = []struct {
 	{"AWS_REGION", regionForm, "us-west-2"},
 	{"AWS_DEFAULT_REGION", regionForm, "us-west-2"},
 	{"AWS_ACCOUNT_ID", regexp.MustCompile(`^[0-9]{12}$`), "123456789012"},
-	{"AWS_ROLE_ARN", regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`), "arn:aws:iam::123456789012:role/neuron-kmod"},
+	{"AWS_ROLE_ARN", regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`),
+		"arn:aws:iam::123456789012:role/neuron-kmod"},
 	{"KMOD_ECR_REPOSITORY_NAME", repositoryForm, DefaultRepository},
 	{"DTK_ECR_REPOSITORY_NAME", repositoryForm, DefaultMirror},
-	{"KMOD_ECR_PUBLIC_REPOSITORY", regexp.MustCompile(`^(public\.ecr\.aws/)?[a-z0-9-]+/` + repositoryName + `$`), DefaultPublicRepository},
+	{"KMOD_ECR_PUBLIC_REPOSITORY", regexp.MustCompile(`^(public\.ecr\.aws/)?[a-z0-9-]+/` + repositoryName + `$`),
+		DefaultPublicRepository},
 }
 
 const repositoryName = `[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*`

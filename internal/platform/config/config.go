@@ -218,7 +218,7 @@ func cacheDir(getenv func(string) string) (string, error) {
 		base = filepath.Join(getenv("HOME"), ".cache")
 	}
 	if !filepath.IsAbs(base) {
-		return "", fault.Wrap(fmt.Errorf("no cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path"),
+		return "", fault.Wrap(fmt.Errorf("no cache directory: neither XDG_CACHE_HOME nor HOME is an absolute path"),
 			"set HOME or XDG_CACHE_HOME")
 	}
 	return filepath.Join(base, "neuron-kmod"), nil

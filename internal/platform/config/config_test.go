@@ -218,6 +218,6 @@ func TestCacheDir(t *testing.T) {
 	}
 	s, err := FromEnvironment(env("XDG_CACHE_HOME", "/c"))
 	if err != nil || s.CacheDir != "/c/neuron-kmod" {
-		t.Errorf("cache folder %q, error %v", s.CacheDir, err)
+		t.Errorf("cache directory %q, error %v", s.CacheDir, err)
 	}
 }

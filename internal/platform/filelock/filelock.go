@@ -1,9 +1,9 @@
-// Package filelock is lock files that can be removed while others wait for them. A lock belongs to an
-// open file (flock), so the kernel frees it when its process ends in any way, SIGKILL included.
+// Package filelock is lock files that can be removed while others wait for them. A lock belongs to an open file
+// (flock), so the kernel frees it when its process ends in any way, SIGKILL included.
 //
-// Removing a lock file races with whoever has just opened it and will get a lock on a file that no path
-// leads to. Every function here therefore looks, once it has the lock, whether the path still leads to the
-// locked file, and starts again if not. The package knows nothing of what a lock stands for.
+// Removing a lock file races with whoever has just opened it and will get a lock on a file that no path leads to. Every
+// function here therefore looks, once it has the lock, whether the path still leads to the locked file, and starts
+// again if not. The package knows nothing of what a lock stands for.
 package filelock
 
 import (
@@ -26,19 +26,21 @@ const mode fs.FileMode = 0o600
 // Lock is a held lock. It is for one goroutine.
 type Lock struct{ file *flock.Flock }
 
-// Shared takes the lock at path together with other shared holders, creating the file if it is absent.
-// It waits for an exclusive holder until ctx is done.
+// Shared takes the lock at path together with other shared holders, creating the file if it is absent. It waits for an
+// exclusive holder until ctx is done.
 func Shared(ctx context.Context, path string) (*Lock, error) {
 	return wait(ctx, path, (*flock.Flock).TryRLockContext)
 }
 
-// Exclusive takes the lock at path for itself alone, creating the file if it is absent. It waits for all
-// other holders until ctx is done.
+// Exclusive takes the lock at path for itself alone, creating the file if it is absent. It waits for all other holders
+// until ctx is done.
 func Exclusive(ctx context.Context, path string) (*Lock, error) {
 	return wait(ctx, path, (*flock.Flock).TryLockContext)
 }
 
-func wait(ctx context.Context, path string, take func(*flock.Flock, context.Context, time.Duration) (bool, error)) (*Lock, error) {
+func wait(
+	ctx context.Context, path string, take func(*flock.Flock, context.Context, time.Duration) (bool, error),
+) (*Lock, error) {
 	for {
 		f := flock.New(path, flock.SetPermissions(mode))
 		if _, err := take(f, ctx, poll); err != nil {
@@ -50,8 +52,8 @@ func wait(ctx context.Context, path string, take func(*flock.Flock, context.Cont
 	}
 }
 
-// TryExclusive takes the lock at path for itself alone, creating the file if it is absent. It does not
-// wait: the result is nil if anybody else, in this process or another, holds the lock.
+// TryExclusive takes the lock at path for itself alone, creating the file if it is absent. It does not wait: the result
+// is nil if anybody else, in this process or another, holds the lock.
 func TryExclusive(path string) (*Lock, error) {
 	for {
 		f := flock.New(path, flock.SetPermissions(mode))
@@ -88,8 +90,8 @@ func held(f *flock.Flock) (*Lock, error) {
 // Path is the lock file's path.
 func (l *Lock) Path() string { return l.file.Path() }
 
-// TryUpgrade makes a shared lock exclusive, without waiting. If others hold the lock the result is false
-// and the lock is lost; of several holders that all try, the last one succeeds.
+// TryUpgrade makes a shared lock exclusive, without waiting. If others hold the lock the result is false and the lock
+// is lost; of several holders that all try, the last one succeeds.
 func (l *Lock) TryUpgrade() (bool, error) {
 	ok, err := l.file.TryLock()
 	if err != nil {

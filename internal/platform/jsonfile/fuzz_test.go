@@ -63,7 +63,7 @@ func checkError(t *testing.T, data []byte, err error) {
 		t.Fatalf("%T is not an *Error", err)
 	}
 	lines := strings.Split(string(data), "\n")
-	if e.Line < 1 || e.Line > len(lines) || e.Column < 1 || e.Column > utf8.RuneCountInString(lines[e.Line-1])+1 {
+	if e.Position.Line < 1 || e.Position.Line > len(lines) || e.Position.Column < 1 || e.Position.Column > utf8.RuneCountInString(lines[e.Position.Line-1])+1 {
 		t.Errorf("%v is not in the file", e.Position)
 	}
 	if e.Msg == "" || len(e.Msg) > 1024 || strings.ContainsAny(e.Msg, "\n\r\x1b") {

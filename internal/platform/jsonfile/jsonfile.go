@@ -1,6 +1,5 @@
-// Package jsonfile reads small JSON files that people edit, strictly: whatever is not exactly what the reader
-// asked for is an error that names file, line and column and how to mend it. It knows JSON and nothing of
-// what the files mean.
+// Package jsonfile reads small JSON files that people edit, strictly: whatever is not exactly what the reader asked for
+// is an error that names file, line and column and how to mend it. It knows JSON and nothing of what the files mean.
 //
 // Every input is hostile: size, depth and number of values are bounded.
 package jsonfile
@@ -34,16 +33,16 @@ func (p Position) Errorf(format string, args ...any) error {
 
 // Error is what is wrong with a file, where, and how to mend it.
 type Error struct {
-	Position
-	Msg string
+	Position Position
+	Msg      string
 }
 
 // Error returns "file:line:column: message".
 func (e *Error) Error() string { return e.Position.String() + ": " + e.Msg }
 
-// ReadFile returns the bytes of the file at path, for Parse. It never reads more than MaxSize; a larger file
-// is an *Error. Errors of the file system wrap theirs, so errors.Is(err, fs.ErrNotExist) works. It may block
-// where path is not a regular file.
+// ReadFile returns the bytes of the file at path, for Parse. It never reads more than MaxSize; a larger file is an
+// *Error. Errors of the file system wrap theirs, so errors.Is(err, fs.ErrNotExist) works. It may block where path is
+// not a regular file.
 func ReadFile(path string) (_ []byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -59,7 +58,8 @@ func ReadFile(path string) (_ []byte, err error) {
 
 func checkSize(name string, data []byte) error {
 	if len(data) > MaxSize {
-		return Position{File: name, Line: 1, Column: 1}.Errorf("the file is larger than %d MiB: this cannot be the right one", MaxSize>>20)
+		return Position{File: name, Line: 1,
+			Column: 1}.Errorf("the file is larger than %d MiB: this cannot be the right one", MaxSize>>20)
 	}
 	return nil
 }

@@ -202,7 +202,7 @@ func TestReadFile(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 	if _, err := jsonfile.ReadFile(t.TempDir()); err == nil {
-		t.Error("a folder: no error")
+		t.Error("a directory: no error")
 	}
 	if err := os.WriteFile(path, []byte("[]"), 0o600); err != nil {
 		t.Fatal(err)

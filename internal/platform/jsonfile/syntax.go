@@ -27,8 +27,8 @@ func (p *parser) checkText() error {
 	return nil
 }
 
-// syntaxError says in a person's words why the decoder stopped. The decoder's own offsets of such errors do
-// not count brackets and commas; its InputOffset does.
+// syntaxError says in a person's words why the decoder stopped. The decoder's own offsets of such errors do not count
+// brackets and commas; its InputOffset does.
 func (p *parser) syntaxError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return p.truncated()
@@ -39,7 +39,8 @@ func (p *parser) syntaxError(err error) error {
 	}
 	pos := p.moveTo(off)
 	if p.data[off] == '"' && p.mayStart(off) {
-		return pos.Errorf("the text that starts here is not right (%v): close it with a double quote in the same line, and write \\\\ for a backslash", err)
+		return pos.Errorf("the text that starts here is not right (%v): close it with a double quote in the same line, "+
+			"and write \\\\ for a backslash", err)
 	}
 	r, _ := utf8.DecodeRune(p.data[off:])
 	return pos.Errorf("unexpected %q: %s", string(r), p.mend(r, off))

@@ -40,8 +40,8 @@ type TooLargeError struct{ Limit int64 } // in bytes
 
 func (e *TooLargeError) Error() string { return fmt.Sprintf("larger than %d bytes", e.Limit) }
 
-// Reader reads from R until Left bytes have been read; the next byte is the error Exceeded. It also ends with the cause of
-// ctx once that is done. Several Readers may share one Left, from one goroutine at a time.
+// Reader reads from R until Left bytes have been read; the next byte is the error Exceeded. It also ends with the cause
+// of ctx once that is done. Several Readers may share one Left, from one goroutine at a time.
 type Reader struct {
 	Ctx      context.Context
 	R        io.Reader

@@ -1,5 +1,5 @@
-// Package progress shows on stderr what is under way: bars on a terminal, plain
-// log lines elsewhere. Results go to stdout and are not its business.
+// Package progress shows on stderr what is under way: bars on a terminal, plain log lines elsewhere. Results go to
+// stdout and are not its business.
 package progress
 
 import (
@@ -12,17 +12,15 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// Progress shows the tasks under way. It is safe for concurrent use. Close ends
-// it; nothing may be started afterwards.
+// Progress shows the tasks under way. It is safe for concurrent use. Close ends it; nothing may be started afterwards.
 type Progress struct {
 	bars *mpb.Progress // nil where there is no terminal
 	out  *Output
 	log  *slog.Logger
 }
 
-// NewProgress returns a Progress that draws bars on out when live is true, and
-// otherwise only logs. The log should write to the same out, so that its lines
-// appear above the bars.
+// NewProgress returns a Progress that draws bars on out when live is true, and otherwise only logs. The log should
+// write to the same out, so that its lines appear above the bars.
 func NewProgress(out *Output, live bool, log *slog.Logger) *Progress {
 	p := &Progress{out: out, log: log}
 	if live {
@@ -41,8 +39,8 @@ func (p *Progress) Close() {
 	p.out.redirect(nil)
 }
 
-// Start shows that a task, such as the pull of a kernel's toolkit, is under way. kernel is the kernel version that it is
-// for, "" for none.
+// Start shows that a task, such as the pull of a kernel's toolkit, is under way. kernel is the kernel version that it
+// is for, "" for none.
 func (p *Progress) Start(what, name, kernel string) Task {
 	t := &task{log: p.log.With("name", name), what: what, start: time.Now()}
 	if kernel != "" {
@@ -102,8 +100,7 @@ var pastTense = map[string]string{
 	"read":    "read",
 }
 
-// Output is a writer that several goroutines may use, and that hands lines to
-// the bars while there are any.
+// Output is a writer that several goroutines may use, and that hands lines to the bars while there are any.
 type Output struct {
 	mu   sync.Mutex
 	w    io.Writer

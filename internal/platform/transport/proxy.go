@@ -11,19 +11,20 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// ErrProxy is the refusal of a proxy to open a connection. Go's own error is no more than the words of its status,
-// such as "Forbidden".
+// ErrProxy is the refusal of a proxy to open a connection. Go's own error is no more than the words of its status, such
+// as "Forbidden".
 var ErrProxy = errors.New("the proxy refuses")
 
 // errProxyLogin is an ErrProxy that credentials would mend.
-var errProxyLogin = fmt.Errorf("%w", ErrProxy)
+var errProxyLogin = fault.AsPrerequisite(ErrProxy)
 
 // IsProxyLogin reports whether err is a proxy's refusal for lack of a user and a password.
 func IsProxyLogin(err error) bool { return errors.Is(err, errProxyLogin) }
 
-// Configure gives t what every transport of the program has: the certificates of caFile (PEM) beside the system's,
-// TLS 1.2 or later, connections that fail when they are silent, and errors that tell a proxy's refusal from a server's. It is for transports that others make; New
-// has it built in. It fails only if caFile cannot be read or holds no certificate; "" means none.
+// Configure gives t what every transport of the program has: the certificates of caFile (PEM) beside the system's, TLS
+// 1.2 or later, connections that fail when they are silent, and errors that tell a proxy's refusal from a server's. It
+// is for transports that others make; New has it built in. It fails only if caFile cannot be read or holds no
+// certificate; "" means none.
 func Configure(t *http.Transport, caFile string) error {
 	roots, err := rootCAs(caFile)
 	if err != nil {
@@ -45,8 +46,9 @@ func checkProxy(_ context.Context, proxy *url.URL, asked *http.Request, answer *
 	if answer.StatusCode == http.StatusProxyAuthRequired {
 		refusal = errProxyLogin
 	}
-	err := fmt.Errorf("%w to connect to %s: %s answers %d %s", refusal, asked.Host, proxy.Host, answer.StatusCode, http.StatusText(answer.StatusCode))
-	if refusal == errProxyLogin {
+	err := fmt.Errorf("%w to connect to %s: %s answers %d %s", refusal, asked.Host, proxy.Host, answer.StatusCode,
+		http.StatusText(answer.StatusCode))
+	if answer.StatusCode == http.StatusProxyAuthRequired {
 		return fault.Wrap(err, "give the proxy's user and password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT")
 	}
 	return fault.Wrap(err, "have the proxy allow that host, or list the host in NO_PROXY if it can be reached without")

@@ -1,6 +1,6 @@
-// Package transport makes the one HTTP transport of the program: it repeats what a busy or broken server
-// did not answer, trusts a private CA, goes through the user's proxy, gives up on a silent connection, and
-// refuses to talk plain http to anything but this machine.
+// Package transport makes the one HTTP transport of the program: it repeats what a busy or broken server did not
+// answer, trusts a private CA, goes through the user's proxy, gives up on a silent connection, and refuses to talk
+// plain http to anything but this machine.
 //
 // It knows nothing of registries, credentials or downloads: those are layers above it.
 package transport
@@ -33,8 +33,8 @@ type Options struct {
 	UserAgent string
 	// Retries is how often a request is repeated after its first attempt. 0 means DefaultRetries; negative, never.
 	Retries int
-	// MinWait and MaxWait bound the pause before a repeated request, which doubles each time. 0 means the default.
-	// A server's Retry-After counts for more than either.
+	// MinWait and MaxWait bound the pause before a repeated request, which doubles each time. 0 means the default. A
+	// server's Retry-After counts for more than either.
 	MinWait, MaxWait time.Duration
 	// Proxy tells the proxy of a request; nil means http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
@@ -46,8 +46,8 @@ type Options struct {
 
 // New returns the transport. It fails only if CAFile cannot be read or holds no certificate.
 //
-// Requests of the transport are repeated as described at retry.again. A request with a body is repeated only if
-// it has a GetBody.
+// Requests of the transport are repeated as described at retry.again. A request with a body is repeated only if it has
+// a GetBody.
 func New(o Options) (http.RoundTripper, error) {
 	base := o.Base
 	if base == nil {
@@ -68,8 +68,8 @@ func New(o Options) (http.RoundTripper, error) {
 	return &front{next: r, userAgent: o.UserAgent}, nil
 }
 
-// pool returns a transport with its own connections. Of the time limits none bounds a whole transfer: layers are
-// large and lines are slow, so only silence counts (see quiet).
+// pool returns a transport with its own connections. Of the time limits none bounds a whole transfer: layers are large
+// and lines are slow, so only silence counts (see quiet).
 func pool(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	if proxy == nil {
 		proxy = http.ProxyFromEnvironment
@@ -100,7 +100,8 @@ func rootCAs(file string) (*x509.CertPool, error) {
 	}
 	if !roots.AppendCertsFromPEM(pem) {
 		err := fmt.Errorf("CA file %s holds no certificate", file)
-		return nil, fault.Wrap(err, "give a PEM file: lines between -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----")
+		return nil, fault.Wrap(err,
+			"give a PEM file: lines between -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----")
 	}
 	return roots, nil
 }

@@ -27,9 +27,8 @@ type Leftover struct {
 	lock *filelock.Lock
 }
 
-// Stale finds the runs under stateDir whose process is gone. The caller calls Remove or Close on each.
-// Runs that are alive, or that another process is cleaning up after, are not among them. A stateDir that
-// is not there has none.
+// Stale finds the runs under stateDir whose process is gone. The caller calls Remove or Close on each. Runs that are
+// alive, or that another process is cleaning up after, are not among them. A stateDir that is not there has none.
 func Stale(stateDir string) ([]*Leftover, error) {
 	runs := filepath.Join(stateDir, "runs")
 	entries, err := os.ReadDir(runs)
@@ -56,15 +55,16 @@ func Stale(stateDir string) ([]*Leftover, error) {
 	return found, errors.Join(errs...)
 }
 
-// folderOf reads the directory's name from a run's lock file: "" unless it is one that Open makes for that
-// run. Whatever else the file says must not be removed.
+// folderOf reads the directory's name from a run's lock file: "" unless it is one that Open makes for that run.
+// Whatever else the file says must not be removed.
 func folderOf(id, lockPath string) string {
 	data, err := os.ReadFile(lockPath)
 	if err != nil || len(data) > maxPath {
 		return ""
 	}
 	dir := string(data)
-	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || filepath.Base(dir) != prefix+id || strings.ContainsRune(dir, 0) {
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || filepath.Base(dir) != prefix+id ||
+		strings.ContainsRune(dir, 0) {
 		return ""
 	}
 	return dir
@@ -74,7 +74,7 @@ func folderOf(id, lockPath string) string {
 func (l *Leftover) Remove() error {
 	if l.Dir != "" {
 		if err := removeOwn(l.Dir); err != nil {
-			return errors.Join(fmt.Errorf("remove the folder of a killed run: %w", err), l.lock.Close())
+			return errors.Join(fmt.Errorf("remove the directory of a killed run: %w", err), l.lock.Close())
 		}
 	}
 	return l.lock.Remove()
@@ -83,8 +83,8 @@ func (l *Leftover) Remove() error {
 // Close leaves everything as it is, for a later run.
 func (l *Leftover) Close() error { return l.lock.Close() }
 
-// removeOwn removes dir if it is a directory, not a link to one, and its owner is this process's user:
-// anybody may make a name in a shared temporary directory once it is free.
+// removeOwn removes dir if it is a directory, not a link to one, and its owner is this process's user: anybody may make
+// a name in a shared temporary directory once it is free.
 func removeOwn(dir string) error {
 	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +94,7 @@ func removeOwn(dir string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", dir)
+		return fmt.Errorf("%s is not a directory", dir)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
 		return fmt.Errorf("%s belongs to another user", dir)

@@ -38,31 +38,31 @@ type Workspace struct {
 // are absent. An empty tempDir is the system's. The caller closes the workspace.
 func Open(ctx context.Context, stateDir, tempDir string, log *slog.Logger) (*Workspace, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("make the run's folder: %w", err)
+		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
 	if tempDir == "" {
 		tempDir = os.TempDir()
 	}
 	tempDir, err := filepath.Abs(tempDir)
 	if err != nil {
-		return nil, fmt.Errorf("make the run's folder: %w", err)
+		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
 	runs := filepath.Join(stateDir, "runs")
 	if err := errors.Join(os.MkdirAll(runs, 0o700), os.MkdirAll(tempDir, 0o700)); err != nil {
-		return nil, fmt.Errorf("make the run's folder: %w", err)
+		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
 	id := newID()
 	w := &Workspace{id: id, dir: filepath.Join(tempDir, prefix+id), log: log}
 	w.lock, err = filelock.TryExclusive(filepath.Join(runs, id))
 	if err != nil {
-		return nil, fmt.Errorf("make the run's folder: %w", err)
+		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
 	if w.lock == nil {
-		return nil, fmt.Errorf("make the run's folder: run %s is there already", id)
+		return nil, fmt.Errorf("make the run's directory: run %s is there already", id)
 	}
 	// The name is on record before the directory is there, so that no directory is without one.
 	if err := w.create(); err != nil {
-		return nil, fmt.Errorf("make the run's folder: %w", errors.Join(err, w.lock.Remove()))
+		return nil, fmt.Errorf("make the run's directory: %w", errors.Join(err, w.lock.Remove()))
 	}
 	return w, nil
 }
@@ -92,11 +92,11 @@ func (w *Workspace) Path(elem ...string) string {
 // Mkdir makes the directory name in the run's directory and returns its path. It must not be there.
 func (w *Workspace) Mkdir(name string) (string, error) {
 	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("make folder %q: not a path within the run's folder", name)
+		return "", fmt.Errorf("make directory %q: not a path within the run's directory", name)
 	}
 	path := w.Path(name)
 	if err := os.Mkdir(path, 0o700); err != nil {
-		return "", fmt.Errorf("make a folder for the run: %w", err)
+		return "", fmt.Errorf("make a directory for the run: %w", err)
 	}
 	return path, nil
 }
@@ -111,7 +111,7 @@ func (w *Workspace) Close() error {
 	}
 	w.closed = true
 	if err := removeTree(w.dir); err != nil {
-		return errors.Join(fmt.Errorf("remove the run's folder: %w", err), w.lock.Close())
+		return errors.Join(fmt.Errorf("remove the run's directory: %w", err), w.lock.Close())
 	}
 	w.log.Debug("removed the run's folder", "folder", w.dir)
 	return w.lock.Remove()

@@ -43,7 +43,7 @@ func TestWorkspace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(w.Path()); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("the folder has mode %v, %v; want 0700", info.Mode(), err)
+		t.Errorf("the directory has mode %v, %v; want 0700", info.Mode(), err)
 	}
 	// A read-only directory with a file in it, as a package may hold.
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "file"), nil, 0o400), os.Chmod(dir, 0o500)); err != nil {
@@ -56,7 +56,7 @@ func TestWorkspace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if isThere(t, w.Path()) {
-		t.Error("the folder is still there")
+		t.Error("the directory is still there")
 	}
 	if left, err := os.ReadDir(filepath.Join(state, "runs")); len(left) != 0 || err != nil {
 		t.Errorf("left in runs: %v, %v", left, err)
@@ -102,7 +102,7 @@ func TestStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	if isThere(t, dead.Path()) || !isThere(t, alive.Path()) {
-		t.Error("want the dead run's folder gone, the live run's there")
+		t.Error("want the dead run's directory gone, the live run's there")
 	}
 	if again, err := Stale(state); len(again) != 0 || err != nil {
 		t.Errorf("after Remove: %v, %v", again, err)
@@ -123,8 +123,8 @@ func TestStaleRemovesNothingElse(t *testing.T) {
 		wantErr       bool
 	}{
 		{"empty: killed before it wrote", "", false},
-		{"another folder", other, false},
-		{"another run's folder", filepath.Join(temp, "neuron-kmod-fedcba9876543210"), false},
+		{"another directory", other, false},
+		{"another run's directory", filepath.Join(temp, "neuron-kmod-fedcba9876543210"), false},
 		{"relative", "neuron-kmod-" + id, false},
 		{"not clean", temp + "/x/../neuron-kmod-" + id, false},
 		{"too long", "/" + strings.Repeat("x/", maxPath) + "neuron-kmod-" + id, false},
@@ -168,7 +168,7 @@ func TestOpenFails(t *testing.T) {
 	}
 	state := t.TempDir()
 	if _, err := Open(t.Context(), state, file, slog.New(slog.DiscardHandler)); err == nil {
-		t.Error("a temporary folder that is a file: no error")
+		t.Error("a temporary directory that is a file: no error")
 	}
 	if left, err := os.ReadDir(filepath.Join(state, "runs")); len(left) != 0 || err != nil {
 		t.Errorf("left in runs: %v, %v", left, err)

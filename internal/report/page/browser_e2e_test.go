@@ -153,7 +153,7 @@ func TestE2ECopy(t *testing.T) {
 	}
 }
 
-// Where nothing can be copied, the text is selected for the person's own keys.
+// Where cannot copy any image, the text is selected for the person's own keys.
 func TestE2ECopyRefused(t *testing.T) {
 	b := open(t, file(t, input(sixty(t))))
 	eval[string](b, `(() => { Object.defineProperty(navigator, 'clipboard', {value: {writeText: () => Promise.reject(new Error('no'))}}); document.execCommand = () => false; return ''; })()`)

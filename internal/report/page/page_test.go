@@ -63,7 +63,7 @@ func TestGrid(t *testing.T) {
 	if diff := cmp.Diff(tally{Ready: 6}, got.All); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}
-	if got.Columns[0].Ready != 4 || got.Columns[1].Ready != 2 || got.Groups[0].Ready != 2 {
+	if got.Columns[0].Count.Ready != 4 || got.Columns[1].Count.Ready != 2 || got.Groups[0].Count.Ready != 2 {
 		t.Errorf("columns %+v, groups %+v", got.Columns, got.Groups)
 	}
 	if len(got.Data.Texts) != 4 {

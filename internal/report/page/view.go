@@ -67,14 +67,14 @@ type gap struct {
 
 type column struct {
 	Driver string
-	tally
+	Count  tally
 }
 
 // group has the releases of one minor.
 type group struct {
 	Minor string
 	Rows  []row
-	tally
+	Count tally
 }
 
 type row struct {
@@ -161,8 +161,8 @@ func (v *view) addRows(all *inventory.Inventory, places map[version.OCP]map[vers
 		for n, d := range all.Drivers {
 			c := newCell(all, places[r][d])
 			v.All.add(c.State)
-			v.Columns[n].add(c.State)
-			g.add(c.State)
+			v.Columns[n].Count.add(c.State)
+			g.Count.add(c.State)
 			line.Cells = append(line.Cells, c)
 		}
 		g.Rows = append(g.Rows, line)

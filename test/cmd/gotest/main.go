@@ -1,6 +1,7 @@
-// Command gotest runs `go test` and keeps what each test took, for `make test`: go test shows the time of packages only.
+// Command gotest runs `go test` and keeps what each test took, for `make test`: go test shows the time of packages
+// only.
 //
-//	gotest -o FILE -- ARGUMENTS...   run `go test -json ARGUMENTS...`, show it as go test does, and keep the events in FILE
+//	gotest -o FILE -- ARGUMENTS...   run `go test -json ARGUMENTS...` and keep the events in FILE
 //	gotest -slowest N FILE...        print the N slowest tests of such files, and each package's line
 package main
 

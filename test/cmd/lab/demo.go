@@ -17,8 +17,8 @@ import (
 // demoReleases is the catalogue's size: two releases on each of six kernels.
 const demoReleases = 12
 
-// demo runs the whole job with the real program. What it publishes stays in the directory, so that a second
-// demo finds nothing to do.
+// demo runs the whole job with the real program. What it publishes stays in the directory, so that a second demo finds
+// nothing to do.
 func demo(ctx context.Context, dir string, log *slog.Logger, args []string) (err error) {
 	flags := flag.NewFlagSet("lab demo", flag.ContinueOnError)
 	program := flags.String("bin", "bin/neuron-kmod", "the `program` to run")
@@ -38,7 +38,8 @@ func demo(ctx context.Context, dir string, log *slog.Logger, args []string) (err
 	if err != nil {
 		return err
 	}
-	fmt.Printf("A catalogue of %d OpenShift releases, Driver Toolkit stand-ins with real kernel headers, and two registries.\n", demoReleases)
+	fmt.Printf("A catalogue of %d OpenShift releases, Driver Toolkit stand-ins with real kernel headers, and two "+
+		"registries.\n", demoReleases)
 	fmt.Printf("Images that are in the target before this run: %d\n", len(before))
 
 	if err := tell(ctx, e, *program, "plan", "all", e.PlanFlags()); err != nil {
@@ -53,7 +54,8 @@ func demo(ctx context.Context, dir string, log *slog.Logger, args []string) (err
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nThe build took %.1f s and published %d images; the target has %d:\n", took.Seconds(), len(after)-len(before), len(after))
+	fmt.Printf("\nThe build took %.1f s and published %d images; the target has %d:\n", took.Seconds(),
+		len(after)-len(before), len(after))
 	for _, tag := range after {
 		fmt.Printf("  %s:%s\n", e.Target, tag)
 	}
@@ -87,9 +89,9 @@ func tell(ctx context.Context, e *lab.Env, program, verb, what string, flags []s
 func tellHowToPull(e *lab.Env, dir, tag string) {
 	fmt.Printf(`
 To pull one, start the registries again (they listen on other ports then) ...
-  go run ./cmd/lab -dir %s serve
+  go run ./test/cmd/lab -dir %s serve
 and in another terminal, after the lines that it prints:
   podman pull --authfile "$REGISTRY_AUTH_FILE" "$TARGET:%s"
-A cluster pulls DRIVER-$KERNEL_FULL_VERSION from a registry of yours by itself, when KMM is told DRIVER and the repository.
+A cluster pulls DRIVER-$KERNEL_FULL_VERSION from your registry once KMM knows DRIVER and the repository.
 `, dir, tag)
 }

@@ -52,7 +52,7 @@ func report(err error) int {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
-	dir := flags.String("dir", ".lab", "`folder` in which everything is kept")
+	dir := flags.String("dir", ".lab", "`directory` in which everything is kept")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()

@@ -15,7 +15,7 @@ import (
 func serve(ctx context.Context, dir string, log *slog.Logger, args []string) error {
 	flags := flag.NewFlagSet("lab serve", flag.ContinueOnError)
 	releases := flags.Int("releases", demoReleases, "`number` of releases in the catalogue")
-	folder := flags.String("work", "", "the environment's own `folder` (default: the demo's)")
+	folder := flags.String("work", "", "the environment's own `directory` (default: the demo's)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func with(ctx context.Context, dir string, log *slog.Logger, args []string) (err
 	}
 	storage, err := os.MkdirTemp("", "lab-with-")
 	if err != nil {
-		return fmt.Errorf("make a folder for podman: %w", err)
+		return fmt.Errorf("make a directory for podman: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(storage)) }()
 	vars, remove, err := l.Podman(ctx, storage)

@@ -1,5 +1,6 @@
 // Package fakeauth holds what stands before a registry in real life: requests told apart by what they want, errors as
-// registries write them, bearer tokens, and Quay. The registry behind a door is any http.Handler that lets everybody in.
+// registries write them, bearer tokens, and Quay. The registry behind a door is any http.Handler that lets everybody
+// in.
 //
 // It is for tests and the lab; the product never imports it.
 package fakeauth
@@ -73,8 +74,8 @@ func Refuse(w http.ResponseWriter, status int, code, message string) {
 }
 
 // Backend returns r as the registry behind a door gets it: without the client's credentials, and without the wish to
-// mount a blob of another repository, which the door has not looked at. A registry may always answer that wish with
-// an ordinary upload.
+// mount a blob of another repository, which the door has not looked at. A registry may always answer that wish with an
+// ordinary upload.
 func Backend(r *http.Request) *http.Request {
 	r = r.Clone(r.Context())
 	r.Header.Del("Authorization")

@@ -141,14 +141,14 @@ func (c *Cloud) SetLifetimes(l Lifetimes) {
 	c.lifetimes = l
 }
 
-// lifetime returns one of the lifetimes, real if it is not set.
-func (c *Cloud) lifetime(pick func(Lifetimes) time.Duration, real time.Duration) time.Duration {
+// lifetime returns one of the lifetimes, usual if it is not set.
+func (c *Cloud) lifetime(pick func(Lifetimes) time.Duration, usual time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d := pick(c.lifetimes); d > 0 {
 		return d
 	}
-	return real
+	return usual
 }
 
 // arn makes the name of something of this partition.

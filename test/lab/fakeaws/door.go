@@ -45,7 +45,8 @@ func (c *Cloud) pass(user, password, region string) (*principal, *fault) {
 		return nil, invalid("DENIED", "Your Authorization Token is invalid.")
 	}
 	if !c.now().Before(t.expires) {
-		return nil, &fault{http.StatusForbidden, "DENIED", "Your authorization token has expired. Reauthenticate and try again."}
+		return nil, &fault{http.StatusForbidden, "DENIED",
+			"Your authorization token has expired. Reauthenticate and try again."}
 	}
 	return t.owner, nil
 }
@@ -114,8 +115,9 @@ func (d *privateDoor) serve(w http.ResponseWriter, r *http.Request) {
 	defer d.tagging.Unlock()
 	sum := sha256.Sum256(body)
 	if there := d.digest(r, q); there != "" && there != "sha256:"+hex.EncodeToString(sum[:]) {
-		fakeauth.Refuse(w, http.StatusBadRequest, "TAG_INVALID", fmt.Sprintf("The image tag '%s' already exists in the '%s' repository "+
-			"and cannot be overwritten because the repository is immutable.", q.Reference, q.Repository))
+		fakeauth.Refuse(w, http.StatusBadRequest, "TAG_INVALID",
+			fmt.Sprintf("The image tag '%s' already exists in the '%s' repository "+
+				"and cannot be overwritten because the repository is immutable.", q.Reference, q.Repository))
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -124,7 +126,8 @@ func (d *privateDoor) serve(w http.ResponseWriter, r *http.Request) {
 
 // digest returns that of the image which has the tag that r is about, "" if there is none.
 func (d *privateDoor) digest(r *http.Request, q fakeauth.Request) string {
-	look, err := http.NewRequestWithContext(r.Context(), http.MethodHead, "/v2/"+q.Repository+"/manifests/"+q.Reference, nil)
+	look, err := http.NewRequestWithContext(r.Context(), http.MethodHead, "/v2/"+q.Repository+"/manifests/"+q.Reference,
+		nil)
 	if err != nil {
 		return ""
 	}

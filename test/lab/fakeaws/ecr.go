@@ -73,7 +73,8 @@ type authorizationData struct {
 
 func (c *Cloud) issueToken(owner *principal, region string) authorizationData {
 	life := c.lifetime(func(l Lifetimes) time.Duration { return l.ECRToken }, defaultToken)
-	password := base64.StdEncoding.EncodeToString([]byte(`{"payload":"` + rand.Text() + rand.Text() + rand.Text() + `","type":"DATA_KEY"}`))
+	payload := rand.Text() + rand.Text() + rand.Text()
+	password := base64.StdEncoding.EncodeToString([]byte(`{"payload":"` + payload + `","type":"DATA_KEY"}`))
 	encoded := base64.StdEncoding.EncodeToString([]byte("AWS:" + password))
 	expires := c.now().Add(life)
 	c.mu.Lock()
@@ -194,10 +195,12 @@ func (c *Cloud) createRepository(q request) (any, *fault) {
 		return nil, refusal
 	}
 	if len(in.Name) < 2 || len(in.Name) > 256 || !repositoryName.MatchString(in.Name) {
-		return nil, invalid("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: "+
-			"'must satisfy regular expression '"+strings.Trim(repositoryName.String(), "^$")+"''")
+		return nil, invalid("InvalidParameterException",
+			"Invalid parameter at 'repositoryName' failed to satisfy constraint: "+
+				"'must satisfy regular expression '"+strings.Trim(repositoryName.String(), "^$")+"''")
 	}
-	if refusal := c.permit(q.from, "ecr:CreateRepository", c.repositoryARN(q.region, in.Name), q.from.account); refusal != nil {
+	if refusal := c.permit(q.from, "ecr:CreateRepository", c.repositoryARN(q.region, in.Name),
+		q.from.account); refusal != nil {
 		return nil, refusal
 	}
 	if _, exists := c.Repository(q.region, in.Name); exists {

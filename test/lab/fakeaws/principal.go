@@ -123,7 +123,8 @@ func (c *Cloud) deny(p *principal, action, resource, account string) string {
 	default:
 		return ""
 	}
-	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no %s-based policy allows the %s action",
+	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no %s-based policy allows "+
+		"the %s action",
 		p.arn, action, resource, kind, action)
 }
 

@@ -61,7 +61,8 @@ func (c *Cloud) authenticate(r *http.Request, body []byte, s service) (p *princi
 	}
 	a, ok := parseAuthorization(header)
 	if !ok {
-		return nil, "", &fault{http.StatusBadRequest, s.faults.malformed, "Authorization header requires 'Credential', 'SignedHeaders', 'Signature' and 'X-Amz-Date'."}
+		return nil, "", &fault{http.StatusBadRequest, s.faults.malformed,
+			"Authorization header requires 'Credential', 'SignedHeaders', 'Signature' and 'X-Amz-Date'."}
 	}
 	k, refusal := c.findKey(a.keyID, r.Header.Get("X-Amz-Security-Token"), s)
 	if refusal != nil {
@@ -71,8 +72,9 @@ func (c *Cloud) authenticate(r *http.Request, body []byte, s service) (p *princi
 		return k.owner, a.region, s.faults.signature(text)
 	}
 	if !verify(r, body, a, k.AccessKey) {
-		return k.owner, a.region, s.faults.signature("The request signature we calculated does not match the signature you provided. " +
-			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+		return k.owner, a.region,
+			s.faults.signature("The request signature we calculated does not match the signature you provided. " +
+				"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	return k.owner, a.region, nil
 }
@@ -111,7 +113,8 @@ func (c *Cloud) checkScope(r *http.Request, a authorization, s service) string {
 		return fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 5 min.)", stamp, at(-clockTolerance), at(0))
 	}
 	if signed.Sub(now) > clockTolerance {
-		return fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 5 min.)", stamp, at(clockTolerance), at(0))
+		return fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 5 min.)", stamp, at(clockTolerance),
+			at(0))
 	}
 	return ""
 }
@@ -142,7 +145,8 @@ func verify(r *http.Request, body []byte, a authorization, k AccessKey) bool {
 	}
 	hash := sha256.Sum256(body)
 	credentials := aws.Credentials{AccessKeyID: k.ID, SecretAccessKey: k.Secret, SessionToken: k.SessionToken}
-	if v4.NewSigner().SignHTTP(r.Context(), credentials, again, hex.EncodeToString(hash[:]), a.service, a.region, signed) != nil {
+	if v4.NewSigner().SignHTTP(r.Context(), credentials, again, hex.EncodeToString(hash[:]), a.service, a.region,
+		signed) != nil {
 		return false
 	}
 	want, ok := parseAuthorization(again.Header.Get("Authorization"))

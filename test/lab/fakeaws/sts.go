@@ -21,8 +21,7 @@ func stsService() service {
 	}
 }
 
-// getCallerIdentity needs no permission.
-// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+// getCallerIdentity needs no permission. https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 func (c *Cloud) getCallerIdentity(q request) (any, *fault) {
 	return struct {
 		XMLName xml.Name `xml:"GetCallerIdentityResult"`
@@ -45,8 +44,9 @@ const (
 func (c *Cloud) assumeRole(q request) (any, *fault) {
 	arn, session := q.form.Get("RoleArn"), q.form.Get("RoleSessionName")
 	if !sessionName.MatchString(session) {
-		return nil, invalid("ValidationError", fmt.Sprintf("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy "+
-			`constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*`, session))
+		return nil, invalid("ValidationError",
+			fmt.Sprintf("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy "+
+				`constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*`, session))
 	}
 	if !strings.HasPrefix(arn, "arn:") {
 		return nil, invalid("ValidationError", arn+" is invalid")
@@ -96,10 +96,12 @@ func sessionLife(seconds string, longest time.Duration) (time.Duration, *fault) 
 	life := time.Duration(n) * time.Second
 	switch {
 	case err != nil || life < minSession:
-		return 0, invalid("ValidationError", fmt.Sprintf("1 validation error detected: Value '%s' at 'durationSeconds' failed to "+
-			"satisfy constraint: Member must have value greater than or equal to %d", seconds, int(minSession/time.Second)))
+		return 0, invalid("ValidationError",
+			fmt.Sprintf("1 validation error detected: Value '%s' at 'durationSeconds' failed to "+
+				"satisfy constraint: Member must have value greater than or equal to %d", seconds, int(minSession/time.Second)))
 	case life > longest:
-		return 0, invalid("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+		return 0, invalid("ValidationError",
+			"The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	return life, nil
 }

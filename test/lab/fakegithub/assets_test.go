@@ -169,7 +169,7 @@ func (w waiting) Read([]byte) (int, error) {
 // A half upload whose asset is deleted meanwhile does not come back.
 func TestUploadOfDeleted(t *testing.T) {
 	w := newWorld(t, Options{}, Repository{})
-	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)})
+	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true)})
 	inside, body := io.Pipe()
 	go func() { // ends with the pipe
 		_, _ = body.Write([]byte("half"))
@@ -187,7 +187,7 @@ func TestUploadOfDeleted(t *testing.T) {
 // R7.3: contents are fetched from a storage that wants no token, by the API or by the address for browsers.
 func TestDownload(t *testing.T) {
 	w := newWorld(t, Options{}, Repository{})
-	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)})
+	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true)})
 	a, err := w.upload(t.Context(), r, "a.tar.gz", "content")
 	expect(t, err, 0, "")
 	c := w.client.Repositories
@@ -208,7 +208,7 @@ func TestDownload(t *testing.T) {
 	if status, _ := get(t, page, ""); status != 404 {
 		t.Errorf("a draft's asset: %d, want 404", status)
 	}
-	if _, _, err := c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Draft: github.Ptr(false)}); err != nil {
+	if _, _, err := c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Draft: new(false)}); err != nil {
 		t.Fatal(err)
 	}
 	if status, text := get(t, page, ""); status != 200 || text != "content" {

@@ -19,7 +19,8 @@ func redirect(r *http.Request, a *asset) answer {
 	return answer{status: http.StatusFound, header: http.Header{"Location": {at.String()}}}
 }
 
-// content serves what browsers get: OWNER/NAME/releases/download/TAG/ASSET, which leads to the storage, and the storage.
+// content serves what browsers get: OWNER/NAME/releases/download/TAG/ASSET, which leads to the storage, and the
+// storage.
 func (f *Forge) content(r *http.Request) answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -43,8 +44,8 @@ func (f *Forge) content(r *http.Request) answer {
 	return notFound().answer()
 }
 
-// stored serves the content of an asset. The signature is all that is needed; as with the real storage, a token beside it
-// is an error.
+// stored serves the content of an asset. The signature is all that is needed; as with the real storage, a token beside
+// it is an error.
 func (f *Forge) stored(r *http.Request, id string) answer {
 	if r.Header.Get("Authorization") != "" {
 		return answer{status: http.StatusBadRequest, body: []byte("Only one auth mechanism allowed")}

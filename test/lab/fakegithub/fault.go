@@ -86,7 +86,8 @@ func (f *Fault) answer() answer {
 		header = http.Header{}
 	}
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	return answer{status: f.Status, header: header, body: []byte("<html><body>" + http.StatusText(f.Status) + "</body></html>")}
+	return answer{status: f.Status, header: header,
+		body: []byte("<html><body>" + http.StatusText(f.Status) + "</body></html>")}
 }
 
 // Call is a request that the forge was sent.
@@ -104,7 +105,8 @@ func (f *Forge) Calls() []Call {
 
 // Writes returns those of Calls that would change something, refused or not.
 func (f *Forge) Writes() []Call {
-	return slices.DeleteFunc(f.Calls(), func(c Call) bool { return c.Method == http.MethodGet || c.Method == http.MethodHead })
+	return slices.DeleteFunc(f.Calls(),
+		func(c Call) bool { return c.Method == http.MethodGet || c.Method == http.MethodHead })
 }
 
 // Count tells how many of Calls have a method and a path that matches.
@@ -128,7 +130,8 @@ func (f *Forge) Forget() {
 // hourly is the limit of requests for most tokens.
 const hourly = 5000
 
-// rate is what is left of an hour's requests. https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+// rate is what is left of an hour's requests.
+// https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
 type rate struct {
 	limit, remaining int
 	reset            time.Time // when it starts anew

@@ -16,7 +16,7 @@ func TestFaults(t *testing.T) {
 	w := newWorld(t, Options{}, Repository{})
 	c := w.client.Repositories
 	create := func() error {
-		_, _, err := c.CreateRelease(t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)})
+		_, _, err := c.CreateRelease(t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v1", Draft: new(true)})
 		return err
 	}
 	there := func() int { return len(w.Snapshot(name).Releases) }

@@ -1,5 +1,5 @@
-// Package fakegithub is a stand-in for what the product uses of GitHub: the releases of repositories and their assets, as
-// the unmodified go-github client speaks to them.
+// Package fakegithub is a stand-in for what the product uses of GitHub: the releases of repositories and their assets,
+// as the unmodified go-github client speaks to them.
 //
 // It keeps state and enforces the real rules: who may see and change what, unique tags and names, limits of size,
 // uploads that break off and leave half an asset, rate limits. It is for tests of any package and for the lab; the

@@ -110,7 +110,7 @@ func TestAccess(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			w := newWorld(t, Options{}, Repository{Private: tt.private})
 			published := w.create(t, github.CreateReleaseRequest{TagName: "one"})
-			draft := w.create(t, github.CreateReleaseRequest{TagName: "two", Draft: github.Ptr(true)})
+			draft := w.create(t, github.CreateReleaseRequest{TagName: "two", Draft: new(true)})
 			before := w.Snapshot(name)
 
 			secret := ""
@@ -131,7 +131,7 @@ func TestAccess(t *testing.T) {
 				expect(t, err, status, "Not Found")
 				expect(t, assetsErr, status, "Not Found")
 			}
-			_, _, err = c.UpdateRelease(t.Context(), owner, repo, published.ID, github.UpdateReleaseRequest{Body: github.Ptr("changed")})
+			_, _, err = c.UpdateRelease(t.Context(), owner, repo, published.ID, github.UpdateReleaseRequest{Body: new("changed")})
 			expect(t, err, tt.write, tt.text)
 			if changed := w.Snapshot(name).Releases[0].Body != before.Releases[0].Body; changed != (tt.write == 0) {
 				t.Errorf("the release was changed: %v", changed)

@@ -90,7 +90,8 @@ func (f *Forge) updateRelease(q request) (answer, *refusal) {
 		return answer{}, refused
 	}
 	if r.immutable && in.Tag != nil && *in.Tag != r.tag {
-		return answer{}, unprocessable(invalid{Resource: "Release", Code: "custom", Field: "tag_name", Message: "tag_name cannot be changed when release is immutable"})
+		return answer{}, unprocessable(invalid{Resource: "Release", Code: "custom", Field: "tag_name",
+			Message: "tag_name cannot be changed when release is immutable"})
 	}
 	if refused := f.apply(q.repo, r, in); refused != nil {
 		return answer{}, refused

@@ -15,7 +15,7 @@ func TestReleaseLife(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := newWorld(t, Options{Now: func() time.Time { return at }}, Repository{})
 	c := w.client.Repositories
-	draft := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true), Body: github.Ptr("soon")})
+	draft := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true), Body: new("soon")})
 	if !draft.Draft || draft.PublishedAt != nil || !strings.Contains(draft.HTMLURL, "untagged-") || !strings.HasPrefix(draft.UploadURL, w.url+"/api/uploads/repos/example/neuron-kmod/") {
 		t.Errorf("draft %+v", draft)
 	}
@@ -25,7 +25,7 @@ func TestReleaseLife(t *testing.T) {
 		t.Errorf("a draft has made the tags %v", tags)
 	}
 
-	update := github.UpdateReleaseRequest{Draft: github.Ptr(false), Name: github.Ptr("One"), Body: github.Ptr("done"), MakeLatest: github.Ptr("true")}
+	update := github.UpdateReleaseRequest{Draft: new(false), Name: new("One"), Body: new("done"), MakeLatest: new("true")}
 	if _, _, err := c.UpdateRelease(t.Context(), owner, repo, draft.ID, update); err != nil {
 		t.Fatal(err)
 	}
@@ -53,16 +53,16 @@ func TestOneReleaseForTag(t *testing.T) {
 	c := w.client.Repositories
 	var drafts []int64
 	for range 2 {
-		drafts = append(drafts, w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)}).ID)
+		drafts = append(drafts, w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true)}).ID)
 	}
-	publish := github.UpdateReleaseRequest{Draft: github.Ptr(false), Body: github.Ptr("published")}
+	publish := github.UpdateReleaseRequest{Draft: new(false), Body: new("published")}
 	_, _, err := c.UpdateRelease(t.Context(), owner, repo, drafts[0], publish)
 	expect(t, err, 0, "")
 	_, _, err = c.UpdateRelease(t.Context(), owner, repo, drafts[1], publish)
 	expect(t, err, http.StatusUnprocessableEntity, "Code:already_exists")
 	_, _, err = c.CreateRelease(t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v1"})
 	expect(t, err, http.StatusUnprocessableEntity, "Field:tag_name Code:already_exists")
-	w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true), Body: github.Ptr("third")})
+	w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true), Body: new("third")})
 	want := State{Tags: []string{"v1"}, Releases: []Release{
 		{Tag: "v1", Body: "published", Latest: true}, {Tag: "v1", Draft: true}, {Tag: "v1", Draft: true, Body: "third"},
 	}}
@@ -79,7 +79,7 @@ func TestNotesLimit(t *testing.T) {
 	longest := strings.Repeat("é", 125_000)
 	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Body: &longest})
 	longer := longest + "x"
-	_, _, err := w.client.Repositories.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: &longer, Name: github.Ptr("new")})
+	_, _, err := w.client.Repositories.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: &longer, Name: new("new")})
 	expect(t, err, http.StatusUnprocessableEntity, "body is too long (maximum is 125000 characters)")
 	_, _, err = w.client.Repositories.CreateRelease(t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v2", Body: &longer})
 	expect(t, err, http.StatusUnprocessableEntity, "body is too long")
@@ -95,7 +95,7 @@ func TestLatest(t *testing.T) {
 	_, _, err := c.GetLatestRelease(t.Context(), owner, repo)
 	expect(t, err, http.StatusNotFound, "Not Found")
 	for _, in := range []github.CreateReleaseRequest{
-		{TagName: "v1"}, {TagName: "v2"}, {TagName: "v0", MakeLatest: github.Ptr("false")}, {TagName: "v3", Draft: github.Ptr(true)},
+		{TagName: "v1"}, {TagName: "v2"}, {TagName: "v0", MakeLatest: new("false")}, {TagName: "v3", Draft: new(true)},
 	} {
 		w.create(t, in)
 	}
@@ -108,7 +108,7 @@ func TestLatest(t *testing.T) {
 func TestPages(t *testing.T) {
 	w := newWorld(t, Options{}, Repository{})
 	for range 205 {
-		w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)})
+		w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true)})
 	}
 	list := func(o *github.ListOptions) ([]*github.RepositoryRelease, *github.Response) {
 		t.Helper()
@@ -147,10 +147,10 @@ func TestPages(t *testing.T) {
 func TestImmutable(t *testing.T) {
 	w := newWorld(t, Options{}, Repository{Immutable: true})
 	c := w.client.Repositories
-	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: github.Ptr(true)})
+	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true)})
 	a, err := w.upload(t.Context(), r, "a.tar.gz", "content")
 	expect(t, err, 0, "")
-	r, _, err = c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Draft: github.Ptr(false)})
+	r, _, err = c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Draft: new(false)})
 	if err != nil || !*r.Immutable {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -158,10 +158,10 @@ func TestImmutable(t *testing.T) {
 	expect(t, err, http.StatusUnprocessableEntity, "Cannot upload assets to an immutable release.")
 	_, err = c.DeleteReleaseAsset(t.Context(), owner, repo, a.GetID())
 	expect(t, err, http.StatusUnprocessableEntity, "immutable")
-	_, _, err = c.UpdateReleaseAsset(t.Context(), owner, repo, a.GetID(), github.UpdateReleaseAssetRequest{Name: github.Ptr("c")})
+	_, _, err = c.UpdateReleaseAsset(t.Context(), owner, repo, a.GetID(), github.UpdateReleaseAssetRequest{Name: new("c")})
 	expect(t, err, http.StatusUnprocessableEntity, "immutable")
-	_, _, err = c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{TagName: github.Ptr("v2")})
+	_, _, err = c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{TagName: new("v2")})
 	expect(t, err, http.StatusUnprocessableEntity, "immutable")
-	_, _, err = c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: github.Ptr("better")})
+	_, _, err = c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: new("better")})
 	expect(t, err, 0, "")
 }

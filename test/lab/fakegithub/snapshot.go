@@ -45,7 +45,8 @@ func (f *Forge) Snapshot(repository string) State {
 		})
 	}
 	slices.SortFunc(state.Releases, func(a, b Release) int {
-		return cmp.Or(cmp.Compare(a.Tag, b.Tag), compareBool(a.Draft, b.Draft), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Body, b.Body))
+		return cmp.Or(cmp.Compare(a.Tag, b.Tag), compareBool(a.Draft, b.Draft), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.Body, b.Body))
 	})
 	return state
 }

@@ -37,25 +37,27 @@ func (b basicAuth) admit(_ *Server, w http.ResponseWriter, r *http.Request) bool
 	return false
 }
 
-// TokenAuth makes the server ask for tokens, which its own token server gives to a user with a password: for
-// everything that is asked for to writers, for reading alone to others. The first three tokens are good for uses requests
-// each, as if they expired in the middle of work; later ones for ever. Zero means that all are good for ever.
+// TokenAuth makes the server ask for tokens, which its own token server gives to a user with a password: for everything
+// that is asked for to writers, for reading alone to others. The first three tokens are good for uses requests each, as
+// if they expired in the middle of work; later ones for ever. Zero means that all are good for ever.
 // https://distribution.github.io/distribution/spec/auth/token/
 func TokenAuth(user, password string, writer bool, uses int) Option {
 	return func(s *settings) {
-		s.server.auth = &tokenAuth{basicAuth: basicAuth{user, password}, writer: writer, uses: uses, tokens: map[string]*token{}}
+		account := basicAuth{user: user, password: password}
+		s.server.auth = &tokenAuth{account: account, writer: writer, uses: uses, tokens: map[string]*token{}}
 	}
 }
 
-// NoChallenge makes the server of TokenAuth refuse a token that has ended as ECR Public does: with 400 and no challenge.
+// NoChallenge makes the server of TokenAuth refuse a token that has ended as ECR Public does: with 400 and no
+// challenge.
 func NoChallenge() Option {
 	return func(s *settings) { s.server.noChallenge = true }
 }
 
 type tokenAuth struct {
-	basicAuth
-	writer bool
-	uses   int
+	account basicAuth
+	writer  bool
+	uses    int
 
 	mu     sync.Mutex
 	tokens map[string]*token
@@ -116,7 +118,7 @@ func (a *tokenAuth) valid(id, scope string) bool {
 }
 
 func (a *tokenAuth) issue(w http.ResponseWriter, r *http.Request) {
-	if user, password, _ := r.BasicAuth(); user != a.user || password != a.password {
+	if user, password, _ := r.BasicAuth(); user != a.account.user || password != a.account.password {
 		problem(w, http.StatusUnauthorized, "UNAUTHORIZED", "wrong user or password")
 		return
 	}

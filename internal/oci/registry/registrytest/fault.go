@@ -15,7 +15,7 @@ type Fault struct {
 
 	Status     int             // answer with this status; 0 means to break the connection instead
 	RetryAfter string          // header of that answer
-	After      int64           // break the connection when so many bytes of the body (of the answer, or of an upload) are through
+	After      int64           // break the connection after so many bytes of the body, of the answer or of an upload
 	Hit        chan<- struct{} // is sent to for the requests that are hit, as far as it has room
 
 	seen int

@@ -62,7 +62,7 @@ func ReadOnly() Option { return func(s *settings) { s.server.readOnly = true } }
 // Blobs makes the server keep its blobs in h.
 func Blobs(h ggcr.BlobHandler) Option { return func(s *settings) { s.blobs = h } }
 
-// TLS makes the server speak https, with a certificate that nobody knows.
+// TLS makes the server speak https, with a certificate that no client trusts.
 func TLS() Option { return func(s *settings) { s.tls = true } }
 
 // New starts a registry that ends with the test.
@@ -103,7 +103,7 @@ func (s *Server) Requests(parts ...string) []string {
 	})
 }
 
-// Forget starts counting anew.
+// Forget resets requests and counters.
 func (s *Server) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +140,7 @@ func (s *Server) refuseWrites(next http.Handler) http.Handler {
 	})
 }
 
-// page cuts listings. The in-process registry makes no link to the next page, and begins anew after the last one.
+// page splits listings. The in-process registry makes no link to the next page, and starts over after the last one.
 func (s *Server) page(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.pageSize == 0 || !strings.HasSuffix(r.URL.Path, "/tags/list") {

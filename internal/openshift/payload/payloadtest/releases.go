@@ -38,8 +38,9 @@ func references(t testing.TB, version string, refs []reference) string {
 	}
 	text, err := json.MarshalIndent(map[string]any{
 		"kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
-		"metadata": map[string]any{"name": version, "annotations": map[string]string{"release.openshift.io/from-image-stream": "ocp/x"}},
-		"spec":     map[string]any{"lookupPolicy": map[string]bool{"local": false}, "tags": tags},
+		"metadata": map[string]any{"name": version,
+			"annotations": map[string]string{"release.openshift.io/from-image-stream": "ocp/x"}},
+		"spec": map[string]any{"lookupPolicy": map[string]bool{"local": false}, "tags": tags},
 	}, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +54,8 @@ const (
 	TwoStream = "4.22.4-x86_64"
 )
 
-// Sixty returns 60 releases of the minors 4.20, 4.21 and 4.22: pre-releases, another architecture, a broken one, one with
-// two kernels. Neighbours share a kernel, as real z-streams do.
+// Sixty returns 60 releases of the minors 4.20, 4.21 and 4.22: pre-releases, another architecture, a broken one, one
+// with two kernels. Neighbours share a kernel, as real z-streams do.
 func Sixty() []Release {
 	var all []Release
 	add := func(version, arch string, kernel int) {

@@ -56,7 +56,8 @@ type Store struct {
 func New(t testing.TB, opts ...registrytest.Option) *Store {
 	t.Helper()
 	blobs := ggcr.NewInMemoryBlobHandler()
-	s := &Store{Server: registrytest.New(t, append(opts, registrytest.Blobs(blobs))...), blobs: blobs.(ggcr.BlobPutHandler)}
+	s := &Store{Server: registrytest.New(t, append(opts, registrytest.Blobs(blobs))...),
+		blobs: blobs.(ggcr.BlobPutHandler)}
 	s.base = s.blob(t, base(), types.DockerLayer)
 	s.tail = tail()
 	return s
@@ -94,7 +95,8 @@ func (s *Store) Add(t testing.TB, r Release) Added {
 	for _, stream := range r.Streams {
 		dtk, node := s.toolkit(t, r.Tag, arch, stream), s.node(t, r.Tag, arch, stream)
 		added.Toolkits[stream.Suffix], added.Nodes[stream.Suffix] = dtk, node
-		refs = append(refs, reference{"driver-toolkit" + stream.Suffix, dtk}, reference{or(stream.Node, "rhel-coreos") + stream.Suffix, node})
+		refs = append(refs, reference{"driver-toolkit" + stream.Suffix, dtk},
+			reference{or(stream.Node, "rhel-coreos") + stream.Suffix, node})
 	}
 	text := []byte(or(r.Text, references(t, version, refs)))
 	front := layer(file{"release-manifests/", nil}, file{"release-manifests/image-references", text},
@@ -153,12 +155,14 @@ func (s *Store) node(t testing.TB, tag, arch string, stream Stream) string {
 func (s *Store) image(t testing.TB, repo, tag, arch string, labels map[string]string, layers ...v1.Descriptor) string {
 	t.Helper()
 	oci := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[arch]
-	config, err := json.Marshal(v1.ConfigFile{Architecture: oci, OS: "linux", Config: v1.Config{Labels: labels}, RootFS: v1.RootFS{Type: "layers"}})
+	config, err := json.Marshal(v1.ConfigFile{Architecture: oci, OS: "linux", Config: v1.Config{Labels: labels},
+		RootFS: v1.RootFS{Type: "layers"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	manifest, err := json.Marshal(v1.Manifest{
-		SchemaVersion: 2, MediaType: types.DockerManifestSchema2, Config: s.blob(t, config, types.DockerConfigJSON), Layers: layers,
+		SchemaVersion: 2, MediaType: types.DockerManifestSchema2, Config: s.blob(t, config, types.DockerConfigJSON),
+		Layers: layers,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +178,8 @@ func (s *Store) image(t testing.TB, repo, tag, arch string, labels map[string]st
 // do sends a request for a manifest.
 func (s *Store) do(t testing.TB, method, repo, name, mediaType string, body []byte) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, fmt.Sprintf("%s/v2/%s/manifests/%s", s.URL, repo, name), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, fmt.Sprintf("%s/v2/%s/manifests/%s", s.URL, repo, name),
+		bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,177 @@
+package action
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+
+	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/openshift/matrix"
+	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/format"
+)
+
+// Node is what a cluster says of one of its nodes.
+type Node struct {
+	Name         string         `json:"name"`
+	Kernel       kernel.Version `json:"kernel"`
+	Architecture string         `json:"architecture"` // as Kubernetes calls it: amd64
+	System       string         `json:"system"`       // "Red Hat Enterprise Linux CoreOS 9.6.2025..."
+	Other        string         `json:"other"`        // why the node can have no Neuron device, else ""
+	Images       []Answer       `json:"images"`       // one for each driver; none where Other tells why
+}
+
+// maxNodes bounds what is read: a node with all its images is some 50 kB.
+const maxNodes = 256 << 20
+
+// ResolveNodes answers for the nodes of a cluster, which it reads from in as `kubectl get nodes -o json` prints them. The
+// nodes come with the error that says how many lack an image, of the kind fault.Incomplete. It blocks on in and on the
+// network.
+func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) ([]Node, error) {
+	data, err := readAll(ctx, in, maxNodes+1)
+	if err != nil {
+		return nil, fmt.Errorf("read the nodes from stdin: %w", err)
+	}
+	nodes, err := parseNodes(data)
+	if err != nil {
+		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("the nodes on stdin: %w", err), NodesUsage))
+	}
+	q, err := openResolver(ctx, env, r)
+	if err != nil {
+		return nil, err
+	}
+	var kernels []kernel.Version
+	for _, n := range nodes {
+		if n.Other == "" && !slices.Contains(kernels, n.Kernel) {
+			kernels = append(kernels, n.Kernel)
+		}
+	}
+	answers, _, _, err := q.kernels(ctx, kernels)
+	if err != nil {
+		return nil, err
+	}
+	for i := range nodes {
+		nodes[i].Images = []Answer{}
+		for _, a := range answers {
+			if a.Kernel == nodes[i].Kernel && nodes[i].Other == "" {
+				nodes[i].Images = append(nodes[i].Images, a)
+			}
+		}
+	}
+	return nodes, nodeShortage(nodes, r.Driver)
+}
+
+// NodesUsage is how nodes are given.
+const NodesUsage = "oc get nodes -o json | neuron-kmod resolve -"
+
+// readAll reads in to its end, at most so many bytes. Whoever writes there may be slow, or hang: a signal does not wait for
+// it. The goroutine then stays with its read until the process ends.
+func readAll(ctx context.Context, in io.Reader, most int64) ([]byte, error) {
+	var data []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		data, err = io.ReadAll(io.LimitReader(in, most))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return data, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// nodeShortage is the error for nodes that lack an image of a driver which the matrix has for them, or of every driver. Which
+// driver a cluster has is told by --driver; without it each has to be there, as for a release and a kernel.
+func nodeShortage(nodes []Node, driver string) error {
+	n := 0
+	for _, one := range nodes {
+		if one.Other == "" && shortage(one.Images) != nil {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+		return nil
+	case driver == matrix.All:
+		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%s without an image of each driver", format.Count(n, "node")),
+			"name the driver of the cluster with --driver"))
+	}
+	return fault.AsIncomplete(fmt.Errorf("%s without an image", format.Count(n, "node")))
+}
+
+// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know it
+// leaves aside.
+func parseNodes(data []byte) ([]Node, error) {
+	type object struct {
+		Kind     string
+		Metadata struct{ Name string }
+		Status   struct {
+			NodeInfo struct{ KernelVersion, Architecture, OperatingSystem, OSImage string }
+		}
+	}
+	var list struct {
+		object
+		Items []object
+	}
+	switch {
+	case len(data) > maxNodes:
+		return nil, fmt.Errorf("they are longer than %d bytes", maxNodes)
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil, errors.New("there is nothing")
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, fmt.Errorf("this JSON is not a list of nodes: %w", err)
+		}
+		return nil, fmt.Errorf("they are not JSON: %w; they begin with %q", err, data[:min(len(data), 40)])
+	}
+	objects := list.Items
+	if list.Kind == "Node" {
+		objects = []object{list.object}
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("there is no node in this %.40q", cmp.Or(list.Kind, "JSON"))
+	}
+	var nodes []Node
+	for i, one := range objects {
+		if one.Kind != "" && one.Kind != "Node" {
+			return nil, fmt.Errorf("item %d is a %.40q, not a Node", i+1, one.Kind)
+		}
+		info := one.Status.NodeInfo
+		k, err := kernel.Parse(info.KernelVersion)
+		if err != nil {
+			return nil, fmt.Errorf("node %.100q: status.nodeInfo.kernelVersion: %w", one.Metadata.Name, err)
+		}
+		if info.Architecture == "" {
+			return nil, fmt.Errorf("node %.100q: there is no status.nodeInfo.architecture", one.Metadata.Name)
+		}
+		n := Node{Name: printable(one.Metadata.Name), Kernel: k, Architecture: printable(info.Architecture), System: printable(info.OSImage)}
+		switch {
+		case n.Architecture != "amd64":
+			n.Other = "its architecture is " + n.Architecture + ", which has no Neuron devices"
+		case info.OperatingSystem == "windows":
+			n.Other = "it runs Windows"
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+// printable takes out what could harm a terminal or a table.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s)
+}
