@@ -191,7 +191,9 @@ func (w *secretWatch) lookAtProcesses() {
 // for nobody else to read.
 func (w *secretWatch) lookAtFiles() {
 	w.walk(w.temp, w.changed, func(path string, mode fs.FileMode) {
-		if ok, err := filepath.Match(filepath.Join(w.temp, "neuron-kmod-*", "engine", "*config.json*"), path); err == nil && ok && mode == 0o600 {
+		if ok, err := filepath.Match(filepath.Join(w.temp, "neuron-kmod-*", "engine", "*config.json*"), path); err == nil &&
+			ok &&
+			mode == 0o600 {
 			w.sawAuthFile = true
 			return
 		}
