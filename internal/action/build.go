@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
+	"neuron-kmod/container"
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
 	"neuron-kmod/internal/kmod/engine"
 	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/kmod/pipeline"
+	"neuron-kmod/internal/oci/auth"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
@@ -40,7 +43,7 @@ type BuildRequest struct {
 	Create        bool // create the repository in ECR if it is missing
 	Mutable       bool // let the tags of a new repository be overwritten
 	Release       bool // the caller releases what was built
-	// MustBeReleasable: what was built will be released, now or by a job that comes after this one, so it has to be possible.
+	// MustBeReleasable: what was built will be released, now or by a later job, so it has to be possible.
 	MustBeReleasable bool
 	// KernelDone, if set, is told when the last build on a kernel has come to its end, from several goroutines.
 	KernelDone func(KernelResult)
@@ -54,9 +57,9 @@ type KernelResult struct {
 
 // check finds what does not go together before anything is read.
 func (r BuildRequest) check() error {
-	engine := filepath.Base(r.Engine)
+	engine, builders := filepath.Base(r.Engine), []pipeline.Builder{pipeline.Auto, pipeline.Native, pipeline.ByEngine}
 	switch {
-	case r.Builder != string(pipeline.Auto) && r.Builder != string(pipeline.Native) && r.Builder != string(pipeline.ByEngine):
+	case !slices.Contains(builders, pipeline.Builder(r.Builder)):
 		return fault.Wrap(fmt.Errorf("--builder is %q", r.Builder), "use auto, native or engine")
 	case r.Create && r.Target != registry.KindECR:
 		return errors.New("--create-repository is for target ecr")
@@ -78,8 +81,8 @@ type BuildResult struct {
 	input *planInput // for a release after it
 }
 
-// Build builds and publishes what is missing. That something failed is in the result's plan, not in the error. A result
-// beside an error is as far as the run came. It blocks for minutes.
+// Build builds and publishes what is missing. That something failed is in the result's plan, not in the error. A
+// result beside an error is as far as the run came. It blocks for minutes.
 func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err := r.check(); err != nil {
 		return nil, fault.AsUsage(err)
@@ -89,8 +92,9 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 		return nil, err
 	}
 	if r.Builder == string(pipeline.Native) && !image.IsBuiltIn(files.containerfile) {
-		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one", r.ContainerDir),
-			"leave --builder out: the engine builds what is not built in"))
+		err := fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one",
+			r.ContainerDir)
+		return nil, fault.AsUsage(fault.Wrap(err, "leave --builder out: the engine builds what is not built in"))
 	}
 	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror})
 	if err != nil {
@@ -105,7 +109,7 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	preflight := once(func(ctx context.Context) error {
+	preflight := sync.OnceValue(func() error {
 		return errors.Join(checkPush(ctx, in.target), s.checkEngine(ctx, r.Engine))
 	})
 	p, err := in.makePlan(ctx, preflight)
@@ -119,10 +123,9 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	return &BuildResult{Plan: p, input: in}, err
 }
 
-// build removes what a killed run has left and carries the plan out. Where nothing needs a build and nothing was left it
-// starts nothing.
+// build removes what a killed run has left and makes the builds. Where nothing is to do it starts nothing.
 func (in *planInput) build(
-	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func(ctx context.Context) error,
+	ctx context.Context, r BuildRequest, p *plan.Plan, files imageFiles, preflight func() error,
 ) (*plan.Plan, error) {
 	s, settings, log := in.session, in.session.env.Settings, in.session.env.Log
 	ws, err := workspace.Open(ctx, settings.CacheDir, settings.TempDir, log)
@@ -140,7 +143,7 @@ func (in *planInput) build(
 	if !slices.ContainsFunc(p.Builds, func(b plan.Build) bool { return b.NeedsBuild(r.Force) }) {
 		return p, nil
 	}
-	if err := preflight(ctx); err != nil {
+	if err := preflight(); err != nil {
 		return p, err
 	}
 	reachable, err := in.toolkits.reachable(ctx, p, r.Force)
@@ -161,12 +164,16 @@ func (in *planInput) build(
 		}
 		log.Warn(fault.Text(err))
 	}
+	created := settings.Created // SOURCE_DATE_EPOCH
+	if created.IsZero() {
+		created = time.Now().UTC().Truncate(time.Second)
+	}
 	bars := s.env.Progress()
 	defer bars.Close()
 	run := &pipeline.Run{
 		Options: pipeline.Options{
 			Builder: pipeline.Builder(r.Builder), Jobs: r.Jobs, Timeout: r.Timeout, Force: r.Force, FailFast: r.FailFast,
-			Created: created(settings.Created), SourceURL: settings.SourceURL, LogDir: filepath.Join(settings.CacheDir, "logs"),
+			Created: created, SourceURL: settings.SourceURL, LogDir: filepath.Join(settings.CacheDir, "logs"),
 		},
 		Engine: mirroredEngine{CLI: eng, toolkits: in.toolkits}, Target: in.target, Workspace: ws, Recipe: recipe,
 		Fetcher: s.fetcher(r.DriverSource), Log: log, Progress: bars,
@@ -177,36 +184,15 @@ func (in *planInput) build(
 	return run.Do(ctx, p)
 }
 
-// once returns f for several callers: the first call decides for all.
-func once(f func(ctx context.Context) error) func(ctx context.Context) error {
-	var (
-		only sync.Once
-		err  error
-	)
-	return func(ctx context.Context) error {
-		only.Do(func() { err = f(ctx) })
-		return err
-	}
-}
-
-// created is the time of images: that of SOURCE_DATE_EPOCH, else now.
-func created(epoch time.Time) time.Time {
-	if epoch.IsZero() {
-		return time.Now().UTC().Truncate(time.Second)
-	}
-	return epoch
-}
-
-// closeWorkspace removes the run's directory.
 func closeWorkspace(env Env, ws *workspace.Workspace) {
 	if err := ws.Close(); err != nil {
 		env.Log.Warn("cannot remove the run's directory; the next run will try again", "error", err)
 	}
 }
 
-// fetcher gets the driver's packages.
 func (s *session) fetcher(source string) *driver.Fetcher {
-	return &driver.Fetcher{HTTP: s.http, Source: source, Cache: filepath.Join(s.env.Settings.CacheDir, "drivers"), Log: s.env.Log}
+	cache := filepath.Join(s.env.Settings.CacheDir, "drivers")
+	return &driver.Fetcher{HTTP: s.http, Source: source, Cache: cache, Log: s.env.Log}
 }
 
 // checkEngine returns nil if the container engine answers.
@@ -220,15 +206,16 @@ func (s *session) checkEngine(ctx context.Context, program string) error {
 		return fault.AsPrerequisite(err)
 	}
 	info, err := eng.Check(ctx)
-	if err != nil {
-		return fault.AsPrerequisite(err)
+	if err == nil {
+		s.env.Log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
 	}
-	s.env.Log.Debug("container engine", "name", info.Name, "version", info.Version, "rootless", info.Rootless)
-	return nil
+	return fault.AsPrerequisite(err)
 }
 
 // engine makes the engine, with the credentials for the plan's toolkits in a file of the run. It starts nothing.
-func (in *planInput) engine(ctx context.Context, r BuildRequest, p *plan.Plan, ws *workspace.Workspace) (*engine.CLI, error) {
+func (in *planInput) engine(
+	ctx context.Context, r BuildRequest, p *plan.Plan, ws *workspace.Workspace,
+) (*engine.CLI, error) {
 	dir, err := ws.Mkdir("engine")
 	if err != nil {
 		return nil, err
@@ -240,13 +227,25 @@ func (in *planInput) engine(ctx context.Context, r BuildRequest, p *plan.Plan, w
 			dtks = append(dtks, b.Toolkits...)
 		}
 	}
-	login := func(ctx context.Context) error { return in.toolkits.writeLogin(ctx, authFile, dtks) }
+	login := func(ctx context.Context) error { // at the mirror, and where the catalogue has Driver Toolkits
+		refs := slices.Clone(dtks)
+		for _, dtk := range dtks {
+			at, err := in.toolkits.locate(ctx, dtk)
+			if err != nil {
+				return err
+			}
+			if at != dtk {
+				refs = append(refs, at)
+			}
+		}
+		return auth.WriteFile(ctx, authFile, in.session.keychain, refs)
+	}
 	if err := login(ctx); err != nil {
 		return nil, fault.AsPrerequisite(err)
 	}
 	return engine.New(engine.Options{
-		Program: r.Engine, StateDir: in.session.env.Settings.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile, Login: login,
-		CAFile: in.session.env.CAFile, Platform: platform, Log: in.session.env.Log,
+		Program: r.Engine, StateDir: in.session.env.Settings.CacheDir, TempDir: dir, RunID: ws.ID(), AuthFile: authFile,
+		Login: login, CAFile: in.session.env.CAFile, Platform: platform, Log: in.session.env.Log,
 	})
 }
 
@@ -257,18 +256,22 @@ type mirroredEngine struct {
 }
 
 // Acquire implements pipeline.Engine.
-func (m mirroredEngine) Acquire(ctx context.Context, dtk string, progress func(done, total int64)) (pipeline.Lease, error) {
+func (m mirroredEngine) Acquire(
+	ctx context.Context, dtk string, progress func(done, total int64),
+) (pipeline.Lease, error) {
 	at, err := m.toolkits.locate(ctx, dtk)
 	if err != nil {
 		return nil, err
 	}
 	lease, err := m.CLI.Acquire(ctx, at, progress)
 	if pull, ok := errors.AsType[*engine.PullError](err); ok && at != dtk {
-		m.toolkits.session.env.Log.Warn("cannot pull a Driver Toolkit from the mirror; pulling it from the repository in the catalogue",
+		m.toolkits.session.env.Log.Warn(
+			"cannot pull a Driver Toolkit from the mirror; pulling it from the repository in the catalogue",
 			"toolkit", at, "reason", pull)
 		lease, err = m.CLI.Acquire(ctx, dtk, progress)
 	}
-	if pull, ok := errors.AsType[*engine.PullError](err); ok && pull.Unauthorized && isAtQuay(pull.Image) {
+	pull, ok := errors.AsType[*engine.PullError](err)
+	if ok && pull.Unauthorized && strings.HasPrefix(pull.Image, quayHost+"/") {
 		err = fault.Wrap(err, quayAdvice)
 	}
 	if err != nil {
@@ -277,7 +280,89 @@ func (m mirroredEngine) Acquire(ctx context.Context, dtk string, progress func(d
 	return lease, nil
 }
 
-func isAtQuay(image string) bool {
-	ref, err := name.ParseReference(image)
-	return err == nil && ref.Context().RegistryStr() == quayHost
+// imageFiles are the files that describe an image: the built-in ones, or those of --container-dir.
+type imageFiles struct {
+	containerfile []byte
+	script        string // build-module.sh
+	licenses      fs.FS
+	base          string // the image that the Containerfile's FROM names
+}
+
+// readImageFiles reads the files in dir, or the built-in ones for "", and finds what is wrong with them.
+func readImageFiles(dir, baseImage string) (imageFiles, error) {
+	var files fs.FS = container.Files
+	flag := fmt.Sprintf("--base-image %q", baseImage)
+	if dir != "" {
+		files, flag = os.DirFS(dir), "--container-dir "+dir
+	}
+	fail := func(err error) (imageFiles, error) {
+		return imageFiles{}, fault.AsUsage(fmt.Errorf("%s: %w", flag, err))
+	}
+	containerfile, err := fs.ReadFile(files, "Containerfile")
+	if err != nil {
+		return fail(err)
+	}
+	script, err := fs.ReadFile(files, "build-module.sh")
+	if err != nil {
+		return fail(err)
+	}
+	if _, err := fs.ReadDir(files, "licenses"); err != nil {
+		return fail(err)
+	}
+	licenses, err := fs.Sub(files, "licenses")
+	if err != nil {
+		return fail(err)
+	}
+	base, err := image.BaseReference(containerfile, map[string]string{image.ArgBase: baseImage})
+	if err != nil {
+		return fail(err)
+	}
+	return imageFiles{containerfile: containerfile, script: string(script), licenses: licenses, base: base}, nil
+}
+
+// recipe gets what every image is made from; the base image must have what KMM runs in it.
+func (s *session) recipe(ctx context.Context, ws *workspace.Workspace, files imageFiles) (pipeline.Recipe, error) {
+	base, info, err := s.baseImage(ctx, ws, files.base)
+	if err != nil {
+		return pipeline.Recipe{}, err
+	}
+	return pipeline.Recipe{
+		Base: base, BusyBox: info.BusyBox, Containerfile: files.containerfile, Script: files.script,
+		CopyLicenses: func(dst string) error {
+			if err := os.CopyFS(dst, files.licenses); err != nil {
+				return fmt.Errorf("copy the licences to %s: %w", filepath.Base(dst), err)
+			}
+			return nil
+		},
+	}, nil
+}
+
+// baseImage gets the image that the Containerfile's FROM names into the run's directory, checks that it has what KMM
+// runs in it, and warns where its BusyBox is not the version that R5.2 names.
+func (s *session) baseImage(
+	ctx context.Context, ws *workspace.Workspace, reference string,
+) (image.Base, image.BaseInfo, error) {
+	fail := func(err error) (image.Base, image.BaseInfo, error) {
+		return image.Base{}, image.BaseInfo{}, fmt.Errorf("get the base image: %w", err)
+	}
+	img, digest, err := s.image(ctx, reference)
+	if err != nil {
+		return fail(err)
+	}
+	dir, err := ws.Mkdir("base")
+	if err != nil {
+		return fail(err)
+	}
+	base, err := image.Base{Name: reference, Image: img, Digest: digest}.Store(ctx, dir)
+	if err != nil {
+		return fail(registry.Classify(err))
+	}
+	info, err := image.CheckBase(ctx, base)
+	if err != nil {
+		return fail(fault.AsPrerequisite(err))
+	}
+	for _, w := range info.Warnings {
+		s.env.Log.Warn(w)
+	}
+	return base, info, nil
 }

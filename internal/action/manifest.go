@@ -56,7 +56,8 @@ func (r ManifestRequest) open(env Env) (*session, version.Driver, error) {
 		return fail(fault.AsUsage(fault.Wrap(errors.New("a cluster has one driver"), "name its version")))
 	}
 	if strings.HasPrefix(r.Target, "oci:") {
-		return fail(fault.AsUsage(fault.Wrap(errors.New("clusters pull from a registry, not from a directory"), "name the registry with --target")))
+		err := errors.New("clusters pull from a registry, not from a directory")
+		return fail(fault.AsUsage(fault.Wrap(err, "name the registry with --target")))
 	}
 	m, err := matrix.Load(r.Selection.Matrix)
 	if err != nil {
@@ -85,12 +86,16 @@ func Module(ctx context.Context, env Env, r ModuleRequest) (string, error) {
 	in := manifest.ModuleInput{Place: r.Manifest.Place, Driver: driver, Ordered: r.Ordered, Remove: r.Remove}
 	if r.Literal {
 		in.Images, err = literalImages(ctx, s, r.Manifest.Selection)
-	} else {
-		in.Repository, err = repositoryName(ctx, s)
+		if err != nil {
+			return "", err
+		}
+		return manifest.Module(in)
 	}
+	target, err := s.target(ctx, use{})
 	if err != nil {
 		return "", err
 	}
+	in.Repository = target.String()
 	return manifest.Module(in)
 }
 
@@ -105,28 +110,19 @@ func DeviceConfig(ctx context.Context, env Env, r DeviceConfigRequest) (string, 
 	if err != nil {
 		return "", err
 	}
-	repository, err := repositoryName(ctx, s)
-	if err != nil {
-		return "", err
-	}
-	if r.Patch {
-		return manifest.DeviceConfigPatch(repository, driver)
-	}
-	in := r.Images
-	in.Place, in.Repository, in.Driver = r.Manifest.Place, repository, driver
-	return manifest.DeviceConfig(in)
-}
-
-// repositoryName is the session's target, as a cluster names it.
-func repositoryName(ctx context.Context, s *session) (string, error) {
 	target, err := s.target(ctx, use{})
 	if err != nil {
 		return "", err
 	}
-	return target.String(), nil
+	if r.Patch {
+		return manifest.DeviceConfigPatch(target.String(), driver)
+	}
+	in := r.Images
+	in.Place, in.Repository, in.Driver = r.Manifest.Place, target.String(), driver
+	return manifest.DeviceConfig(in)
 }
 
-// literalImages are the images that are published. Kernels without one are told in the log: their nodes would get no module.
+// literalImages are the published images. It warns of kernels without one: their nodes would get no module.
 func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.Image, error) {
 	in, err := s.planInput(ctx, sel, use{})
 	if err != nil {
@@ -136,7 +132,7 @@ func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.I
 	if err != nil {
 		return nil, err
 	}
-	if p, _, err = statPlan(ctx, in.target, p); err != nil {
+	if p, _, err = statPlan(ctx, in.target, p, nil); err != nil {
 		return nil, err
 	}
 	var images []manifest.Image
@@ -149,8 +145,8 @@ func literalImages(ctx context.Context, s *session, sel Selection) ([]manifest.I
 			"driver", b.Driver, "kernel", b.Kernel, "releases", b.Releases)
 	}
 	if len(images) == 0 {
-		return nil, fault.AsIncomplete(fault.Wrap(fmt.Errorf("no image of driver %s is published in %s", sel.Driver, in.target),
-			fmt.Sprintf("`neuron-kmod build %s` publishes them", sel.Driver)))
+		err := fmt.Errorf("no image of driver %s is published in %s", sel.Driver, in.target)
+		return nil, fault.AsIncomplete(fault.Wrap(err, fmt.Sprintf("`neuron-kmod build %s` publishes them", sel.Driver)))
 	}
 	return images, nil
 }
@@ -162,8 +158,8 @@ type PreflightRequest struct {
 	Name    string // of the resource, "" for upgrade-RELEASE
 }
 
-// Preflight returns the YAML of a PreflightValidationOCP for each kernel that a release boots: OpenShift 5 has two. It may
-// block on the network.
+// Preflight returns the YAML of a PreflightValidationOCP for each kernel that a release boots: OpenShift 5 has two.
+// It may block on the network.
 func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error) {
 	v, err := version.ParseOCP(r.Release)
 	if err != nil {
@@ -189,7 +185,8 @@ func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error)
 			return "", fmt.Errorf("the kernel of OpenShift %s: %w", v, err)
 		}
 		if !e.NodeKernel.IsZero() && e.NodeKernel != e.Kernel {
-			env.Log.Warn("the nodes of the release boot another kernel than its Driver Toolkit is for: KMM can check their images but cannot build any",
+			env.Log.Warn("the nodes of the release boot another kernel than its Driver Toolkit is for: KMM can check their "+
+				"images but cannot build any",
 				"release", v, "nodes", e.NodeKernel, "toolkit", e.Kernel)
 		}
 		name := cmp.Or(r.Name, "upgrade-"+v.String())
@@ -205,7 +202,7 @@ func Preflight(ctx context.Context, env Env, r PreflightRequest) (string, error)
 	return strings.Join(documents, "---\n"), nil
 }
 
-// bootedKernel is the kernel that nodes boot: what an entry of the catalogue records, else what its Driver Toolkit says.
+// bootedKernel is the kernel that nodes boot: as the catalogue records it, else as the Driver Toolkit says.
 func bootedKernel(ctx context.Context, env Env, c *catalog.Catalog, e catalog.Entry) (kernel.Version, error) {
 	if k := cmp.Or(e.NodeKernel, e.Kernel); !k.IsZero() {
 		return k, nil

@@ -31,11 +31,25 @@ type Node struct {
 // maxNodes bounds what is read: a node with all its images is some 50 kB.
 const maxNodes = 256 << 20
 
-// ResolveNodes answers for the nodes of a cluster, which it reads from in as `kubectl get nodes -o json` prints them. The
-// nodes come with the error that says how many lack an image, of the kind fault.Incomplete. It blocks on in and on the
-// network.
+// ResolveNodes answers for the nodes of a cluster, which it reads from in as `kubectl get nodes -o json` prints them.
+// The nodes come with the error that says how many lack an image, of the kind fault.Incomplete. It blocks on in and
+// on the network.
 func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) ([]Node, error) {
-	data, err := readAll(ctx, in, maxNodes+1)
+	// Whoever writes the nodes may be slow, or hang: a signal does not wait for it. The goroutine then stays with its
+	// read until the process ends.
+	var data []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		data, err = io.ReadAll(io.LimitReader(in, maxNodes+1))
+		done <- err
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the nodes from stdin: %w", err)
 	}
@@ -58,58 +72,27 @@ func ResolveNodes(ctx context.Context, env Env, r ResolveRequest, in io.Reader) 
 		return nil, err
 	}
 	for i := range nodes {
-		nodes[i].Images = []Answer{}
-		for _, a := range answers {
-			if a.Kernel == nodes[i].Kernel && nodes[i].Other == "" {
-				nodes[i].Images = append(nodes[i].Images, a)
-			}
-		}
+		nodes[i].Images = slices.DeleteFunc(append([]Answer{}, answers...), func(a Answer) bool {
+			return a.Kernel != nodes[i].Kernel || nodes[i].Other != ""
+		})
 	}
-	return nodes, nodeShortage(nodes, r.Driver)
+	lacking := count(nodes, func(n Node) bool { return n.Other == "" && shortage(n.Images) != nil })
+	switch {
+	case lacking == 0:
+		return nodes, nil
+	case r.Driver == matrix.All: // each has to be there, as for a release and a kernel
+		err = fault.Wrap(fmt.Errorf("%s without an image of each driver", format.Count(lacking, "node")),
+			"name the driver of the cluster with --driver")
+	default:
+		err = fmt.Errorf("%s without an image", format.Count(lacking, "node"))
+	}
+	return nodes, fault.AsIncomplete(err)
 }
 
 // NodesUsage is how nodes are given.
 const NodesUsage = "oc get nodes -o json | neuron-kmod resolve -"
 
-// readAll reads in to its end, at most so many bytes. Whoever writes there may be slow, or hang: a signal does not wait for
-// it. The goroutine then stays with its read until the process ends.
-func readAll(ctx context.Context, in io.Reader, most int64) ([]byte, error) {
-	var data []byte
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		data, err = io.ReadAll(io.LimitReader(in, most))
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return data, err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// nodeShortage is the error for nodes that lack an image of a driver which the matrix has for them, or of every driver. Which
-// driver a cluster has is told by --driver; without it each has to be there, as for a release and a kernel.
-func nodeShortage(nodes []Node, driver string) error {
-	n := 0
-	for _, one := range nodes {
-		if one.Other == "" && shortage(one.Images) != nil {
-			n++
-		}
-	}
-	switch {
-	case n == 0:
-		return nil
-	case driver == matrix.All:
-		return fault.AsIncomplete(fault.Wrap(fmt.Errorf("%s without an image of each driver", format.Count(n, "node")),
-			"name the driver of the cluster with --driver"))
-	}
-	return fault.AsIncomplete(fmt.Errorf("%s without an image", format.Count(n, "node")))
-}
-
-// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints. What it does not know it
-// leaves aside.
+// parseNodes reads what `kubectl get nodes -o json` or `kubectl get node NAME -o json` prints.
 func parseNodes(data []byte) ([]Node, error) {
 	type object struct {
 		Kind     string
@@ -154,7 +137,10 @@ func parseNodes(data []byte) ([]Node, error) {
 		if info.Architecture == "" {
 			return nil, fmt.Errorf("node %.100q: there is no status.nodeInfo.architecture", one.Metadata.Name)
 		}
-		n := Node{Name: printable(one.Metadata.Name), Kernel: k, Architecture: printable(info.Architecture), System: printable(info.OSImage)}
+		n := Node{
+			Name: printable(one.Metadata.Name), Kernel: k,
+			Architecture: printable(info.Architecture), System: printable(info.OSImage),
+		}
 		switch {
 		case n.Architecture != "amd64":
 			n.Other = "its architecture is " + n.Architecture + ", which has no Neuron devices"

@@ -4,11 +4,60 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
 )
+
+// Selection says which builds are meant, in the command line's own words.
+type Selection struct {
+	Matrix  string   // path of build-matrix.json
+	Catalog string   // path of driver-toolkit.json
+	Driver  string   // a version, or "all"
+	OCP     string   // "" for all, "4.20" or "4.20.16"
+	Kernels []string // only these, as uname -r prints them; none for all
+}
+
+// Limited reports whether the selection has fewer than all releases of its drivers.
+func (s Selection) Limited() bool { return s.OCP != "" || len(s.Kernels) > 0 }
+
+// input reads the two files and the filters; it touches no network.
+func (s Selection) input() (plan.Input, error) {
+	in := plan.Input{Arch: arch}
+	for _, k := range s.Kernels {
+		v, err := kernel.Parse(k)
+		if err != nil {
+			return in, fault.AsUsage(fmt.Errorf("--kernel: %w", err))
+		}
+		in.Kernels = append(in.Kernels, v)
+	}
+	m, err := matrix.Load(s.Matrix)
+	if err != nil {
+		return in, fault.AsInvalid(err)
+	}
+	if in.Catalog, err = catalog.Load(s.Catalog); err != nil {
+		return in, fault.AsInvalid(err)
+	}
+	if in.Entries, err = m.Filter(s.Driver, s.OCP); err != nil {
+		return in, fault.AsUsage(err)
+	}
+	return in, nil
+}
+
+// classifyPlan marks the errors of a plan that are the user's: a directory that cannot be a target is one, too.
+func classifyPlan(err error, target string) error {
+	_, noRelease := errors.AsType[*catalog.NotFoundError](err)
+	_, noKernel := errors.AsType[*plan.KernelError](err)
+	if noRelease || noKernel || strings.HasPrefix(target, "oci:") {
+		return fault.AsUsage(err)
+	}
+	return registry.Classify(err)
+}
 
 // PlanRequest asks what a build would do.
 type PlanRequest struct {
@@ -19,15 +68,22 @@ type PlanRequest struct {
 
 // Plan returns what a build would do. It blocks on the network, and pulls nothing.
 func Plan(ctx context.Context, env Env, r PlanRequest) (*plan.Plan, error) {
-	s, err := open(env, access{target: r.Target, mirror: r.ToolkitMirror, readOnly: true})
+	_, p, err := openPlan(ctx, env, r.Selection, access{target: r.Target, mirror: r.ToolkitMirror, readOnly: true})
+	return p, err
+}
+
+// openPlan opens a session and makes the plan of a selection, to read only.
+func openPlan(ctx context.Context, env Env, sel Selection, a access) (*planInput, *plan.Plan, error) {
+	s, err := open(env, a)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	in, err := s.planInput(ctx, r.Selection, use{})
+	in, err := s.planInput(ctx, sel, use{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return in.makePlan(ctx, nil)
+	p, err := in.makePlan(ctx, nil)
+	return in, p, err
 }
 
 // planInput is what a plan is made from, with the ways to what it asks.
@@ -38,7 +94,6 @@ type planInput struct {
 	toolkits *toolkits
 }
 
-// planInput reads the files of a selection, and opens the session's target and the mirror.
 func (s *session) planInput(ctx context.Context, sel Selection, u use) (*planInput, error) {
 	files, err := sel.input()
 	if err != nil {
@@ -60,8 +115,8 @@ func (s *session) planInput(ctx context.Context, sel Selection, u use) (*planInp
 	return &planInput{session: s, files: files, target: target, toolkits: source}, nil
 }
 
-// makePlan makes the plan. preflight, if not nil, is made sure of before the first Driver Toolkit is read out of a registry.
-func (in *planInput) makePlan(ctx context.Context, preflight func(ctx context.Context) error) (*plan.Plan, error) {
+// makePlan makes the plan. preflight, if not nil, is called before a Driver Toolkit is read out of a registry.
+func (in *planInput) makePlan(ctx context.Context, preflight func() error) (*plan.Plan, error) {
 	s, files := in.session, in.files
 	files.Target, files.Resolve = in.target, in.toolkits.resolver(preflight)
 	p, err := plan.Make(ctx, files)
@@ -77,12 +132,12 @@ func (in *planInput) makePlan(ctx context.Context, preflight func(ctx context.Co
 	}
 	s.warnOf(p)
 	for _, u := range p.Unresolved {
-		s.env.Log.Warn("cannot find the kernel of a release", "release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
+		s.env.Log.Warn("cannot find the kernel of a release",
+			"release", u.Release, "toolkit", u.Toolkit, "reason", u.Reason)
 	}
 	return p, nil
 }
 
-// warnOf logs what a plan has to say to the user.
 func (s *session) warnOf(p *plan.Plan) {
 	for _, n := range p.Notes {
 		s.env.Log.Warn("some nodes will not find an image", "reason", n)
@@ -96,8 +151,9 @@ func Complete(p *plan.Plan) error {
 	}
 	err := errors.New(p.Summary())
 	if p.Count(plan.Unbuildable) > 0 {
-		err = fault.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; to do without it, take the release that "+
-			"needs it out of the catalogue, and give it to `neuron-kmod catalog update` with --skip")
+		err = fault.Wrap(err, "an unbuildable image waits for a release whose Driver Toolkit is for its kernel; "+
+			"to do without it, take the release that needs it out of the catalogue, "+
+			"and give it to `neuron-kmod catalog update` with --skip")
 	}
 	return fault.AsIncomplete(err)
 }

@@ -1,14 +1,17 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/openshift/catalog"
 	"neuron-kmod/internal/openshift/matrix"
 	"neuron-kmod/internal/plan"
 	"neuron-kmod/internal/platform/fault"
@@ -41,8 +44,8 @@ type Answer struct {
 	Driver version.Driver `json:"driver"`
 	Kernel kernel.Version `json:"kernel"` // "" where it is not known
 	State  AnswerState    `json:"state"`
-	Image  string         `json:"image"`  // by digest, where there is one; else by the tag that it would have
-	Digest string         `json:"digest"` // of an image that is there: "sha256:...", else ""; a directory's images cannot be named by it
+	Image  string         `json:"image"`  // by digest, in a directory by tag; else by the tag that it would have
+	Digest string         `json:"digest"` // of an image that is there: "sha256:...", else ""
 	Reason string         `json:"reason"` // why it is not ready, else ""
 
 	tag string
@@ -51,20 +54,6 @@ type Answer struct {
 // lacking reports whether the image is not there, or may not be.
 func (a Answer) lacking() bool { return a.State == Missing || a.State == Unknown }
 
-// ResolveArgument answers for an OpenShift release or for a kernel as uname -r prints it. The answers come with the error
-// that says what is missing, of the kind fault.Incomplete. It blocks on the network.
-func ResolveArgument(ctx context.Context, env Env, r ResolveRequest, argument string) (*Resolution, error) {
-	// Tags of release images have the architecture behind the release.
-	if v, err := version.ParseOCP(strings.TrimSuffix(argument, "-"+arch)); err == nil {
-		return resolveRelease(ctx, env, r, v)
-	}
-	k, err := kernel.Parse(argument)
-	if err != nil || !strings.Contains(argument, "-") {
-		return nil, unclearArgument(r.Catalog, argument)
-	}
-	return resolveKernel(ctx, env, r, k)
-}
-
 // Resolution is what was asked for, a release or a kernel, and the answers.
 type Resolution struct {
 	Release *version.OCP    // nil where a kernel was asked for
@@ -72,19 +61,25 @@ type Resolution struct {
 	Answers []Answer
 }
 
-func resolveRelease(ctx context.Context, env Env, r ResolveRequest, v version.OCP) (*Resolution, error) {
-	q, err := openResolver(ctx, env, r, v)
-	if err != nil {
-		return nil, err
+// ResolveArgument answers for an OpenShift release or for a kernel as uname -r prints it. The answers come with the
+// error that says what is missing, of the kind fault.Incomplete. It blocks on the network.
+func ResolveArgument(ctx context.Context, env Env, r ResolveRequest, argument string) (*Resolution, error) {
+	// Tags of release images have the architecture behind the release.
+	if v, err := version.ParseOCP(strings.TrimSuffix(argument, "-"+arch)); err == nil {
+		q, err := openResolver(ctx, env, r, v)
+		if err != nil {
+			return nil, err
+		}
+		answers, err := q.release(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		return &Resolution{Release: &v, Answers: answers}, shortage(answers)
 	}
-	answers, err := q.release(ctx, v)
-	if err != nil {
-		return nil, err
+	k, err := kernel.Parse(argument)
+	if err != nil || !strings.Contains(argument, "-") {
+		return nil, unclearArgument(r.Catalog, argument)
 	}
-	return &Resolution{Release: &v, Answers: answers}, shortage(answers)
-}
-
-func resolveKernel(ctx context.Context, env Env, r ResolveRequest, k kernel.Version) (*Resolution, error) {
 	q, err := openResolver(ctx, env, r)
 	if err != nil {
 		return nil, err
@@ -106,19 +101,10 @@ func resolveKernel(ctx context.Context, env Env, r ResolveRequest, k kernel.Vers
 
 // shortage is the error for answers that lack an image, or may.
 func shortage(answers []Answer) error {
-	lacking, wanted := 0, 0
-	for _, a := range answers {
-		if a.lacking() {
-			lacking++
-		}
-		if a.State != NotWanted {
-			wanted++
-		}
-	}
-	switch {
-	case wanted == 0:
+	if !requested(answers) {
 		return fault.AsIncomplete(errors.New("the matrix has no driver for it"))
-	case lacking > 0:
+	}
+	if lacking := count(answers, Answer.lacking); lacking > 0 {
 		return fault.AsIncomplete(fmt.Errorf("%s missing or not known", format.Count(lacking, "image")))
 	}
 	return nil
@@ -134,8 +120,8 @@ type resolver struct {
 	tags   map[string]bool
 }
 
-// openResolver reads the files and lists what is published. Releases that the catalogue does not have are an error before
-// anything is asked of the network.
+// openResolver reads the files and lists what is published. Releases that the catalogue does not have are an error
+// before anything is asked of the network.
 func openResolver(ctx context.Context, env Env, r ResolveRequest, releases ...version.OCP) (*resolver, error) {
 	files, err := Selection{Matrix: r.Matrix, Catalog: r.Catalog, Driver: r.Driver}.input()
 	if err != nil {
@@ -165,20 +151,9 @@ func openResolver(ctx context.Context, env Env, r ResolveRequest, releases ...ve
 	return q, nil
 }
 
-// Tags implements plan.Target with the one listing of a run.
+// Tags and Reference implement plan.Target with the one listing of a run.
 func (q *resolver) Tags(context.Context) (map[string]bool, error) { return q.tags, nil }
-
-// Reference implements plan.Target.
-func (q *resolver) Reference(tag string) string { return q.target.Reference(tag) }
-
-// plan makes the plan of an input.
-func (q *resolver) plan(ctx context.Context, in plan.Input) (*plan.Plan, error) {
-	p, err := plan.Make(ctx, in)
-	if err != nil {
-		return nil, classifyPlan(err, q.target.String())
-	}
-	return p, nil
-}
+func (q *resolver) Reference(tag string) string                   { return q.target.Reference(tag) }
 
 // release answers for each driver and each kernel of a release that the catalogue has.
 func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error) {
@@ -197,9 +172,9 @@ func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error)
 	if len(in.Entries) == 0 {
 		return answers, nil
 	}
-	p, err := q.plan(ctx, in)
+	p, err := plan.Make(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, classifyPlan(err, q.target.String())
 	}
 	for _, d := range p.Drivers {
 		one := p.ForDriver(d)
@@ -213,14 +188,10 @@ func (q *resolver) release(ctx context.Context, v version.OCP) ([]Answer, error)
 	return q.withDigests(ctx, answers)
 }
 
-// answerOf is what a plan says of a build.
 func answerOf(b plan.Build) Answer {
 	a := Answer{Driver: b.Driver, Kernel: b.Kernel, State: Ready, Image: b.Image, tag: b.Tag}
 	if b.State != plan.Published {
-		a.State, a.Reason = Missing, b.Error
-		if a.Reason == "" {
-			a.Reason = plan.NotBuilt
-		}
+		a.State, a.Reason = Missing, cmp.Or(b.Error, plan.NotBuilt)
 	}
 	return a
 }
@@ -233,7 +204,7 @@ func (q *resolver) withDigests(ctx context.Context, answers []Answer) ([]Answer,
 			tags = append(tags, a.tag)
 		}
 	}
-	seen, err := statImages(ctx, q.target, tags)
+	seen, err := statImages(ctx, q.target, tags, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -255,10 +226,12 @@ func (q *resolver) withDigests(ctx context.Context, answers []Answer) ([]Answer,
 	return answers, nil
 }
 
-// kernels answers for each driver and each of the kernels. The tags of the target decide; only for what is not there the
-// plan of the whole matrix, all, tells why (nil if it was not needed). orphans are kernels that no release of the matrix
-// boots and that have no image.
-func (q *resolver) kernels(ctx context.Context, kernels []kernel.Version) (answers []Answer, orphans []kernel.Version, all *plan.Plan, err error) {
+// kernels answers for each driver and each of the kernels. The tags of the target decide; only for what is not there
+// the plan of the whole matrix, all, tells why (nil if it was not needed). orphans are kernels that no release of the
+// matrix boots and that have no image.
+func (q *resolver) kernels(ctx context.Context, kernels []kernel.Version) (
+	answers []Answer, orphans []kernel.Version, all *plan.Plan, err error,
+) {
 	for _, k := range kernels {
 		found := false
 		for _, e := range q.files.Entries {
@@ -269,8 +242,8 @@ func (q *resolver) kernels(ctx context.Context, kernels []kernel.Version) (answe
 			a := Answer{Driver: e.Driver, Kernel: k, State: Ready, Image: q.target.Reference(tag), tag: tag}
 			if !q.tags[tag] {
 				if all == nil {
-					if all, err = q.plan(ctx, q.files); err != nil {
-						return nil, nil, nil, err
+					if all, err = plan.Make(ctx, q.files); err != nil {
+						return nil, nil, nil, classifyPlan(err, q.target.String())
 					}
 				}
 				a = explainAbsence(all, a)
@@ -294,7 +267,200 @@ func explainAbsence(all *plan.Plan, a Answer) Answer {
 	}
 	a.State, a.Reason = NotWanted, "no OpenShift release that the matrix has for this driver boots this kernel"
 	if one := all.ForDriver(a.Driver); len(one.Unresolved) > 0 {
-		a.State, a.Reason = Unknown, fmt.Sprintf("the kernels of %s are unknown", format.Count(len(one.Unresolved), "release"))
+		a.State = Unknown
+		a.Reason = fmt.Sprintf("the kernels of %s are unknown", format.Count(len(one.Unresolved), "release"))
 	}
 	return a
+}
+
+// DriverUpgrade is what an upgrade means for one driver.
+type DriverUpgrade struct {
+	Driver version.Driver `json:"driver"`
+	From   []Answer       `json:"from"` // for each kernel of the release that the cluster has
+	To     []Answer       `json:"to"`   // for each kernel of the one that it gets
+
+	SameKernel bool   `json:"same_kernel"` // the upgrade changes nothing for the driver
+	Problem    string `json:"trouble"`     // why a cluster with this driver cannot be upgraded, "" if it can
+}
+
+// Upgrade is what an upgrade of OpenShift means for each driver.
+type Upgrade struct {
+	Drivers []DriverUpgrade `json:"drivers"`
+	From    version.OCP     `json:"from"`
+	Ready   bool            `json:"ready"` // a cluster can be upgraded whichever of the drivers it has
+	To      version.OCP     `json:"to"`
+}
+
+// ResolveUpgrade answers whether a cluster can be upgraded from one OpenShift release to another. The answer comes
+// with the error that says why not, of the kind fault.Incomplete. It blocks on the network.
+func ResolveUpgrade(ctx context.Context, env Env, r ResolveRequest, from, to string) (*Upgrade, error) {
+	u := &Upgrade{}
+	for _, flag := range []struct {
+		name, text string
+		release    *version.OCP
+	}{{"--from", from, &u.From}, {"--to", to, &u.To}} {
+		v, err := version.ParseOCP(flag.text)
+		if err != nil {
+			err = fault.Wrap(fmt.Errorf("%s: %w", flag.name, err), "name a release such as 4.21.3")
+			return nil, fault.AsUsage(err)
+		}
+		*flag.release = v
+	}
+	if u.To.Compare(u.From) < 0 {
+		return nil, fault.AsUsage(fault.Wrap(fmt.Errorf("--to %s is older than --from %s", u.To, u.From),
+			"OpenShift cannot be downgraded: swap the two"))
+	}
+	q, err := openResolver(ctx, env, r, u.From, u.To)
+	if err != nil {
+		return nil, err
+	}
+	before, err := q.release(ctx, u.From)
+	if err != nil {
+		return nil, err
+	}
+	after, err := q.release(ctx, u.To)
+	if err != nil {
+		return nil, err
+	}
+	var good, bad []string
+	for _, e := range q.files.Entries {
+		d := DriverUpgrade{Driver: e.Driver, From: forDriver(before, e.Driver), To: forDriver(after, e.Driver)}
+		d.SameKernel = slices.Equal(KernelNames(d.From), KernelNames(d.To)) && KernelNames(d.To) != nil
+		if lacking := count(d.To, Answer.lacking); lacking > 0 {
+			d.Problem = format.Count(lacking, "image") + " missing or not known"
+		} else if requested(d.From) && !requested(d.To) { // for neither it is no cluster's matter
+			d.Problem = "the matrix does not have it for " + u.To.String()
+		}
+		u.Drivers = append(u.Drivers, d)
+		if d.Problem != "" {
+			bad = append(bad, fmt.Sprintf("%s: %s", d.Driver, d.Problem))
+		} else if requested(d.To) {
+			good = append(good, d.Driver.String())
+		}
+	}
+	problems := strings.Join(bad, "; ")
+	switch {
+	case len(bad) > 0 && len(good) > 0: // only --driver tells which one the cluster has
+		err = fault.Wrap(fmt.Errorf("not ready for OpenShift %s with every driver: %s", u.To, problems),
+			fmt.Sprintf("it is ready with %s; name the driver of the cluster with --driver", strings.Join(good, ", ")))
+	case len(bad) > 0:
+		err = fmt.Errorf("not ready for OpenShift %s: %s", u.To, problems)
+	case len(good) == 0:
+		err = fmt.Errorf("not ready for OpenShift %s: the matrix has no driver for it", u.To)
+	}
+	u.Ready = err == nil
+	return u, fault.AsIncomplete(err)
+}
+
+// requested reports whether the matrix has the driver for the release that was answered for.
+func requested(answers []Answer) bool {
+	return slices.ContainsFunc(answers, func(a Answer) bool { return a.State != NotWanted })
+}
+
+func forDriver(answers []Answer, d version.Driver) []Answer {
+	return slices.DeleteFunc(append([]Answer{}, answers...), func(a Answer) bool { return a.Driver != d })
+}
+
+// KernelNames are the names of the kernels that are known, in order.
+func KernelNames(answers []Answer) []string {
+	kernels := map[kernel.Version]bool{}
+	for _, a := range answers {
+		kernels[a.Kernel] = true
+	}
+	delete(kernels, kernel.Version{})
+	var names []string
+	for _, k := range slices.SortedFunc(maps.Keys(kernels), kernel.Version.Compare) {
+		names = append(names, k.String())
+	}
+	return names
+}
+
+// unclearArgument is the error for an argument that is neither a release nor a kernel. What was meant may be in the
+// catalogue: a release of a minor, or a name that is nearly the same. Nothing is asked of the network.
+func unclearArgument(catalogPath, arg string) error {
+	c, err := catalog.Load(catalogPath)
+	if err != nil {
+		return fault.AsInvalid(err)
+	}
+	if s, err := version.ParseSelector(arg); err == nil { // a minor, whose releases boot different kernels
+		if err := c.Missing(s, arch); err != nil {
+			return fault.AsUsage(fault.Wrap(err,
+				"add it with `neuron-kmod catalog update`, or ask for a release that is in it"))
+		}
+		entries, _ := c.Select([]version.Selector{s}, arch)
+		return fault.AsUsage(fault.Wrap(fmt.Errorf("the releases of OpenShift %s boot different kernels", s),
+			fmt.Sprintf("name one of them; the newest in %s is %s", c.Path, entries[len(entries)-1].Version)))
+	}
+	var names []string
+	for _, e := range c.Entries {
+		if e.Arch == arch {
+			names = append(names, e.Version.String(), e.Kernel.String())
+		}
+	}
+	advice := "name a release such as 4.21.3, or a kernel as uname -r prints it, such as 5.14.0-570.96.1.el9_6.x86_64"
+	if near := nearest(arg, names); len(near) > 0 {
+		advice = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return fault.AsUsage(fault.Wrap(fmt.Errorf("%.100q is neither an OpenShift release nor a kernel", arg), advice))
+}
+
+// withNearest adds to an error which kernels may have been meant.
+func (q *resolver) withNearest(err error, k kernel.Version, all *plan.Plan) error {
+	have := all.Kernels()
+	var names, tagged []string
+	for _, k := range have {
+		names, tagged = append(names, k.String()), append(tagged, k.Tag())
+	}
+	// Drivers have images for other kernels, too, whose names are those that tags give them.
+	for tag := range q.tags {
+		for _, e := range q.files.Entries {
+			name, ok := strings.CutPrefix(tag, kernel.TagPrefix(e.Driver))
+			if k, err := kernel.Parse(name); ok && err == nil && !slices.Contains(tagged, k.Tag()) {
+				names, tagged = append(names, name), append(tagged, name)
+			}
+		}
+	}
+	if near := nearest(k.String(), names); len(near) > 0 {
+		return fault.Wrap(err, "the nearest are: "+strings.Join(near, ", "))
+	}
+	if len(have) > 0 {
+		return fault.Wrap(err,
+			fmt.Sprintf("no kernel has a similar name; the newest kernel of the matrix is %s", have[len(have)-1]))
+	}
+	return err
+}
+
+// nearest are the names that differ least from what was typed, at most three: a typo is what changes less than a
+// quarter of it, and a name that needs twice as many changes as the best is not what was meant.
+func nearest(typed string, names []string) []string {
+	const most = 100 // no kernel and no release is as long
+	if len(typed) > most {
+		return nil
+	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "" || edits(typed, n)*4 > max(len(typed), len(n)) })
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(edits(typed, a), edits(typed, b)) })
+	names = slices.DeleteFunc(names, func(n string) bool { return edits(typed, n) > 2*edits(typed, names[0]) })
+	return names[:min(3, len(names))]
+}
+
+// edits is how many letters have to be put in, taken out or changed to make b of a (Levenshtein's distance).
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := before
+			if a[i] != b[j] {
+				change++
+			}
+			before = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

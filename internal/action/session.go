@@ -1,10 +1,15 @@
+// Package action holds the use cases of the program: plan, build, release and the others, each a function of a
+// request that returns a result. It knows neither command lines nor output: package cli makes requests of flags,
+// package report renders results. Only action opens ways to the outside.
 package action
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -12,9 +17,36 @@ import (
 	"neuron-kmod/internal/oci/auth"
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/oci/registry"
+	"neuron-kmod/internal/platform/config"
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/progress"
 	"neuron-kmod/internal/platform/transport"
 )
+
+// The one architecture that Trainium and Inferentia instances have, as catalogues and as registries name it.
+const (
+	arch     = "x86_64"
+	platform = "linux/amd64"
+)
+
+// parallelReads is how many Driver Toolkits or images are read at the same time: enough to hide the latency, few
+// enough to be a polite guest at quay.io.
+const parallelReads = 8
+
+// quayHost is where Driver Toolkits are from.
+const quayHost = "quay.io"
+
+// Env is what every use case runs in.
+type Env struct {
+	Settings config.Settings // of the environment; what a request has of the same name counts instead
+	CAFile   string          // PEM file with certificates to trust besides the system's, "" for none
+	Version  string          // of the program
+	Log      *slog.Logger
+	// Mask is told each short-lived secret before it is used, so that whoever keeps a log can hide it.
+	Mask func(secret string)
+	// Progress begins to show tasks that are under way. Whoever calls it closes what it returns.
+	Progress func() *progress.Progress
+}
 
 // access says which places a use case works with, as the command line names them ("" for none), and what for.
 type access struct {
@@ -40,14 +72,18 @@ func open(env Env, a access) (*session, error) {
 	shown := env.Settings
 	shown.Target, shown.ToolkitMirror = a.target, a.mirror
 	env.Log.Debug("settings", "settings", shown)
+	var named, kept []auth.Source
 	for _, file := range env.Settings.AuthFiles {
+		source := auth.NewFile(file.Path, file.Named)
 		if file.Named == "" {
+			kept = append(kept, source)
 			continue
 		}
 		if _, err := os.Stat(file.Path); err != nil {
 			return nil, fault.AsPrerequisite(fault.Wrap(fmt.Errorf("registry credentials: %s: %w", file.Named, err),
 				file.Named+" must name an existing file"))
 		}
+		named = append(named, source)
 	}
 	rt, err := transport.New(transport.Options{CAFile: env.CAFile, UserAgent: "neuron-kmod/" + env.Version, Log: env.Log})
 	if err != nil {
@@ -56,33 +92,20 @@ func open(env Env, a access) (*session, error) {
 	s := &session{env: env, access: a, http: &http.Client{Transport: rt}}
 	s.caller = &caller{load: s.loadIdentity}
 	s.login = &ecr.Login{
-		Identity: s.caller.identity, AnonymousPublic: a.readOnly || env.Settings.AnonymousPublic, Secret: env.Mask, Log: env.Log,
+		Identity: s.caller.identity, AnonymousPublic: a.readOnly || env.Settings.AnonymousPublic,
+		Secret: env.Mask, Log: env.Log,
 	}
-	s.keychain = auth.NewKeychain(s.sources()...)
+	// The most explicit source comes first: an account for one registry, files that a variable names, AWS for its own
+	// registries, and last what podman and docker have kept.
+	sources := slices.Concat(named, []auth.Source{s.login}, kept)
+	if quay := env.Settings.Quay; quay.User != "" {
+		sources = slices.Insert(sources, 0, auth.Source(auth.Password{
+			From: "QUAY_USERNAME and QUAY_PASSWORD", Host: quayHost, Username: quay.User, Secret: quay.Password.Reveal(),
+		}))
+	}
+	s.keychain = auth.NewKeychain(sources...)
 	s.client = registry.NewClient(s.keychain, rt, env.Log)
 	return s, nil
-}
-
-// sources lists where credentials are looked for, the most explicit first: an account for one registry, files that a
-// variable names, AWS for its own registries, and last what podman and docker have kept.
-func (s *session) sources() []auth.Source {
-	var named, kept []auth.Source
-	for _, f := range s.env.Settings.AuthFiles {
-		if source := auth.NewFile(f.Path, f.Named); f.Named != "" {
-			named = append(named, source)
-		} else {
-			kept = append(kept, source)
-		}
-	}
-	var all []auth.Source
-	if quay := s.env.Settings.Quay; quay.User != "" {
-		all = append(all, auth.Password{
-			From: "QUAY_USERNAME and QUAY_PASSWORD", Host: quayHost, Username: quay.User, Secret: quay.Password.Reveal(),
-		})
-	}
-	all = append(all, named...)
-	all = append(all, s.login)
-	return append(all, kept...)
 }
 
 // image reads an image of a registry, or of a directory as oci:DIR:TAG, and returns it with its digest.
@@ -109,4 +132,26 @@ func (s *session) image(ctx context.Context, reference string) (v1.Image, string
 	}
 	digest, err := img.Digest()
 	return img, digest.String(), err
+}
+
+// StateCounts says how many there are in each state, without the states that have none: "2 copied, 1 failed".
+func StateCounts[S ~string](count func(S) int, states ...S) string {
+	var parts []string
+	for _, s := range states {
+		if n := count(s); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// count returns how many elements of a list match.
+func count[T any](list []T, match func(T) bool) int {
+	n := 0
+	for _, one := range list {
+		if match(one) {
+			n++
+		}
+	}
+	return n
 }

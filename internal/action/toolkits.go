@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"neuron-kmod/internal/oci/auth"
 	"neuron-kmod/internal/oci/ecr"
 	"neuron-kmod/internal/oci/registry"
 	"neuron-kmod/internal/openshift/catalog"
@@ -21,6 +20,9 @@ import (
 // locator returns where a Driver Toolkit that the catalogue names is taken from.
 type locator func(ctx context.Context, dtk string) (string, error)
 
+// asNamed takes a Driver Toolkit from where the catalogue says.
+func asNamed(_ context.Context, dtk string) (string, error) { return dtk, nil }
+
 // toolkits is where Driver Toolkits are taken from: a mirror where that has them, else where the catalogue says.
 type toolkits struct {
 	session *session
@@ -29,13 +31,37 @@ type toolkits struct {
 	name    string          // of the mirror, "" for none
 }
 
-// toolkits finds the mirror: the one that a flag names, or else the one in ECR. A mirror that nobody has named is used if
-// it is there.
+// toolkits finds the mirror: the one that a flag names, or else the one in ECR. A mirror that nobody has named is
+// used if it is there.
 func (s *session) toolkits(ctx context.Context, c *catalog.Catalog) (*toolkits, error) {
-	t := &toolkits{session: s, locate: func(_ context.Context, dtk string) (string, error) { return dtk, nil }}
-	uri, err := s.findMirror(ctx)
-	if err != nil || uri == "" {
-		return t, err
+	t := &toolkits{session: s, locate: asNamed}
+	uri, aws := s.access.mirror, s.env.Settings.AWS
+	if uri == "" {
+		if !s.env.Settings.UseMirror || !aws.MirrorNamed && s.access.target != registry.KindECR {
+			return t, nil
+		}
+		repositories, err := s.repositories(ctx)
+		if err != nil {
+			return nil, err
+		}
+		uri, err = repositories.URI(ctx, aws.Mirror)
+		switch {
+		case err == nil:
+		case aws.MirrorNamed:
+			if errors.Is(err, ecr.ErrNoRepository) {
+				err = fault.Wrap(err,
+					"DTK_ECR_REPOSITORY_NAME must name an existing repository; unset it to use the repositories in the catalogue")
+			}
+			return nil, fmt.Errorf("mirror of Driver Toolkits: %w", err)
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, ecr.ErrNoRepository):
+			s.env.Log.Debug("no mirror of Driver Toolkits", "repository", aws.Mirror)
+			return t, nil
+		default:
+			s.env.Log.Warn("the mirror of Driver Toolkits is not used", "repository", aws.Mirror, "reason", fault.Text(err))
+			return t, nil
+		}
 	}
 	mirror, err := toolkit.NewMirror(s.client, uri, mirrorTags(c), s.env.Log)
 	if err != nil {
@@ -59,42 +85,6 @@ func (s *session) toolkits(ctx context.Context, c *catalog.Catalog) (*toolkits, 
 // mirrorNamed reports whether somebody has asked for the mirror, so that it has to be usable.
 func (s *session) mirrorNamed() bool { return s.access.mirror != "" || s.env.Settings.AWS.MirrorNamed }
 
-// findMirror returns the name of the mirror that there is, "" for none.
-func (s *session) findMirror(ctx context.Context) (string, error) {
-	aws := s.env.Settings.AWS
-	if s.access.mirror != "" {
-		return s.access.mirror, nil
-	}
-	if !s.env.Settings.UseMirror || !aws.MirrorNamed && s.access.target != registry.KindECR {
-		return "", nil
-	}
-	repositories, err := s.repositories(ctx)
-	if err != nil {
-		return "", err
-	}
-	uri, err := repositories.URI(ctx, aws.Mirror)
-	switch {
-	case err == nil:
-		return uri, nil
-	case aws.MirrorNamed:
-		return "", fmt.Errorf("mirror of Driver Toolkits: %w", fault.Wrap(err, mirrorAdvice(err)))
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case errors.Is(err, ecr.ErrNoRepository):
-		s.env.Log.Debug("no mirror of Driver Toolkits", "repository", aws.Mirror)
-	default:
-		s.env.Log.Warn("the mirror of Driver Toolkits is not used", "repository", aws.Mirror, "reason", fault.Text(err))
-	}
-	return "", nil
-}
-
-func mirrorAdvice(err error) string {
-	if errors.Is(err, ecr.ErrNoRepository) {
-		return "DTK_ECR_REPOSITORY_NAME must name an existing repository; unset it to use the repositories in the catalogue"
-	}
-	return ""
-}
-
 // mirrorTags lists the tags that the copies of each Driver Toolkit may have.
 func mirrorTags(c *catalog.Catalog) map[string][]string {
 	tags := map[string][]string{}
@@ -109,18 +99,19 @@ func mirrorTags(c *catalog.Catalog) map[string][]string {
 // reader reads the kernels of Driver Toolkits, and remembers them by digest for all runs.
 func (s *session) reader(locate locator) *toolkit.Reader {
 	return &toolkit.Reader{
-		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.env.Settings.CacheDir, "kernels")), Locate: locate, Log: s.env.Log,
+		Client: s.client, Cache: toolkit.NewCache(filepath.Join(s.env.Settings.CacheDir, "kernels")),
+		Locate: locate, Log: s.env.Log,
 	}
 }
 
-// resolver reads the kernels of Driver Toolkits out of their registry, or out of the cache of earlier runs. before, if not
-// nil, is called once, before the first one is read out of a registry; its error ends the plan.
-func (t *toolkits) resolver(before func(ctx context.Context) error) plan.Resolver {
+// resolver reads the kernels of Driver Toolkits out of their registry, or out of the cache of earlier runs. before,
+// if not nil, is called once, before the first one is read out of a registry; its error ends the plan.
+func (t *toolkits) resolver(before func() error) plan.Resolver {
 	reader := t.session.reader(t.locate)
 	return func(ctx context.Context, dtks []string) ([]plan.Resolved, error) {
 		unknown := slices.ContainsFunc(dtks, func(dtk string) bool { _, known := reader.Known(dtk); return !known })
 		if before != nil && unknown {
-			if err := before(ctx); err != nil {
+			if err := before(); err != nil {
 				return nil, err
 			}
 		}
@@ -134,7 +125,8 @@ func (t *toolkits) resolver(before func(ctx context.Context) error) plan.Resolve
 }
 
 // quayAdvice is what a refusal of quay.io is mended with.
-const quayAdvice = "in GitHub Actions set QUAY_USERNAME and QUAY_PASSWORD from secrets; elsewhere those, or a file with a Red Hat pull secret " +
+const quayAdvice = "in GitHub Actions set QUAY_USERNAME and QUAY_PASSWORD from secrets; " +
+	"elsewhere those, or a file with a Red Hat pull secret " +
 	"(https://console.redhat.com/openshift/install/pull-secret) in REGISTRY_AUTH_FILE"
 
 // withQuayAdvice adds quayAdvice to a refusal of quay.io.
@@ -162,35 +154,31 @@ func (s *session) checkQuay(ctx context.Context, in plan.Input) error {
 	return nil
 }
 
-// preferMirrored returns the plan with the Driver Toolkits that the mirror has before the others of the same kernel: it may
-// hold one for each kernel only.
+// preferMirrored returns the plan with the Driver Toolkits that the mirror has before the others of the same kernel:
+// it may hold one for each kernel only.
 func (t *toolkits) preferMirrored(ctx context.Context, p *plan.Plan, force bool) (*plan.Plan, error) {
 	if t.mirror == nil {
 		return p, nil
 	}
-	preferred := map[string][]string{} // by tag
-	for _, b := range p.Builds {
-		if !b.NeedsBuild(force) {
-			continue
+	var failed error
+	preferred := p.WithToolkits(func(b plan.Build) []string {
+		if failed != nil || !b.NeedsBuild(force) {
+			return b.Toolkits
 		}
 		ordered, err := t.mirror.Prefer(ctx, b.Toolkits)
-		if err != nil && t.session.mirrorNamed() {
-			return nil, err
-		}
 		if err == nil {
-			preferred[b.Tag] = ordered
-		}
-	}
-	return p.WithToolkits(func(b plan.Build) []string {
-		if ordered, ok := preferred[b.Tag]; ok && b.NeedsBuild(force) {
 			return ordered
 		}
+		if t.session.mirrorNamed() {
+			failed = err
+		}
 		return b.Toolkits
-	}), nil
+	})
+	return preferred, failed
 }
 
-// reachable lists the Driver Toolkits that the builds to make may be tried with: those behind one that the mirror has are
-// not.
+// reachable lists the Driver Toolkits that the builds to make may be tried with: those behind one that the mirror has
+// are not.
 func (t *toolkits) reachable(ctx context.Context, p *plan.Plan, force bool) ([]string, error) {
 	var dtks []string
 	for _, b := range p.Builds {
@@ -211,8 +199,8 @@ func (t *toolkits) reachable(ctx context.Context, p *plan.Plan, force bool) ([]s
 	return dtks, nil
 }
 
-// checkPull asks for one Driver Toolkit in each repository that some will be pulled from. It is an error only where none of
-// them lets these credentials in.
+// checkPull asks for one Driver Toolkit in each repository that some will be pulled from. It is an error only where
+// none of them lets these credentials in.
 func (t *toolkits) checkPull(ctx context.Context, dtks []string) error {
 	var refused []error
 	asked := map[string]bool{}
@@ -234,20 +222,4 @@ func (t *toolkits) checkPull(ctx context.Context, dtks []string) error {
 		return nil
 	}
 	return fault.AsPrerequisite(fmt.Errorf("cannot pull Driver Toolkits: %w", refused[0]))
-}
-
-// writeLogin writes the credentials for Driver Toolkits, where they are taken from and where the catalogue has them, to a
-// file for the engine.
-func (t *toolkits) writeLogin(ctx context.Context, path string, dtks []string) error {
-	refs := slices.Clone(dtks)
-	for _, dtk := range dtks {
-		at, err := t.locate(ctx, dtk)
-		if err != nil {
-			return err
-		}
-		if at != dtk {
-			refs = append(refs, at)
-		}
-	}
-	return auth.WriteFile(ctx, path, t.session.keychain, refs)
 }

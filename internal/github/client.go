@@ -46,7 +46,8 @@ type Client struct {
 	pause func(ctx context.Context, d time.Duration) error
 }
 
-// New returns a client. It sends nothing. An address or a repository's name that cannot be one is an error with advice.
+// New returns a client. It sends nothing. An address or a repository's name that cannot be one is an error with
+// advice.
 func New(o Options) (*Client, error) {
 	owner, repo, ok := strings.Cut(o.Repository, "/")
 	if !ok || owner == "" || repo == "" || strings.ContainsAny(repo, "/ ") || strings.HasPrefix(repo, ".") {
@@ -62,8 +63,8 @@ func New(o Options) (*Client, error) {
 		log: o.Log, pause: pause,
 	}
 	sender := *o.HTTP
-	sender.Transport = &bounded{next: sender.Transport}
-	sender.CheckRedirect = stay
+	sender.Transport = &boundedTransport{next: sender.Transport}
+	sender.CheckRedirect = refuseOtherHosts
 	address := base.String()
 	options := []api.ClientOptionsFunc{
 		api.WithHTTPClient(&sender), api.WithURLs(&address, &address),
@@ -92,9 +93,9 @@ func parseAPI(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// stay refuses redirects to other hosts, which would be sent the token. GitHub redirects within its API when a
-// repository was renamed.
-func stay(next *http.Request, earlier []*http.Request) error {
+// refuseOtherHosts refuses redirects to other hosts, which would be sent the token. GitHub redirects within its API
+// when a repository was renamed.
+func refuseOtherHosts(next *http.Request, earlier []*http.Request) error {
 	if from := earlier[0].URL.Host; next.URL.Host != from {
 		return fault.Wrap(fmt.Errorf("%s leads to another host, %s", from, next.URL.Host),
 			"set GITHUB_API_URL to the address where the API is")
@@ -105,14 +106,16 @@ func stay(next *http.Request, earlier []*http.Request) error {
 	return nil
 }
 
-// maxAnswer bounds what is read of an answer of the API. A page of 100 releases with the longest notes has some 50 MB.
+// maxAnswer bounds what is read of an answer of the API. A page of 100 releases with the longest notes has some 50
+// MB.
 const maxAnswer = 64 << 20
 
-// bounded cuts off answers that are too long. Contents of assets, which have a length of their own, may be longer.
-type bounded struct{ next http.RoundTripper }
+// boundedTransport cuts off answers that are too long. Contents of assets, which have a length of their own, may be
+// longer.
+type boundedTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	next := b.next
 	if next == nil {
 		next = http.DefaultTransport

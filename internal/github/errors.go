@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"neuron-kmod/internal/platform/fault"
 )
 
-// CredentialError is a failure that a person has to mend: the token is missing, wrong, or may not do what is needed, or
+// CredentialError is a failure that the user has to mend: the token is missing, wrong, or may not do what is needed, or
 // the repository is not there for it. Sending the request again would not help.
 type CredentialError struct{ Err error }
 
@@ -42,7 +43,7 @@ func (a *answered) Unwrap() error { return a.err }
 // maxText bounds what is repeated of an answer.
 const maxText = 300
 
-// brief shortens the text of an error of the library to what a person can use, without the token if a server has
+// brief shortens the text of an error of the library to what the user can use, without the token if a server has
 // repeated it.
 func (c *Client) brief(err error) error {
 	var text string
@@ -95,18 +96,13 @@ func status(err error) int {
 	return 0
 }
 
-// taken reports whether GitHub has refused a name or a tag because something else has it.
-func taken(err error) bool {
+// nameTaken reports whether GitHub has refused a name or a tag because something else has it.
+func nameTaken(err error) bool {
 	e, ok := errors.AsType[*api.ErrorResponse](err)
 	if !ok || e.Response.StatusCode != http.StatusUnprocessableEntity {
 		return false
 	}
-	for _, one := range e.Errors {
-		if one.Code == "already_exists" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.Errors, func(one api.Error) bool { return one.Code == "already_exists" })
 }
 
 // classify returns err with advice, as a *CredentialError if it is one. Advice that is there stays.
@@ -114,7 +110,7 @@ func (c *Client) classify(err error) error {
 	if err == nil {
 		return nil
 	}
-	credential, advice := c.judge(err)
+	credential, advice := c.advise(err)
 	if credential {
 		err = &CredentialError{err}
 	}
@@ -124,8 +120,8 @@ func (c *Client) classify(err error) error {
 	return fault.Wrap(err, advice)
 }
 
-// judge reports whether err is a person's to mend, and how.
-func (c *Client) judge(err error) (credential bool, advice string) {
+// advise reports whether err is the user's to mend, and how.
+func (c *Client) advise(err error) (credential bool, advice string) {
 	if errors.Is(err, ErrNoToken) {
 		return true, "set GITHUB_TOKEN or GH_TOKEN; in GitHub Actions: `env: GITHUB_TOKEN: ${{ github.token }}`; " +
 			"elsewhere `export GH_TOKEN=$(gh auth token)`"
@@ -142,11 +138,18 @@ func (c *Client) judge(err error) (credential bool, advice string) {
 		return true, "the token is wrong, or its time is over: set GITHUB_TOKEN or GH_TOKEN anew; that of a job in GitHub " +
 			"Actions ends with the job"
 	case code == http.StatusForbidden:
-		return true, c.forbidden(err)
-	case code == http.StatusNotFound && c.host != "api.github.com":
-		return true, c.missing() + "; or " + enterprise
+		if e, ok := errors.AsType[*api.ErrorResponse](err); ok && e.Response.Header.Get("X-Github-Sso") != "" {
+			return true, "the organisation wants single sign-on: authorise the token for it in its settings on GitHub"
+		}
+		return true, "give the job in the workflow `permissions: contents: write`; a fine-grained token needs Contents: " +
+			"Read and write; a classic one the scope repo"
 	case code == http.StatusNotFound:
-		return true, c.missing()
+		advice = fmt.Sprintf("see that %s/%s in GITHUB_REPOSITORY is right and that the token may write to it (contents: "+
+			"write; classic tokens: scope repo)", c.owner, c.repo)
+		if c.host != "api.github.com" {
+			advice += "; or " + enterprise
+		}
+		return true, advice
 	case code >= 500:
 		return false, "see https://www.githubstatus.com and run again later; what is done stays done"
 	case code != 0:
@@ -160,18 +163,4 @@ func (c *Client) judge(err error) (credential bool, advice string) {
 			"GitHub cannot be reached: check the network and the proxy settings (HTTPS_PROXY, NO_PROXY); what is done stays done"
 	}
 	return false, ""
-}
-
-func (c *Client) missing() string {
-	return fmt.Sprintf("see that %s/%s in GITHUB_REPOSITORY is right and that the token may write to it (contents: "+
-		"write; classic tokens: scope repo)", c.owner, c.repo)
-}
-
-// forbidden says what to do about a 403.
-func (c *Client) forbidden(err error) string {
-	if e, ok := errors.AsType[*api.ErrorResponse](err); ok && e.Response.Header.Get("X-Github-Sso") != "" {
-		return "the organisation wants single sign-on: authorise the token for it in its settings on GitHub"
-	}
-	return "give the job in the workflow `permissions: contents: write`; a fine-grained token needs Contents: Read and " +
-		"write; a classic one the scope repo"
 }

@@ -203,7 +203,7 @@ func TestBounded(t *testing.T) {
 	for accept, want := range map[string]int64{"application/json": maxAnswer, contentType: maxAnswer + 1} {
 		req := httptest.NewRequest(http.MethodGet, "https://api.github.com", nil)
 		req.Header.Set("Accept", accept)
-		resp, err := (&bounded{next: answer{zeros{}}}).RoundTrip(req)
+		resp, err := (&boundedTransport{next: answer{zeros{}}}).RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,8 +31,17 @@ func (r *run) find(ctx context.Context) (found, error) {
 			return err
 		})
 		for _, one := range list {
-			if one.TagName == r.want.Tag {
-				r.sort(&have, one)
+			switch {
+			case one.TagName != r.want.Tag:
+			case !one.Draft:
+				have.published = &release{
+					id: one.ID, url: one.HTMLURL, uploadURL: one.UploadURL,
+					name: one.GetName(), body: one.GetBody(), immutable: one.GetImmutable(),
+				}
+			case strings.HasPrefix(plainNotes(one.GetBody()), plainNotes(unfinished)):
+				have.drafts = append(have.drafts, one.ID)
+			default:
+				r.client.log.Info("somebody's draft of the release is left alone", "tag", r.want.Tag, "url", one.HTMLURL)
 			}
 		}
 		return resp, err
@@ -46,28 +55,6 @@ func (r *run) find(ctx context.Context) (found, error) {
 	return have, err
 }
 
-// sort adds a release of the tag to what was found.
-func (r *run) sort(have *found, one *api.RepositoryRelease) {
-	switch ours := strings.HasPrefix(plainNotes(text(one.Body)), plainNotes(unfinished)); {
-	case !one.Draft:
-		have.published = &release{
-			id: one.ID, url: one.HTMLURL, uploadURL: one.UploadURL, name: text(one.Name), body: text(one.Body),
-			immutable: one.Immutable != nil && *one.Immutable,
-		}
-	case ours:
-		have.drafts = append(have.drafts, one.ID)
-	default:
-		r.client.log.Info("somebody's draft of the release is left alone", "tag", r.want.Tag, "url", one.HTMLURL)
-	}
-}
-
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
 // findAssets reads the assets of a release, and the digests that the comparison needs.
 func (r *run) findAssets(ctx context.Context, rel *release) error {
 	err := pages(func(o *api.ListOptions) (*api.Response, error) {
@@ -78,7 +65,7 @@ func (r *run) findAssets(ctx context.Context, rel *release) error {
 			return err
 		})
 		for _, one := range list {
-			rel.assets = append(rel.assets, there(one))
+			rel.assets = append(rel.assets, newAsset(one))
 		}
 		return resp, err
 	})
@@ -107,8 +94,8 @@ func vanished(err error) error {
 	return err
 }
 
-// there is an asset as the API tells it.
-func there(one *api.ReleaseAsset) asset {
+// newAsset returns an asset as the API describes it.
+func newAsset(one *api.ReleaseAsset) asset {
 	return asset{
 		id: one.GetID(), name: one.GetName(), whole: one.GetState() == "uploaded",
 		size: int64(one.GetSize()), digest: one.GetDigest(),

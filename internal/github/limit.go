@@ -12,13 +12,13 @@ import (
 
 const (
 	// longestWait bounds for how long one Client waits in all because GitHub says so: the releases of several drivers
-	// share it. After that a person has to decide.
+	// share it. After that the user has to decide.
 	longestWait = 15 * time.Minute
 	// mostWaits bounds how often one request is sent again for that.
 	mostWaits = 10
-	// unsaid is the first wait where GitHub does not say how long; it doubles each time.
+	// defaultWait is the first wait where GitHub does not say how long; it doubles each time.
 	// https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#handle-rate-limit-errors-appropriately
-	unsaid = time.Minute
+	defaultWait = time.Minute
 )
 
 // call sends a request, and sends it again when GitHub has refused it because of a rate limit: it then had no effect.
@@ -48,7 +48,7 @@ func (c *Client) mayWait(wait time.Duration) bool {
 
 // rateLimit reports whether err is a rate limit, and for how long to wait; n is how often it was waited already.
 func rateLimit(err error, n int, now time.Time) (wait time.Duration, limited bool) {
-	wait = unsaid << min(n, 10)
+	wait = defaultWait << min(n, 10)
 	if e, ok := errors.AsType[*api.RateLimitError](err); ok {
 		// The header has whole seconds, of a clock that may differ.
 		if left := e.Rate.Reset.Sub(now); left > 0 {
@@ -57,19 +57,19 @@ func rateLimit(err error, n int, now time.Time) (wait time.Duration, limited boo
 		return wait, true
 	}
 	if e, ok := errors.AsType[*api.AbuseRateLimitError](err); ok {
-		return asked(e.Response, wait), true
+		return retryAfter(e.Response, wait), true
 	}
 	if e, ok := errors.AsType[*api.ErrorResponse](err); ok {
 		code, after := e.Response.StatusCode, e.Response.Header.Get("Retry-After")
 		if code == http.StatusTooManyRequests || code == http.StatusForbidden && after != "" {
-			return asked(e.Response, wait), true
+			return retryAfter(e.Response, wait), true
 		}
 	}
 	return 0, false
 }
 
-// asked is what Retry-After says; other if it says nothing, or not to wait.
-func asked(resp *http.Response, other time.Duration) time.Duration {
+// retryAfter is what Retry-After says; other if it says nothing, or not to wait.
+func retryAfter(resp *http.Response, other time.Duration) time.Duration {
 	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31)
 	if err != nil || seconds == 0 {
 		return other

@@ -8,11 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // maxTokenAnswer bounds the answer with an identity token, which is about 2 kB.
@@ -68,8 +68,8 @@ func (o OIDC) ask(ctx context.Context, audience string) (string, error) {
 		return "", fmt.Errorf("%s answers %d %s", u.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	var answer struct{ Value string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxTokenAnswer)).Decode(&answer); err != nil ||
-		answer.Value == "" {
+	data, err := limit.ReadAll(resp.Body, maxTokenAnswer)
+	if err != nil || json.Unmarshal(data, &answer) != nil || answer.Value == "" {
 		return "", fmt.Errorf("%s answers with something else than a token", u.Host) // what it is may be a secret
 	}
 	return answer.Value, nil

@@ -98,14 +98,14 @@ func changes(want Release, have *release) []step {
 	used := map[int64]bool{}
 	for _, a := range want.Assets {
 		s := step{change: Change{Replace, a.Name}, want: a, current: have.named(a.Name)}
-		if a.is(s.current) {
+		if a.matches(s.current) {
 			continue
 		}
 		if s.current.id == 0 {
 			s.change.What = Add
 			s.old = have.newest(kindOld, a.Name, whole)
 		}
-		s.uploaded = have.newest(kindNew, a.Name, a.is)
+		s.uploaded = have.newest(kindNew, a.Name, a.matches)
 		used[s.uploaded], used[s.old] = true, true
 		list = append(list, s)
 	}

@@ -105,9 +105,9 @@ func (a Asset) check() error {
 	return nil
 }
 
-// is reports whether that is what an asset on GitHub holds.
-func (a Asset) is(there asset) bool {
-	return there.whole && there.size == a.Size && there.digest == a.Digest
+// matches reports whether an asset on GitHub is whole and holds the same.
+func (a Asset) matches(remote asset) bool {
+	return remote.whole && remote.size == a.Size && remote.digest == a.Digest
 }
 
 // sameNotes compares two texts as a reader would: GitHub's pages change line endings, and white space at the end of

@@ -32,8 +32,8 @@ type run struct {
 // end.
 //
 // It blocks on the network, and for as long as GitHub's rate limits say, up to a quarter of an hour for all that one
-// Client does, until ctx ends. With an error comes what was changed before it. Errors have advice; those of the token,
-// its permissions and the repository are *CredentialError. None holds the token.
+// Client does, until ctx ends. With an error comes what was changed before it. Errors have advice; those of the
+// token, its permissions and the repository are *CredentialError. None holds the token.
 func (c *Client) Sync(ctx context.Context, want Release) (Outcome, error) {
 	if err := want.check(); err != nil {
 		return Outcome{}, c.failure(want, err)
@@ -42,7 +42,7 @@ func (c *Client) Sync(ctx context.Context, want Release) (Outcome, error) {
 		return Outcome{}, c.failure(want, c.classify(ErrNoToken))
 	}
 	r := &run{client: c, want: want}
-	if err := r.settle(ctx); err != nil {
+	if err := r.syncUntilDone(ctx); err != nil {
 		return r.outcome, c.failure(want, c.classify(err))
 	}
 	return r.outcome, nil
@@ -76,14 +76,13 @@ func (c *Client) Compare(ctx context.Context, want Release) (Outcome, error) {
 type stale struct{ err error }
 
 func (s stale) Error() string { return s.err.Error() }
-
 func (s stale) Unwrap() error { return s.err }
 
-// settle looks at what is there and does what is to do, until there is nothing to do, or it has been done often enough:
-// then others are changing the release as well, and who comes last has the last word.
-func (r *run) settle(ctx context.Context) error {
+// syncUntilDone looks at what is there and does what is to do, until there is nothing to do, or it has been done
+// often enough: then others are changing the release as well, and who comes last has the last word.
+func (r *run) syncUntilDone(ctx context.Context) error {
 	for n := 0; ; n++ {
-		changed, err := r.once(ctx)
+		changed, err := r.syncOnce(ctx)
 		if err == nil && changed && n+1 < rounds {
 			continue
 		}
@@ -101,8 +100,9 @@ func (r *run) settle(ctx context.Context) error {
 	}
 }
 
-// once does what is to do by one look. It reports whether it has changed a release that others may be changing too.
-func (r *run) once(ctx context.Context) (changed bool, err error) {
+// syncOnce does what is to do by one look. It reports whether it has changed a release that others may be changing
+// too.
+func (r *run) syncOnce(ctx context.Context) (changed bool, err error) {
 	have, err := r.find(ctx)
 	if err != nil {
 		return false, err
@@ -110,12 +110,16 @@ func (r *run) once(ctx context.Context) (changed bool, err error) {
 	todo := steps(r.want, have)
 	if have.published != nil {
 		r.outcome.URL = have.published.url
-		if err := closed(have.published, todo); err != nil {
-			return false, err
+		for _, s := range todo {
+			if have.published.immutable && s.change.What != Edit && s.draft == 0 {
+				return false, fault.Wrap(fmt.Errorf("%s: %w", s.change, ErrImmutable),
+					"turn off immutable releases in the settings of the repository: releases here get new kernels over time; "+
+						"one that was published with it can no longer be changed")
+			}
 		}
 	}
 	for _, s := range todo {
-		if err := r.do(ctx, have.published, s); err != nil {
+		if err := r.take(ctx, have.published, s); err != nil {
 			return false, fmt.Errorf("%s: %w", s.change, err)
 		}
 		r.client.log.Info("release changed", "tag", r.want.Tag, "change", s.change.String())
@@ -124,25 +128,13 @@ func (r *run) once(ctx context.Context) (changed bool, err error) {
 	return have.published != nil && len(todo) > 0, nil
 }
 
-// closed refuses to change the assets of a release that GitHub has closed.
-func closed(rel *release, todo []step) error {
-	for _, s := range todo {
-		if rel.immutable && s.change.What != Edit && s.draft == 0 {
-			return fault.Wrap(fmt.Errorf("%s: %w", s.change, ErrImmutable),
-				"turn off immutable releases in the settings of the repository: releases here get new kernels over time; "+
-					"one that was published with it can no longer be changed")
-		}
-	}
-	return nil
-}
-
-// do takes one step.
-func (r *run) do(ctx context.Context, rel *release, s step) error {
+// take takes one step.
+func (r *run) take(ctx context.Context, rel *release, s step) error {
 	switch s.change.What {
 	case Create:
 		return r.create(ctx)
 	case Add, Replace:
-		return r.place(ctx, rel, s)
+		return r.replaceAsset(ctx, rel, s)
 	case Edit:
 		_, err := r.update(ctx, rel.id, api.UpdateReleaseRequest{Name: &r.want.Name, Body: &r.want.Body})
 		return err
@@ -155,13 +147,13 @@ func (r *run) do(ctx context.Context, rel *release, s step) error {
 	return r.deleteAsset(ctx, s.asset)
 }
 
-// retry marks the error of a request as stale, unless it would be the same next time. Errors that come with advice, as
-// those of the transport, are for people.
-func retry(err error) error {
+// staleUnlessFinal marks the error of a request as stale, unless it would be the same next time. Errors that come
+// with advice, as those of the transport, are for people.
+func staleUnlessFinal(err error) error {
 	switch code := status(err); {
 	case err == nil:
 		return nil
-	case taken(err), code == http.StatusNotFound, code >= 500:
+	case nameTaken(err), code == http.StatusNotFound, code >= 500:
 		return stale{err}
 	case code != 0, fault.Of(err) != "":
 		return err

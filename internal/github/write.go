@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	api "github.com/google/go-github/v89/github"
 )
 
-// create makes the release: a draft of this run's own, its assets, and then the publication, which fails if another run
-// has been faster.
+// create makes the release: a draft of this run's own, its assets, and then the publication, which fails if another
+// run has been faster.
 func (r *run) create(ctx context.Context) error {
 	var draft *api.RepositoryRelease
 	in := api.CreateReleaseRequest{TagName: r.want.Tag, Name: &r.want.Name, Body: new(unfinished),
@@ -22,17 +23,14 @@ func (r *run) create(ctx context.Context) error {
 		return err // the releases have been listed, so this is a token that may not write
 	}
 	if err != nil {
-		return retry(err)
+		return staleUnlessFinal(err)
 	}
 	for _, a := range r.want.Assets {
 		if _, err := r.upload(ctx, draft.UploadURL, a, a.Name); err != nil {
 			return err
 		}
 	}
-	latest := "false"
-	if r.want.Latest {
-		latest = "true"
-	}
+	latest := strconv.FormatBool(r.want.Latest)
 	published, err := r.update(ctx, draft.ID, api.UpdateReleaseRequest{
 		Name: &r.want.Name, Body: &r.want.Body, Draft: new(false), MakeLatest: &latest,
 	})
@@ -43,9 +41,9 @@ func (r *run) create(ctx context.Context) error {
 	return nil
 }
 
-// place puts an asset in the place of its name. Until it has the name, what had it before is there: under that name,
-// or, between two requests, put aside.
-func (r *run) place(ctx context.Context, rel *release, s step) error {
+// replaceAsset puts an asset in the place of its name. Until it has the name, what had it before is there: under that
+// name, or, between two requests, put aside.
+func (r *run) replaceAsset(ctx context.Context, rel *release, s step) error {
 	uploaded, old := s.uploaded, s.old
 	if uploaded == 0 {
 		var err error
@@ -95,13 +93,13 @@ func (r *run) upload(ctx context.Context, url string, a Asset, name string) (int
 		return 0, fmt.Errorf("open %s: %w", a.Name, opened)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("upload %s: %w", a.Name, retry(err))
+		return 0, fmt.Errorf("upload %s: %w", a.Name, staleUnlessFinal(err))
 	}
-	stored := there(got)
+	stored := newAsset(got)
 	if stored.digest == "" {
 		stored.digest = a.Digest // not told; the next run reads it
 	}
-	if !a.is(stored) || stored.name != name {
+	if !a.matches(stored) || stored.name != name {
 		return 0, stale{fmt.Errorf("upload %s: GitHub has stored %d bytes with %s as %s, not %d with %s", a.Name,
 			stored.size, stored.digest, stored.name, a.Size, a.Digest)}
 	}
@@ -114,11 +112,11 @@ func (r *run) update(ctx context.Context, id int64, in api.UpdateReleaseRequest)
 		out, _, err = r.client.api.Repositories.UpdateRelease(ctx, r.client.owner, r.client.repo, id, in)
 		return err
 	})
-	return out, retry(err)
+	return out, staleUnlessFinal(err)
 }
 
 func (r *run) rename(ctx context.Context, asset int64, name string) error {
-	return retry(r.call(ctx, func() error {
+	return staleUnlessFinal(r.call(ctx, func() error {
 		_, _, err := r.client.api.Repositories.UpdateReleaseAsset(ctx, r.client.owner, r.client.repo, asset,
 			api.UpdateReleaseAssetRequest{Name: &name})
 		return err
@@ -127,7 +125,7 @@ func (r *run) rename(ctx context.Context, asset int64, name string) error {
 
 // deleteAsset removes an asset; one that is gone already is fine.
 func (r *run) deleteAsset(ctx context.Context, id int64) error {
-	return gone(r.call(ctx, func() error {
+	return ignoreNotFound(r.call(ctx, func() error {
 		_, err := r.client.api.Repositories.DeleteReleaseAsset(ctx, r.client.owner, r.client.repo, id)
 		return err
 	}))
@@ -135,15 +133,15 @@ func (r *run) deleteAsset(ctx context.Context, id int64) error {
 
 // deleteRelease removes a draft; one that is gone already is fine.
 func (r *run) deleteRelease(ctx context.Context, id int64) error {
-	return gone(r.call(ctx, func() error {
+	return ignoreNotFound(r.call(ctx, func() error {
 		_, err := r.client.api.Repositories.DeleteRelease(ctx, r.client.owner, r.client.repo, id)
 		return err
 	}))
 }
 
-func gone(err error) error {
+func ignoreNotFound(err error) error {
 	if status(err) == http.StatusNotFound {
 		return nil
 	}
-	return retry(err)
+	return staleUnlessFinal(err)
 }

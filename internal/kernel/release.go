@@ -3,6 +3,7 @@ package kernel
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -21,8 +22,7 @@ type Release struct {
 // elForm is bounded to what Atoi can hold and RHEL will ever number.
 var elForm = regexp.MustCompile(`\.el([1-9][0-9]?)(?:_(0|[1-9][0-9]?))?(?:[.+]|$)`)
 
-// RHEL returns the RHEL release a kernel is from; false if the name tells none, as those of other
-// distributions.
+// RHEL returns the RHEL release a kernel is from; false if the name tells none, as those of other distributions.
 func (v Version) RHEL() (Release, bool) {
 	m := elForm.FindStringSubmatch(v.name)
 	if m == nil {
@@ -45,18 +45,14 @@ func (v Version) RHEL() (Release, bool) {
 // Compare orders releases by major and minor. A Stream release is after every minor of its major, because
 // it is what the next one is made from.
 func (r Release) Compare(o Release) int {
-	if c := cmp.Compare(r.Major, o.Major); c != 0 {
-		return c
+	return cmp.Or(cmp.Compare(r.Major, o.Major), cmp.Compare(r.order(), o.order()))
+}
+
+func (r Release) order() int {
+	if r.Stream {
+		return math.MaxInt
 	}
-	switch {
-	case r.Stream && o.Stream:
-		return 0
-	case r.Stream:
-		return 1
-	case o.Stream:
-		return -1
-	}
-	return cmp.Compare(r.Minor, o.Minor)
+	return r.Minor
 }
 
 // String returns the release as people write it: "9.6", or "9 Stream".

@@ -31,10 +31,9 @@ var (
 // that the kernel is not known.
 type Version struct{ name string }
 
-// Parse reads a kernel's name: at most 64 of the characters A-Z a-z 0-9 . _ + ~ -, starting with
-// two dotted numbers, ending in one of A-Z a-z 0-9 _ +, and without two dots in a row. Names of RHEL,
-// CentOS Stream, Debian and their real-time, 64k-page and debug flavours all have this form. The error
-// quotes the name, so it is safe to print.
+// Parse reads a kernel's name: at most 64 of the characters A-Z a-z 0-9 . _ + ~ -, starting with two dotted numbers,
+// ending in one of A-Z a-z 0-9 _ +, and without two dots in a row. Names of RHEL, CentOS Stream, Debian and their
+// real-time, 64k-page and debug flavours all have this form. The error quotes the name, so it is safe to print.
 func Parse(s string) (Version, error) {
 	if why := check(s); why != "" {
 		if len(s) > maxLen {

@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"neuron-kmod/internal/kmod/image"
 	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/filelock"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // BusyBox gets the source of BusyBox. It is safe for concurrent use, also by several processes with one Cache.
@@ -24,7 +26,7 @@ type BusyBox struct {
 	HTTP *http.Client
 	// Cache is the directory that archives are kept in; it is made when needed.
 	Cache string
-	// Log gets what a person may want to know of a download that did not go smoothly; nil means nowhere.
+	// Log gets what the user may want to know of a download that did not go smoothly; nil means nowhere.
 	Log *slog.Logger
 }
 
@@ -35,7 +37,7 @@ func busyBoxURLs(version string) []string {
 	if primary == "" {
 		return nil
 	}
-	return []string{primary, backup, "https://busybox.net/downloads/" + busyBoxFolder(version) + ".tar.bz2"}
+	return []string{primary, backup, "https://busybox.net/downloads/" + busyBoxDir(version) + ".tar.bz2"}
 }
 
 // busyBoxDigests are the SHA-256 of archives that never change. The others are made by their servers when they are
@@ -74,7 +76,6 @@ func (b *BusyBox) source(ctx context.Context, version string) (_ Archive, err er
 	if err := CheckBusyBox(version); err != nil {
 		return Archive{}, err
 	}
-	urls := busyBoxURLs(version)
 	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
 		return Archive{}, fmt.Errorf("make the cache directory: %w", err)
 	}
@@ -84,30 +85,26 @@ func (b *BusyBox) source(ctx context.Context, version string) (_ Archive, err er
 		return Archive{}, fmt.Errorf("wait for the cached archive: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Remove()) }()
-	a, err := cached(ctx, path, version)
+	a, err := checkCached(ctx, path, version)
 	if err == nil || ctx.Err() != nil {
 		return a, err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		b.log().Warn("the cached source of BusyBox is not usable and is fetched again", "file", path, "reason", err)
 	}
-	tree, err := b.download(ctx, version, urls)
+	tree, err := b.download(ctx, version)
 	if err != nil {
 		return Archive{}, err
 	}
 	return tree.write(ctx, path, undated)
 }
 
-// cached checks the archive that an earlier run, or a person, has put into the cache.
-func cached(ctx context.Context, path, version string) (Archive, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Archive{}, err
-	}
-	if info.Size() > busyBoxLimits.download {
+// checkCached checks the archive that an earlier run, or the user, has put into the cache.
+func checkCached(ctx context.Context, path, version string) (Archive, error) {
+	data, err := limit.ReadFile(path, busyBoxLimits.download)
+	if _, ok := errors.AsType[*limit.TooLargeError](err); ok {
 		return Archive{}, errTooLarge
 	}
-	data, err := os.ReadFile(path)
 	if err != nil {
 		return Archive{}, err
 	}
@@ -117,13 +114,13 @@ func cached(ctx context.Context, path, version string) (Archive, error) {
 	if _, err := readBusyBox(ctx, data, version, busyBoxLimits); err != nil {
 		return Archive{}, err
 	}
-	return describe(path, BusyBoxFile(version))
+	return describeArchive(path, BusyBoxFile(version))
 }
 
 // download asks one server after the other.
-func (b *BusyBox) download(ctx context.Context, version string, urls []string) (contents, error) {
+func (b *BusyBox) download(ctx context.Context, version string) (contents, error) {
 	var answers refusals
-	for _, url := range urls {
+	for _, url := range busyBoxURLs(version) {
 		tree, err := b.fetch(ctx, url, version)
 		if err == nil {
 			b.log().Debug("source of BusyBox", "url", url)
@@ -154,9 +151,4 @@ func (r refusals) Error() string {
 
 func (r refusals) Unwrap() []error { return r }
 
-func (b *BusyBox) log() *slog.Logger {
-	if b.Log != nil {
-		return b.Log
-	}
-	return slog.New(slog.DiscardHandler)
-}
+func (b *BusyBox) log() *slog.Logger { return cmp.Or(b.Log, slog.New(slog.DiscardHandler)) }

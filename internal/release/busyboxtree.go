@@ -14,24 +14,23 @@ var busyBoxLimits = limits{download: 16 << 20, entries: 20_000, total: 64 << 20}
 // checks, it has a Makefile of that version and a LICENSE. GitHub calls the directory busybox-1_36_1, which becomes
 // BusyBox's own busybox-1.36.1.
 func readBusyBox(ctx context.Context, archive []byte, version string, lim limits) (contents, error) {
-	c, err := readContents(ctx, archive, busyBoxFolder(version), lim)
+	c, err := readContents(ctx, archive, busyBoxDir(version), lim)
 	if err != nil {
 		return nil, err
 	}
 	return c, checkIsBusyBox(c, version)
 }
 
-// checkIsBusyBox reports whether an archive is the source of a version.
+// checkIsBusyBox returns an error for an archive that is not the source of a version.
 func checkIsBusyBox(c contents, version string) error {
-	makefile, err := c.read(path.Join(busyBoxFolder(version), "Makefile"))
+	makefile, err := c.read(path.Join(busyBoxDir(version), "Makefile"))
 	if err != nil {
 		return fmt.Errorf("it is not BusyBox's source: %w", err)
 	}
 	if got := makefileVersion(makefile); got != version {
 		return fmt.Errorf("its Makefile is that of version %.40q", got)
 	}
-	_, err = c.read(path.Join(busyBoxFolder(version), "LICENSE"))
-	if err != nil {
+	if _, err = c.read(path.Join(busyBoxDir(version), "LICENSE")); err != nil {
 		return fmt.Errorf("it is not BusyBox's source: %w", err)
 	}
 	return nil

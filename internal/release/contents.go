@@ -37,7 +37,7 @@ type member struct {
 	open func() (io.ReadCloser, error) // of a file
 }
 
-var folder = member{mode: fs.ModeDir | 0o755}
+var directory = member{mode: fs.ModeDir | 0o755}
 
 // file is a member that is in memory.
 func file(data []byte, mode fs.FileMode) member {
@@ -81,7 +81,7 @@ func (c contents) addTree(name, dir string) error {
 		}
 		at := path.Join(name, filepath.ToSlash(rel))
 		if d.IsDir() {
-			return c.add(at, folder)
+			return c.add(at, directory)
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -111,7 +111,7 @@ func (c contents) complete() error {
 			if m, found := c[dir]; found && !m.mode.IsDir() {
 				return fmt.Errorf("%.200q is in %.200q, which is not a directory", name, dir)
 			}
-			c[dir] = folder
+			c[dir] = directory
 		}
 	}
 	return nil
@@ -137,7 +137,7 @@ func (c contents) write(ctx context.Context, p string, made time.Time) (_ Archiv
 	if err := errors.Join(c.compress(ctx, f, made), f.Sync(), f.Close()); err != nil {
 		return Archive{}, err
 	}
-	a, err := describe(partial, filepath.Base(p))
+	a, err := describeArchive(partial, filepath.Base(p))
 	if err != nil {
 		return Archive{}, err
 	}
@@ -145,8 +145,8 @@ func (c contents) write(ctx context.Context, p string, made time.Time) (_ Archiv
 	return a, os.Rename(partial, p)
 }
 
-// describe reads a file that is an archive of that name.
-func describe(p, name string) (_ Archive, err error) {
+// describeArchive reads a file that is an archive of that name.
+func describeArchive(p, name string) (_ Archive, err error) {
 	f, err := os.Open(p)
 	if err != nil {
 		return Archive{}, err

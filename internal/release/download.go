@@ -6,8 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // maxRequests bounds how often one server is asked, each time after a body that broke off. Such a download starts
@@ -61,12 +62,12 @@ func (b *BusyBox) request(ctx context.Context, url string) ([]byte, error) {
 	if resp.ContentLength > busyBoxLimits.download {
 		return nil, errTooLarge
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, busyBoxLimits.download+1))
+	data, err := limit.ReadAll(resp.Body, busyBoxLimits.download)
+	if _, ok := errors.AsType[*limit.TooLargeError](err); ok {
+		return nil, errTooLarge
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w after %d bytes: %w", errBroken, len(data), err)
-	}
-	if int64(len(data)) > busyBoxLimits.download {
-		return nil, errTooLarge
 	}
 	return data, nil
 }

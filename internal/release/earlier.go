@@ -13,6 +13,7 @@ import (
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/driver"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // treeLimits bound what is taken of an archive of modified sources. One tree has about 100 files and 2 MB.
@@ -22,22 +23,21 @@ var treeLimits = limits{download: 64 << 20, entries: 20_000, total: 256 << 20}
 type archiveError struct{ err error }
 
 func (e archiveError) Error() string { return e.err.Error() }
-
 func (e archiveError) Unwrap() error { return e.err }
 
-// treeForm is what ModifiedSource calls trees.
-var treeForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)
+// treeNameForm is what ModifiedSource calls trees.
+var treeNameForm = regexp.MustCompile(`^[a-z0-9]+([+-][a-z0-9]+)*-[0-9a-f]{12}$`)
 
 // readTrees reads an archive that ModifiedSource has made, and writes its trees to directories of dir, which it makes.
 // They are returned by their digests, which are computed from what is there. An archive that is something else is an
 // archiveError.
 func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits) (map[string]*tree, error) {
-	data, err := io.ReadAll(io.LimitReader(body, lim.download+1))
+	data, err := limit.ReadAll(body, lim.download)
+	if _, ok := errors.AsType[*limit.TooLargeError](err); ok {
+		return nil, archiveError{errTooLarge}
+	}
 	if err != nil {
 		return nil, err
-	}
-	if int64(len(data)) > lim.download {
-		return nil, archiveError{errTooLarge}
 	}
 	c, err := readContents(ctx, data, top, lim)
 	if err != nil {
@@ -51,7 +51,7 @@ func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits)
 	}
 	held := map[string]*tree{}
 	for _, name := range treeNames(c, top) {
-		t, err := c.extractTree(path.Join(top, treesFolder, name), filepath.Join(dir, name))
+		t, err := c.extractTree(path.Join(top, treesDir, name), filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
@@ -66,8 +66,8 @@ func readTrees(ctx context.Context, body io.Reader, top, dir string, lim limits)
 func treeNames(c contents, top string) []string {
 	var names []string
 	for name, m := range c {
-		rest, below := strings.CutPrefix(name, top+"/"+treesFolder)
-		if !below || !m.mode.IsDir() || !treeForm.MatchString(rest) {
+		rest, below := strings.CutPrefix(name, top+"/"+treesDir)
+		if !below || !m.mode.IsDir() || !treeNameForm.MatchString(rest) {
 			continue
 		}
 		if c[name+changesSuffix].open != nil && c[name+scriptSuffix].open != nil && c[name+kernelsSuffix].open != nil {
@@ -81,15 +81,14 @@ func treeNames(c contents, top string) []string {
 // left out, so that the digest is another one.
 func (c contents) extractTree(at, dir string) (_ *tree, err error) {
 	t := &tree{name: path.Base(at), dir: dir}
-	if t.changes, err = c.read(at + changesSuffix); err != nil {
-		return nil, archiveError{err}
-	}
-	if t.script, err = c.read(at + scriptSuffix); err != nil {
-		return nil, archiveError{err}
-	}
-	kernels, err := c.read(at + kernelsSuffix)
-	if err != nil {
-		return nil, archiveError{err}
+	var kernels string
+	for _, f := range []struct {
+		suffix string
+		text   *string
+	}{{changesSuffix, &t.changes}, {scriptSuffix, &t.script}, {kernelsSuffix, &kernels}} {
+		if *f.text, err = c.read(at + f.suffix); err != nil {
+			return nil, archiveError{err}
+		}
 	}
 	for _, name := range strings.Fields(kernels) {
 		if k, err := kernel.Parse(name); err == nil { // anything else is none of this program's

@@ -70,7 +70,7 @@ func below(t *testing.T, a Archive) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	for name, is := range listed(entriesOf(t, a.Path)) {
-		if rest, ok := strings.CutPrefix(name, sourceTop+treesFolder); ok && rest != "" {
+		if rest, ok := strings.CutPrefix(name, sourceTop+treesDir); ok && rest != "" {
 			found[rest] = is
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,8 +31,11 @@ type gatherer struct {
 // stay in it: images that were replaced, or are in another repository, were given away with them.
 func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 	g := &gatherer{in: in, temp: temp, trees: map[string]*tree{}}
+	modules := slices.SortedFunc(slices.Values(in.Modules), func(a, b Module) int {
+		return cmp.Or(a.Kernel.Compare(b.Kernel), cmp.Compare(a.Source, b.Source))
+	})
 	var older []Module
-	for i, m := range g.sorted() {
+	for i, m := range slices.Compact(modules) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -43,27 +47,16 @@ func gather(ctx context.Context, in SourceInput, temp string) ([]*tree, error) {
 			older = append(older, m)
 		}
 	}
-	if err := g.recover(ctx, older); err != nil {
+	if err := g.addEarlier(ctx, older); err != nil {
 		return nil, err
 	}
-	all := make([]*tree, 0, len(g.trees))
 	for _, t := range g.trees {
 		slices.SortFunc(t.kernels, kernel.Version.Compare)
 		t.kernels = slices.Compact(t.kernels)
-		all = append(all, t)
 	}
-	slices.SortFunc(all, func(a, b *tree) int {
+	return slices.SortedFunc(maps.Values(g.trees), func(a, b *tree) int {
 		return cmp.Or(a.kernels[0].Compare(b.kernels[0]), cmp.Compare(a.name, b.name))
-	})
-	return all, nil
-}
-
-// sorted returns the modules by kernel, each once.
-func (g *gatherer) sorted() []Module {
-	all := slices.Clone(g.in.Modules)
-	slices.SortFunc(all,
-		func(a, b Module) int { return cmp.Or(a.Kernel.Compare(b.Kernel), cmp.Compare(a.Source, b.Source)) })
-	return slices.Compact(all)
+	}), nil
 }
 
 // prepare makes in dir the source as it would be compiled for a module now, and reports whether it was compiled from
@@ -82,22 +75,22 @@ func (g *gatherer) prepare(m Module, dir string) (made bool, err error) {
 		return false, err
 	}
 	wanted := m.Source == "" || m.Source == digest
-	if t := g.trees[digest]; wanted && t == nil {
+	if t := g.trees[digest]; t != nil && wanted {
+		t.kernels = append(t.kernels, m.Kernel)
+	} else if wanted {
 		g.trees[digest] = &tree{
 			name: treeName(applied, digest), digest: digest, dir: dir, script: g.in.Script,
 			changes: changeList(g.in.Source.Version, applied), kernels: []kernel.Version{m.Kernel},
 		}
 		return true, nil
-	} else if wanted {
-		t.kernels = append(t.kernels, m.Kernel)
 	}
 	return wanted, os.RemoveAll(dir)
 }
 
-// recover adds the trees of the archive that the release has. The older modules have to be among them, or, where two
+// addEarlier adds the trees of the archive that the release has. The older modules have to be among them, or, where two
 // kernels have changed places in the rules, among today's.
-func (g *gatherer) recover(ctx context.Context, older []Module) error {
-	held, reason := g.earlier(ctx)
+func (g *gatherer) addEarlier(ctx context.Context, older []Module) error {
+	held, reason := g.readEarlier(ctx)
 	if _, other := errors.AsType[archiveError](reason); reason != nil && !other && !errors.Is(reason, fs.ErrNotExist) {
 		return reason
 	}
@@ -125,8 +118,8 @@ func (g *gatherer) recover(ctx context.Context, older []Module) error {
 	return nil
 }
 
-// earlier reads the archive that the release has, into a directory of temp. Its trees are by their digests.
-func (g *gatherer) earlier(ctx context.Context) (map[string]*tree, error) {
+// readEarlier reads the archive that the release has, into a directory of temp. Its trees are by their digests.
+func (g *gatherer) readEarlier(ctx context.Context) (map[string]*tree, error) {
 	if g.in.Earlier == nil {
 		return nil, errNoArchive
 	}
@@ -135,8 +128,8 @@ func (g *gatherer) earlier(ctx context.Context) (map[string]*tree, error) {
 		return nil, err
 	}
 	defer body.Close() // it is only read from
-	held, err := readTrees(ctx, body, modifiedSourceFolder(g.in.Source.Version), filepath.Join(g.temp, "earlier"),
-		treeLimits)
+	top := modifiedSourceDir(g.in.Source.Version)
+	held, err := readTrees(ctx, body, top, filepath.Join(g.temp, "earlier"), treeLimits)
 	if err != nil {
 		return nil, fmt.Errorf("read the archive that the release has: %w", err)
 	}

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,34 +94,32 @@ func modifiedSource(ctx context.Context, in SourceInput) (_ Archive, err error) 
 	if err != nil {
 		return Archive{}, err
 	}
-	c, err := arrange(in, trees)
+	c, err := layOut(in, trees)
 	if err != nil {
 		return Archive{}, err
 	}
-	made := in.Made
-	if made.IsZero() {
-		made = in.Source.Made
-	}
-	if made.IsZero() {
-		made = undated
-	}
+	made := cmp.Or(in.Made, in.Source.Made, undated)
 	return c.write(ctx, filepath.Join(in.Dir, ModifiedSourceFile(in.Source.Version)), made)
 }
 
-// arrange lays the archive out.
-func arrange(in SourceInput, trees []*tree) (contents, error) {
+// layOut returns what is in the archive.
+func layOut(in SourceInput, trees []*tree) (contents, error) {
 	licence, err := fs.ReadFile(container.Files, "licenses/GPL-2.0.txt")
 	if err != nil {
 		return nil, err
 	}
-	top := modifiedSourceFolder(in.Source.Version) + "/"
+	top := modifiedSourceDir(in.Source.Version) + "/"
 	c := contents{
 		top + "README":               file([]byte(readme(in, trees)), 0o644),
 		top + "licenses/GPL-2.0.txt": file(licence, 0o644),
 	}
 	for _, t := range trees {
-		at := top + treesFolder + t.name
-		c[at+kernelsSuffix] = file([]byte(t.kernelList()), 0o644)
+		at := top + treesDir + t.name
+		var kernels strings.Builder
+		for _, k := range t.kernels {
+			fmt.Fprintln(&kernels, k)
+		}
+		c[at+kernelsSuffix] = file([]byte(kernels.String()), 0o644)
 		c[at+changesSuffix] = file([]byte(t.changes), 0o644)
 		c[at+scriptSuffix] = file([]byte(t.script), 0o755)
 		if err := c.addTree(at, t.dir); err != nil {

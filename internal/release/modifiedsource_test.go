@@ -259,7 +259,7 @@ func TestTreeName(t *testing.T) {
 		if got != want {
 			t.Errorf("%v: %s, want %s", rules, got, want)
 		}
-		if !treeForm.MatchString(got) {
+		if !treeNameForm.MatchString(got) {
 			t.Errorf("%s would not be read again", got)
 		}
 	}

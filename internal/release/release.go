@@ -31,14 +31,13 @@ func (a Archive) Open() (io.ReadCloser, error) { return os.Open(a.Path) }
 func Name(v version.Driver) string { return "neuron-driver-" + v.String() }
 
 // BusyBoxFile returns the name of the archive of a BusyBox version.
-func BusyBoxFile(version string) string { return busyBoxFolder(version) + ".tar.gz" }
+func BusyBoxFile(version string) string { return busyBoxDir(version) + ".tar.gz" }
 
 // ModifiedSourceFile returns the name of the archive of a driver's source as it was compiled.
-func ModifiedSourceFile(v version.Driver) string { return modifiedSourceFolder(v) + ".tar.gz" }
+func ModifiedSourceFile(v version.Driver) string { return modifiedSourceDir(v) + ".tar.gz" }
 
 // The directories are the one thing at the top of each archive.
-func busyBoxFolder(version string) string { return "busybox-" + version }
-
-func modifiedSourceFolder(v version.Driver) string {
+func busyBoxDir(version string) string { return "busybox-" + version }
+func modifiedSourceDir(v version.Driver) string {
 	return "aws-neuronx-dkms-" + v.String() + "-modified-source"
 }

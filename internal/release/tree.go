@@ -13,7 +13,7 @@ import (
 // What is below the one directory of an archive, for a tree that is called NAME: the directory trees/NAME and three
 // files beside it.
 const (
-	treesFolder   = "trees/"
+	treesDir      = "trees/"
 	kernelsSuffix = ".kernels"
 	changesSuffix = ".changes"
 	scriptSuffix  = ".build-module.sh"
@@ -50,31 +50,19 @@ func treeName(applied []driver.Applied, digest string) string {
 // nameEnd is how the names of trees with that digest end.
 func nameEnd(digest string) string { return "-" + strings.TrimPrefix(digest, "sha256:")[:12] }
 
-// kernelList has one kernel a line.
-func (t *tree) kernelList() string {
-	var b strings.Builder
-	for _, k := range t.kernels {
-		fmt.Fprintln(&b, k)
-	}
-	return b.String()
-}
-
 // changeList tells what was changed in the driver's package, as the GPL asks of modified files.
 func changeList(v version.Driver, applied []driver.Applied) string {
-	var b strings.Builder
 	if len(applied) == 0 {
-		fmt.Fprintf(&b, "Nothing was changed in the source of %s.\n", driver.FileName(v))
-		return b.String()
+		return fmt.Sprintf("Nothing was changed in the source of %s.\n", driver.FileName(v))
 	}
+	var b strings.Builder
 	fmt.Fprintf(&b, "Changes to the source of %s, in the order they were made.\n", driver.FileName(v))
 	for _, r := range driver.Rules() {
 		i := slices.IndexFunc(applied, func(a driver.Applied) bool { return a.Rule == r.Name })
-		if i < 0 {
-			continue
+		if i >= 0 {
+			fmt.Fprintf(&b, "\n%s\n  file:    %s\n  times:   %d\n  was:     %s\n  is:      %s\n  reason:  %s\n",
+				r.Name, applied[i].File, applied[i].Count, r.Find, r.Replace, r.Reason)
 		}
-		a := applied[i]
-		fmt.Fprintf(&b, "\n%s\n  file:    %s\n  times:   %d\n  was:     %s\n  is:      %s\n  reason:  %s\n",
-			a.Rule, a.File, a.Count, r.Find, r.Replace, r.Reason)
 	}
 	return b.String()
 }

@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/klauspost/compress/gzip"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // limits bound what is taken of an archive.
@@ -33,16 +35,23 @@ var errTooLarge = errors.New("it is larger than any such archive")
 // readContents reads an archive: a tar, compressed with gzip or bzip2, that is whole, has one directory at its top and
 // nothing that leads out. It returns what is in it, with the top directory called name.
 func readContents(ctx context.Context, archive []byte, name string, lim limits) (contents, error) {
-	stream, err := uncompressed(archive)
-	if err != nil {
-		return nil, err
+	switch {
+	case bytes.HasPrefix(archive, gzipMagic):
+		z, err := gzip.NewReader(bytes.NewReader(archive))
+		if err != nil {
+			return nil, fmt.Errorf("read the archive: %w", err)
+		}
+		return readTar(ctx, z, name, lim)
+	case bytes.HasPrefix(archive, bzip2Magic):
+		return readTar(ctx, bzip2.NewReader(bytes.NewReader(archive)), name, lim)
 	}
-	return readTar(ctx, stream, name, lim)
+	return nil, fmt.Errorf("it is not an archive: %s", beginning(archive))
 }
 
 // readTar reads the uncompressed archive.
 func readTar(ctx context.Context, stream io.Reader, name string, lim limits) (contents, error) {
-	bounded := &boundedReader{ctx: ctx, r: stream, left: lim.total}
+	left := lim.total
+	bounded := &zeroCounter{r: &limit.Reader{Ctx: ctx, R: stream, Left: &left, Exceeded: errTooLarge}}
 	t := unpacked{found: contents{}, name: name, left: lim.total}
 	tr := tar.NewReader(bounded)
 	for n := 1; ; n++ {
@@ -70,20 +79,6 @@ func readTar(ctx context.Context, stream io.Reader, name string, lim limits) (co
 		return nil, fmt.Errorf("read the archive: its end is missing: %w", io.ErrUnexpectedEOF)
 	}
 	return t.found, t.found.complete()
-}
-
-func uncompressed(archive []byte) (io.Reader, error) {
-	switch {
-	case bytes.HasPrefix(archive, gzipMagic):
-		z, err := gzip.NewReader(bytes.NewReader(archive))
-		if err != nil {
-			return nil, fmt.Errorf("read the archive: %w", err)
-		}
-		return z, nil
-	case bytes.HasPrefix(archive, bzip2Magic):
-		return bzip2.NewReader(bytes.NewReader(archive)), nil
-	}
-	return nil, fmt.Errorf("it is not an archive: %s", beginning(archive))
 }
 
 // beginning quotes the first bytes, which tell a web page at a glance.
@@ -131,7 +126,7 @@ func (t *unpacked) add(h *tar.Header, body io.Reader) error {
 func (t *unpacked) member(h *tar.Header, name string, body io.Reader) (member, error) {
 	switch h.Typeflag {
 	case tar.TypeDir:
-		return folder, nil
+		return directory, nil
 	case tar.TypeSymlink:
 		to := path.Join(path.Dir(name), h.Linkname)
 		if !fs.ValidPath(to) || path.IsAbs(h.Linkname) || strings.ContainsFunc(h.Linkname, unicode.IsControl) {
@@ -155,29 +150,17 @@ func (t *unpacked) member(h *tar.Header, name string, body io.Reader) (member, e
 // tarEnd is how many zero bytes a tar ends in, at least: two blocks.
 const tarEnd = 1024
 
-// boundedReader fails once its context is done or more than left bytes would be read.
-type boundedReader struct {
-	ctx   context.Context
+// zeroCounter reads from r and counts the zero bytes at the end of what it has read.
+type zeroCounter struct {
 	r     io.Reader
-	left  int64
-	zeros int // how many bytes up to here were zero
+	zeros int
 }
 
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.ctx.Err() != nil {
-		return 0, context.Cause(b.ctx)
-	}
-	if b.left == 0 {
-		return 0, errTooLarge
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.r.Read(p)
-	b.left -= int64(n)
+func (z *zeroCounter) Read(p []byte) (int, error) {
+	n, err := z.r.Read(p)
 	if other := len(bytes.TrimRight(p[:n], "\x00")); other > 0 {
-		b.zeros = -other
+		z.zeros = -other
 	}
-	b.zeros += n
+	z.zeros += n
 	return n, err
 }

@@ -13,13 +13,10 @@ import (
 	"neuron-kmod/internal/version"
 )
 
-// usualArch is not told beside an entry.
-const usualArch = "x86_64"
-
 // entryName names an entry of the catalogue, without what is usual.
 func entryName(v version.OCP, arch, component string) string {
 	name := v.String()
-	if arch != usualArch {
+	if arch != "x86_64" {
 		name += " " + arch
 	}
 	if component != "" {
@@ -33,8 +30,15 @@ func UpdatedText(w io.Writer, u *action.Updated) error {
 	var sb strings.Builder
 	tw := tabwriter.NewWriter(&sb, 0, 4, 2, ' ', 0)
 	for _, c := range u.Changes {
+		var previous []string
+		if !c.WasKernel.IsZero() {
+			previous = append(previous, "was "+c.WasKernel.String())
+		}
+		if c.WasDTK != "" {
+			previous = append(previous, "another Driver Toolkit")
+		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", c.What, entryName(c.Version, c.Arch, c.Component),
-			cmp.Or(c.Kernel.String(), "(kernel not known)"), previousText(c))
+			cmp.Or(c.Kernel.String(), "(kernel not known)"), strings.Join(previous, ", "))
 	}
 	for _, t := range u.Unreadable {
 		fmt.Fprintf(tw, "unreadable\t%s\t%s\n", entryName(t.Version, t.Arch, t.Component), t.Reason)
@@ -42,30 +46,10 @@ func UpdatedText(w io.Writer, u *action.Updated) error {
 	for _, t := range u.Vanished {
 		fmt.Fprintf(tw, "vanished\t%s\t%s\n", entryName(t.Version, t.Arch, t.Component), t.Reason)
 	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
+	tw.Flush() // to a strings.Builder, which takes everything
 	for line := range strings.Lines(sb.String()) {
 		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
-	_, err := fmt.Fprintln(w, updatedSummary(u))
-	return err
-}
-
-// previousText says what an entry had before.
-func previousText(c catalogsync.Change) string {
-	var parts []string
-	if !c.WasKernel.IsZero() {
-		parts = append(parts, "was "+c.WasKernel.String())
-	}
-	if c.WasDTK != "" {
-		parts = append(parts, "another Driver Toolkit")
-	}
-	return strings.Join(parts, ", ")
-}
-
-// updatedSummary says in one line what was found and done.
-func updatedSummary(u *action.Updated) string {
 	n := map[string]int{}
 	for _, c := range u.Changes {
 		n[c.What]++
@@ -100,7 +84,8 @@ func updatedSummary(u *action.Updated) string {
 	if u.Drift && !u.Written {
 		text += "; nothing was written"
 	}
-	return text
+	_, err := fmt.Fprintln(w, text)
+	return err
 }
 
 // VerifiedText writes what a verification of the catalogue has found, for people.
@@ -110,39 +95,25 @@ func VerifiedText(w io.Writer, v *action.Verified) error {
 			fmt.Fprintf(w, "%-8s  %s: %s\n", f.State, entryName(f.Version, f.Arch, f.Component), reason)
 		}
 	}
-	_, err := fmt.Fprintln(w, verifiedSummary(v))
-	return err
-}
-
-func verifiedSummary(v *action.Verified) string {
-	var parts []string
-	for _, s := range []catalogsync.State{catalogsync.OK, catalogsync.Mismatch, catalogsync.Gone, catalogsync.Failed, catalogsync.Unknown} {
-		if n := v.Count(s); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s))
-		}
-	}
-	text := v.Catalog + ": no entry of these releases"
-	if len(parts) > 0 {
-		text = v.Catalog + ": " + strings.Join(parts, ", ")
-	}
-	switch {
-	case v.Written:
-		text += fmt.Sprintf("; %s written", correctionsText(v.Corrections))
-	case v.Corrections != (action.Corrections{}):
-		text += fmt.Sprintf("; %s not written", correctionsText(v.Corrections))
-	}
-	return text
-}
-
-func correctionsText(c action.Corrections) string {
-	var parts []string
+	counts := action.StateCounts(v.Count, catalogsync.OK, catalogsync.Mismatch, catalogsync.Gone, catalogsync.Failed,
+		catalogsync.Unknown)
+	text := v.Catalog + ": " + cmp.Or(counts, "no entry of these releases")
+	c := v.Corrections
+	var corrections []string
 	for _, part := range []struct {
 		n    int
 		what string
 	}{{c.Toolkits, "Driver Toolkit"}, {c.Kernels, "kernel"}, {c.Marks, "mark"}} {
 		if part.n > 0 {
-			parts = append(parts, format.Count(part.n, part.what))
+			corrections = append(corrections, format.Count(part.n, part.what))
 		}
 	}
-	return strings.Join(parts, ", ")
+	switch {
+	case v.Written:
+		text += "; " + strings.Join(corrections, ", ") + " written"
+	case len(corrections) > 0:
+		text += "; " + strings.Join(corrections, ", ") + " not written"
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
 }

@@ -45,11 +45,4 @@ func (d Driver) Compare(o Driver) int {
 func (d Driver) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads what MarshalText writes, as strictly as ParseDriver.
-func (d *Driver) UnmarshalText(text []byte) (err error) {
-	if len(text) == 0 {
-		*d = Driver{}
-		return nil
-	}
-	*d, err = ParseDriver(string(text))
-	return err
-}
+func (d *Driver) UnmarshalText(text []byte) error { return unmarshal(d, text, ParseDriver) }

@@ -10,7 +10,7 @@ import (
 // maxListed bounds how many of what there is an error lists.
 const maxListed = 8
 
-// NotFoundError is the error for a version that a person named and a file does not have.
+// NotFoundError is the error for a version that the user named and a file does not have.
 type NotFoundError struct {
 	What string   // what was looked for, as in "driver 2.24.7.0"
 	In   string   // the file it is not in

@@ -54,6 +54,16 @@ func numbers(s string, out []uint32) (n int, why string) {
 	return n, ""
 }
 
+// unmarshal reads what MarshalText of a type writes, as strictly as parse; empty text is the zero value.
+func unmarshal[T any](out *T, text []byte, parse func(string) (T, error)) (err error) {
+	if len(text) == 0 {
+		*out = *new(T)
+		return nil
+	}
+	*out, err = parse(string(text))
+	return err
+}
+
 // dotted writes numbers with dots between them.
 func dotted(ns []uint32) string {
 	parts := make([]string, len(ns))

@@ -97,8 +97,7 @@ func (v OCP) Minor() string {
 	return dotted(v.part[:2])
 }
 
-// Compare is semver's order: by the three numbers, and a pre-release before its release. It is 0 only for
-// v == o.
+// Compare is semver's order: by the three numbers, and a pre-release before its release. It is 0 only for v == o.
 func (v OCP) Compare(o OCP) int {
 	return cmp.Or(slices.Compare(v.part[:], o.part[:]), comparePre(v.pre, o.pre))
 }
@@ -128,11 +127,4 @@ func compareIdentifier(a, b string) int {
 func (v OCP) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // UnmarshalText reads what MarshalText writes, as strictly as ParseOCP.
-func (v *OCP) UnmarshalText(text []byte) (err error) {
-	if len(text) == 0 {
-		*v = OCP{}
-		return nil
-	}
-	*v, err = ParseOCP(string(text))
-	return err
-}
+func (v *OCP) UnmarshalText(text []byte) error { return unmarshal(v, text, ParseOCP) }

@@ -91,11 +91,4 @@ func (s Selector) Compare(o Selector) int {
 func (s Selector) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText writes, as strictly as ParseSelector.
-func (s *Selector) UnmarshalText(text []byte) (err error) {
-	if len(text) == 0 {
-		*s = Selector{}
-		return nil
-	}
-	*s, err = ParseSelector(string(text))
-	return err
-}
+func (s *Selector) UnmarshalText(text []byte) error { return unmarshal(s, text, ParseSelector) }

@@ -226,7 +226,7 @@ func TestRelease(t *testing.T) {
 	})
 	t.Run("a base whose BusyBox nobody publishes", func(t *testing.T) {
 		r := run(t, actions, releaseArgs(env, "build", "all", "--force", "--base-image", unreleasedBase(t, env, tag))...)
-		expect(t, r, 4, `BusyBox "1.35-0" is no release`, "use a base image with a release")
+		expect(t, r, 4, `BusyBox "1.35-0" is not a release`, "use a base image with a release")
 		if strings.Contains(r.stderr, "compiling") {
 			t.Errorf("compiled first:\n%s", r.stderr)
 		}
@@ -242,7 +242,7 @@ func TestRelease(t *testing.T) {
 	})
 }
 
-// unreleasedBase is a published image as a base, with a BusyBox that says of itself that it is no release.
+// unreleasedBase is a published image as a base, with a BusyBox that says of itself that it is not a release.
 func unreleasedBase(t *testing.T, env *lab.Env, tag string) string {
 	t.Helper()
 	img, err := env.Image(t.Context(), lab.PublicRepository, tag)

@@ -10,6 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	rpmutils "github.com/sassoftware/go-rpmutils"
 	"github.com/xi2/xz"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // limits bound what is unpacked of a package. The real driver has about 150 files and 2 MB.
@@ -35,7 +37,8 @@ func (r *rpmFile) walk(ctx context.Context, lim limits, visit func(entry, io.Rea
 		return fmt.Errorf("RPM payload: %w", err)
 	}
 	defer z.Close() // it is only read from
-	archive := cpioReader{r: &boundedReader{r: contextReader{ctx, z}, left: lim.total}}
+	left := lim.total
+	archive := cpioReader{r: &limit.Reader{Ctx: ctx, R: z, Left: &left, Exceeded: errTooLarge}}
 	for n := 1; ; n++ {
 		e, body, err := archive.next()
 		if err == io.EOF { //nolint:errorlint // the end; one that is wrapped is in the middle of an entry
@@ -95,21 +98,3 @@ func (r *rpmFile) tag(tag int, absent string) (string, error) {
 }
 
 var errTooLarge = errors.New("it is larger uncompressed than this program takes")
-
-// boundedReader fails once more than left bytes would be read.
-type boundedReader struct {
-	r    io.Reader
-	left int64
-}
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, errTooLarge
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.r.Read(p)
-	b.left -= int64(n)
-	return n, err
-}

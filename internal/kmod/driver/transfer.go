@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"time"
 
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/limit"
 	"neuron-kmod/internal/version"
 )
 
@@ -23,12 +23,16 @@ const (
 // errBroken is a body that ended too early; another request may get it whole.
 var errBroken = errors.New("the connection broke off")
 
-// transfer downloads a package into file. A body that breaks off is asked for again from its beginning, up to
-// maxRequests times: a package has some 266 kB. What fails before the body is the client's to retry.
+// transfer downloads a package into file, which is empty. A body that breaks off is asked for again from its beginning,
+// up to maxRequests times: a package has some 266 kB. What fails before the body is the client's to retry.
 func (f *Fetcher) transfer(ctx context.Context, u *url.URL, v version.Driver, file *os.File) error {
 	for n, wait := 1, firstWait; ; n, wait = n+1, min(2*wait, longestWait) {
-		err := f.request(ctx, u, v, file)
-		if err == nil || !errors.Is(err, errBroken) || ctx.Err() != nil {
+		data, err := f.request(ctx, u, v)
+		if err == nil {
+			_, err = file.Write(data)
+			return err
+		}
+		if !errors.Is(err, errBroken) || ctx.Err() != nil {
 			return err
 		}
 		if n == maxRequests {
@@ -42,53 +46,32 @@ func (f *Fetcher) transfer(ctx context.Context, u *url.URL, v version.Driver, fi
 	}
 }
 
-// request makes one request and writes the body to file, in place of what is in it.
-func (f *Fetcher) request(ctx context.Context, u *url.URL, v version.Driver, file *os.File) error {
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if err := file.Truncate(0); err != nil {
-		return err
-	}
+// request makes one request and returns the body. It fails with errBroken where that breaks off.
+func (f *Fetcher) request(ctx context.Context, u *url.URL, v version.Driver) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Accept-Encoding", "identity") // a transport that asks for gzip by itself hides the length
 	resp, err := f.HTTP.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close() // it is only read from
 	if resp.StatusCode != http.StatusOK {
-		return refused(u, v, resp.StatusCode)
+		return nil, refused(u, v, resp.StatusCode)
 	}
 	if resp.ContentLength > f.maxBytes() {
-		return tooLarge(f.maxBytes())
+		return nil, tooLarge(f.maxBytes())
 	}
-	body := &bodyReader{r: io.LimitReader(resp.Body, f.maxBytes()+1)}
-	n, err := io.Copy(file, body)
-	switch {
-	case n > f.maxBytes():
-		return tooLarge(f.maxBytes())
-	case body.err != nil:
-		return fmt.Errorf("%s: %w after %d bytes: %w", u, errBroken, n, body.err)
+	data, err := limit.ReadAll(resp.Body, f.maxBytes())
+	if _, ok := errors.AsType[*limit.TooLargeError](err); ok {
+		return nil, tooLarge(f.maxBytes())
 	}
-	return err
-}
-
-// bodyReader tells an error of the server from one of the disk.
-type bodyReader struct {
-	r   io.Reader
-	err error
-}
-
-func (b *bodyReader) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if err != nil && err != io.EOF {
-		b.err = err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w after %d bytes: %w", u, errBroken, len(data), err)
 	}
-	return n, err
+	return data, nil
 }
 
 // refused explains a status that no other request will change. The client has done its retries by now.

@@ -69,8 +69,12 @@ func (c *CLI) probe(ctx context.Context, temp, image string, base v1.Image) erro
 	err := c.Run(ctx, Job{Name: "probe", Image: image, Script: probeScript, Output: output})
 	if exit, ok := errors.AsType[*ExitError](err); ok {
 		// The script says nothing: these are the words of the engine, or of a shell that could not begin.
-		said := strings.TrimSpace(withoutUsage(exit.Tail))
-		return fmt.Errorf("%w: %s", err, said[strings.LastIndexByte(said, '\n')+1:])
+		lines := strings.Split(strings.TrimSpace(withoutUsage(exit.Tail)), "\n")
+		// docker's own log may follow: that it no longer waits for a container which never started.
+		for len(lines) > 1 && strings.HasPrefix(lines[len(lines)-1], `time="`) {
+			lines = lines[:len(lines)-1]
+		}
+		return fmt.Errorf("%w: %s", err, lines[len(lines)-1])
 	}
 	if err != nil {
 		return err

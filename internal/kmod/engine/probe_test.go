@@ -115,10 +115,11 @@ func TestProbeFailures(t *testing.T) {
 		{"limits", "podman", "run", outcome{Code: 126, Stderr: "Error: crun: setrlimit `RLIMIT_NPROC`: Operation not permitted: OCI permission denied\n"}, "default_ulimits"},
 		{"limits, runc", "podman", "run", outcome{Code: 126, Stderr: "Error: runc: runc create failed: unable to start container process: error during container init: error setting rlimits for ready process: error setting rlimit type 7: operation not permitted: OCI permission denied\n"}, "default_ulimits"},
 		{"no shell", "podman", "run", outcome{Code: 127, Stderr: "Error: runc: runc create failed: unable to start container process: exec: \"/bin/sh\": stat /bin/sh: no such file or directory: OCI runtime attempted to invoke a command that was not found\n"}, "no shell"},
+		{"no shell, docker", "docker", "run", outcome{Code: 127, Stderr: "docker: Error response from daemon: failed to create task for container: exec: \"/bin/sh\": stat /bin/sh: no such file or directory: unknown.\ntime=\"2026-11-27T15:41:24Z\" level=error msg=\"error waiting for container: context canceled\"\n"}, "no shell"},
 		{"a mount", "podman", "run", outcome{Code: 126, Stderr: "time=\"2026\" level=warning msg=\"cgroups\"\nError: crun: mount `proc` to `proc`: Operation not permitted: OCI permission denied\n"}, "SELinux"},
 		{"no runtime", "podman", "run", outcome{Code: 125, Stderr: "Error: default OCI runtime \"crun\" not found: invalid argument\n"}, "crun or runc"},
 		{"another architecture", "podman", "run", outcome{Code: 1, Stdout: "{\"msg\":\"exec container process `/bin/sh`: Exec format error\",\"level\":\"error\"}\n"}, "x86_64"},
-		{"a virtual machine", "podman", "run", outcome{Code: 125, Stderr: "Error: statfs /var/directories/x: no such file or directory\n"}, "have podman machine or docker share it"},
+		{"a virtual machine", "podman", "run", outcome{Code: 125, Stderr: "Error: statfs /var/folders/x: no such file or directory\n"}, "have podman machine or docker share it"},
 		{"another machine", "docker", "run", outcome{Code: 2, Stderr: "/bin/sh: can't open '/input/script/job.sh': No such file or directory\n"}, "have podman machine or docker share it"},
 		{"no daemon", "docker", "load", outcome{Code: 1, Stderr: "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"}, "start the docker daemon"},
 		{"not of the group", "docker", "run", outcome{Code: 126, Stderr: "docker: permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock.\nSee 'docker run --help'.\n"}, "group docker"},
@@ -133,6 +134,7 @@ func TestProbeFailures(t *testing.T) {
 			f.next(t, tt.verb, tt.outcome)
 			err := c.Probe(t.Context(), probeBase(t))
 			said := strings.TrimSpace(withoutUsage(tt.outcome.Stdout + tt.outcome.Stderr))
+			said, _, _ = strings.Cut(said, "\ntime=") // docker's own log
 			last := said[strings.LastIndexByte(said, '\n')+1:]
 			if err == nil || !strings.HasSuffix(err.Error(), last) {
 				t.Errorf("got %v, want it to end with %q", err, last)

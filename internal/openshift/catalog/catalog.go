@@ -34,10 +34,10 @@ type Entry struct {
 	Component string         // payload tag; "" is DefaultComponent, which is never spelled out here
 	// NodeKernel is what the release's nodes boot, where that was found to be another kernel than the DTK's; else zero.
 	NodeKernel kernel.Version
-	// Only says that the release was found to have no other DTK than this one. It is for releases of which more are
-	// expected.
-	Only bool
-	Pos  jsonfile.Position // of the entry; zero if it was not read from a file
+	// SingleToolkit says that the release was found to have no other DTK than this one. It is for releases of which more
+	// are expected.
+	SingleToolkit bool
+	Pos           jsonfile.Position // of the entry; zero if it was not read from a file
 }
 
 // Compare orders entries by release, then architecture, then component, which is the order of the file.
@@ -99,13 +99,13 @@ func (c *Catalog) Missing(s version.Selector, arch string) error {
 
 // line is an entry as it is written. The order of its fields is that of the keys in the file.
 type line struct {
-	Arch      string         `json:"arch"`
-	DTK       string         `json:"dtk"`
-	Version   version.OCP    `json:"version"`
-	Kernel    kernel.Version `json:"kernel,omitzero"`
-	Component string         `json:"component,omitempty"`
-	Node      kernel.Version `json:"node-kernel,omitzero"`
-	Only      bool           `json:"only,omitempty"`
+	Arch          string         `json:"arch"`
+	DTK           string         `json:"dtk"`
+	Version       version.OCP    `json:"version"`
+	Kernel        kernel.Version `json:"kernel,omitzero"`
+	Component     string         `json:"component,omitempty"`
+	NodeKernel    kernel.Version `json:"node-kernel,omitzero"`
+	SingleToolkit bool           `json:"only,omitempty"`
 }
 
 // Encode returns the catalogue as a file: sorted, two spaces of indent, a newline at the end. The same entries give the
@@ -113,7 +113,10 @@ type line struct {
 func (c *Catalog) Encode() ([]byte, error) {
 	lines := make([]line, len(c.Entries))
 	for i, e := range slices.SortedFunc(slices.Values(c.Entries), Entry.Compare) {
-		lines[i] = line{e.Arch, e.DTK, e.Version, e.Kernel, e.Component, e.NodeKernel, e.Only}
+		lines[i] = line{
+			Arch: e.Arch, DTK: e.DTK, Version: e.Version, Kernel: e.Kernel, Component: e.Component,
+			NodeKernel: e.NodeKernel, SingleToolkit: e.SingleToolkit,
+		}
 	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -231,7 +231,7 @@ func TestLoad(t *testing.T) {
 func TestOnly(t *testing.T) {
 	c := mustParse(t, `[{"version": "5.0.1", "only": true, "arch": "x86_64", "dtk": "`+image("1")+`"},
 		{"version": "5.0.2", "only": false, "arch": "x86_64", "dtk": "`+image("2")+`"}]`)
-	if !c.Entries[0].Only || c.Entries[1].Only {
+	if !c.Entries[0].SingleToolkit || c.Entries[1].SingleToolkit {
 		t.Errorf("entries %+v", c.Entries)
 	}
 	text, err := c.Encode()

@@ -51,7 +51,7 @@ func parseFile(path string, text []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{*c, text}, nil
+	return &File{Catalog: *c, text: text}, nil
 }
 
 // Differs reports whether Save would write.

@@ -72,43 +72,27 @@ func Parse(name string, data []byte) (*Catalog, error) {
 		return nil, err
 	}
 	c := &Catalog{Path: name}
-	seen := newSeen()
+	byName := map[string]Entry{}  // by release, architecture and component
+	byImage := map[string]Entry{} // those whose kernel is known
 	for _, v := range values {
 		e, err := parseEntry(v)
 		if err != nil {
 			return nil, err
 		}
-		if err := seen.add(e); err != nil {
-			return nil, err
+		if first, ok := byName[e.name()]; ok {
+			return nil, e.Pos.Errorf("%s is here twice, first in line %d: take one out", e.name(), first.Pos.Line)
+		}
+		byName[e.name()] = e
+		if !e.Kernel.IsZero() {
+			if first, ok := byImage[e.DTK]; ok && first.Kernel != e.Kernel {
+				return nil, e.Pos.Errorf("the kernel is %s here and %s in line %d for one image: an image has one kernel, "+
+					"take the wrong one out", e.Kernel, first.Kernel, first.Pos.Line)
+			}
+			byImage[e.DTK] = e
 		}
 		c.Entries = append(c.Entries, e)
 	}
 	return c, nil
-}
-
-// seen finds entries that cannot both be right.
-type seen struct {
-	name   map[string]Entry // by release, architecture and component
-	kernel map[string]Entry // by image, where the kernel is known
-}
-
-func newSeen() seen { return seen{map[string]Entry{}, map[string]Entry{}} }
-
-func (s seen) add(e Entry) error {
-	if first, ok := s.name[e.name()]; ok {
-		return e.Pos.Errorf("%s is here twice, first in line %d: take one out", e.name(), first.Pos.Line)
-	}
-	s.name[e.name()] = e
-	if e.Kernel.IsZero() {
-		return nil
-	}
-	first, ok := s.kernel[e.DTK]
-	if ok && first.Kernel != e.Kernel {
-		return e.Pos.Errorf("the kernel is %s here and %s in line %d for one image: an image has one kernel, take the "+
-			"wrong one out", e.Kernel, first.Kernel, first.Pos.Line)
-	}
-	s.kernel[e.DTK] = e
-	return nil
 }
 
 func parseEntry(v jsonfile.Value) (Entry, error) {
@@ -117,10 +101,10 @@ func parseEntry(v jsonfile.Value) (Entry, error) {
 	if err != nil {
 		return e, err
 	}
-	if e.Arch, err = need(obj, keyArch, parseArch); err != nil {
+	if e.Arch, err = need(obj, keyArch, checked(CheckArch)); err != nil {
 		return e, err
 	}
-	if e.DTK, err = need(obj, keyDTK, parseImage); err != nil {
+	if e.DTK, err = need(obj, keyDTK, checked(CheckImage)); err != nil {
 		return e, err
 	}
 	if e.Version, err = need(obj, keyVersion, version.ParseOCP); err != nil {
@@ -133,12 +117,15 @@ func parseEntry(v jsonfile.Value) (Entry, error) {
 		return e, err
 	}
 	if v, ok := obj.Lookup(keyComponent); ok {
-		if e.Component, err = jsonfile.ParseText(v, parseComponent); err != nil {
+		if e.Component, err = jsonfile.ParseText(v, checked(CheckComponent)); err != nil {
 			return e, err
+		}
+		if e.Component == DefaultComponent {
+			e.Component = ""
 		}
 	}
 	if v, ok := obj.Lookup(keyOnly); ok {
-		if e.Only, err = v.Bool(); err != nil {
+		if e.SingleToolkit, err = v.Bool(); err != nil {
 			return e, err
 		}
 	}
@@ -169,24 +156,6 @@ func CheckKernel(k kernel.Version, arch string) error {
 	return nil
 }
 
-// CheckArch returns an error for what is no architecture of OpenShift, as it names them in release tags.
-func CheckArch(s string) error {
-	_, err := parseArch(s)
-	return err
-}
-
-// CheckImage returns an error for what cannot be the image of an entry.
-func CheckImage(s string) error {
-	_, err := parseImage(s)
-	return err
-}
-
-// CheckComponent returns an error for what cannot be the component of an entry.
-func CheckComponent(s string) error {
-	_, err := parseComponent(s)
-	return err
-}
-
 // need returns what parse makes of the text of a key that has to be there.
 func need[T any](obj jsonfile.Object, key string, parse func(string) (T, error)) (T, error) {
 	v, err := obj.Get(key)
@@ -197,45 +166,48 @@ func need[T any](obj jsonfile.Object, key string, parse func(string) (T, error))
 	return jsonfile.ParseText(v, parse)
 }
 
-func parseArch(s string) (string, error) {
-	if !slices.Contains(architectures, s) {
-		return "", fmt.Errorf("%s is not an architecture: write one of %s", quote(s), strings.Join(architectures, ", "))
-	}
-	return s, nil
+// checked returns the parser of texts that mean what they are, if check has no error for them.
+func checked(check func(string) error) func(string) (string, error) {
+	return func(s string) (string, error) { return s, check(s) }
 }
 
-// parseImage reads the name of an image by digest. A tag would not do: what it names changes, and then what is known of
-// the image's kernel is wrong.
-func parseImage(s string) (string, error) {
+// CheckArch returns an error for what is no architecture of OpenShift, as it names them in release tags.
+func CheckArch(s string) error {
+	if !slices.Contains(architectures, s) {
+		return fmt.Errorf("%s is not an architecture: write one of %s", quote(s), strings.Join(architectures, ", "))
+	}
+	return nil
+}
+
+// CheckImage returns an error for what cannot be the image of an entry, which is named by digest. A tag would not do:
+// what it names changes, and then what is known of the image's kernel is wrong.
+func CheckImage(s string) error {
 	const want = "write REGISTRY/REPOSITORY@sha256:DIGEST, as `oc adm release info --image-for=driver-toolkit` prints it"
 	repository, digest, ok := strings.Cut(s, "@")
 	switch {
 	case strings.Contains(s, "://"):
-		return "", fmt.Errorf("%s starts with a scheme: %s", quote(s), want)
+		return fmt.Errorf("%s starts with a scheme: %s", quote(s), want)
 	case !ok:
-		return "", fmt.Errorf("%s has no digest: %s", quote(s), want)
+		return fmt.Errorf("%s has no digest: %s", quote(s), want)
 	case !digestForm.MatchString(digest):
-		return "", fmt.Errorf("%s is not a digest, which is sha256: and 64 digits 0-9 a-f: %s", quote(digest), want)
+		return fmt.Errorf("%s is not a digest, which is sha256: and 64 digits 0-9 a-f: %s", quote(digest), want)
 	case len(repository) > maxRepository:
-		return "", fmt.Errorf("the repository is longer than %d characters: %s", maxRepository, want)
+		return fmt.Errorf("the repository is longer than %d characters: %s", maxRepository, want)
 	case repositoryForm.MatchString(repository):
-		return s, nil
+		return nil
 	case repositoryForm.MatchString(tagForm.ReplaceAllString(repository, "")):
-		return "", errors.New("an image has a tag or a digest, not both: take out the tag")
+		return errors.New("an image has a tag or a digest, not both: take out the tag")
 	}
-	return "", fmt.Errorf("%s is not a registry and a repository: %s", quote(repository), want)
+	return fmt.Errorf("%s is not a registry and a repository: %s", quote(repository), want)
 }
 
-// parseComponent reads a payload tag. DefaultComponent is what no component means, and gives none.
-func parseComponent(s string) (string, error) {
-	switch {
-	case s == DefaultComponent:
-		return "", nil
-	case !componentForm.MatchString(s):
-		return "", fmt.Errorf("%s is not a component: write the name of a payload tag such as driver-toolkit-10, or leave "+
+// CheckComponent returns an error for what cannot be the component of an entry, which is a payload tag.
+func CheckComponent(s string) error {
+	if !componentForm.MatchString(s) {
+		return fmt.Errorf("%s is not a component: write the name of a payload tag such as driver-toolkit-10, or leave "+
 			"the key out", quote(s))
 	}
-	return s, nil
+	return nil
 }
 
 // quote makes a text of the file safe to print, and bounds it.

@@ -53,49 +53,42 @@ type Scope struct {
 	Skip        []version.OCP      // releases that are not meant in any case
 }
 
-// has reports whether a release is meant.
-func (s Scope) has(v version.OCP, arch string) bool {
+// includes reports whether a release is meant.
+func (s Scope) includes(v version.OCP, arch string) bool {
 	if slices.Contains(s.Skip, v) {
 		return false
 	}
-	inArch := len(s.Archs) == 0
-	for _, a := range s.Archs {
-		inArch = inArch || a == arch
-	}
-	if !inArch {
+	if len(s.Archs) > 0 && !slices.Contains(s.Archs, arch) {
 		return false
 	}
-	for _, selector := range s.Selectors {
-		if selector.Match(v) && (!v.IsPreRelease() || s.PreReleases || selector == version.Only(v)) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Selectors, func(selector version.Selector) bool {
+		return selector.Match(v) && (!v.IsPreRelease() || s.PreReleases || selector == version.Only(v))
+	})
 }
 
-// each calls do for 0 to n-1, at most k.Parallel at once, and tells of the progress. It ends early, with the cause,
+// each calls do for 0 to n-1, at most s.Parallel at once, and tells of the progress. It ends early, with the cause,
 // only when ctx ends.
-func (k *Syncer) each(ctx context.Context, step string, n int, do func(i int)) error {
+func (s *Syncer) each(ctx context.Context, step string, n int, do func(i int)) error {
 	if n == 0 {
 		return nil
 	}
 	var mu sync.Mutex
 	done := 0
-	tell := func(more int) {
+	report := func(more int) {
 		mu.Lock()
 		defer mu.Unlock()
-		if done += more; k.Progress != nil {
-			k.Progress(step, done, n)
+		if done += more; s.Progress != nil {
+			s.Progress(step, done, n)
 		}
 	}
-	tell(0)
+	report(0)
 	var group errgroup.Group
-	group.SetLimit(max(1, k.Parallel))
+	group.SetLimit(max(1, s.Parallel))
 	for i := range n {
 		group.Go(func() error {
 			if ctx.Err() == nil {
 				do(i)
-				tell(1)
+				report(1)
 			}
 			return nil
 		})
@@ -107,8 +100,8 @@ func (k *Syncer) each(ctx context.Context, step string, n int, do func(i int)) e
 	return nil
 }
 
-// outages is how many requests to a repository, each with its retries, may fail one after the other.
-const outages = 3
+// maxOutages is how many requests to a repository, each with its retries, may fail one after the other.
+const maxOutages = 3
 
 // circuitBreaker remembers which repositories have refused these credentials or do not answer, so that they are not
 // asked once for each image.
@@ -138,7 +131,7 @@ func (b *circuitBreaker) ask(image string, do func() error) error {
 	} else {
 		b.failed[repository] = 0
 	}
-	if registry.IsUnauthorized(err) || b.failed[repository] >= outages {
+	if registry.IsUnauthorized(err) || b.failed[repository] >= maxOutages {
 		b.opened[repository] = err
 	}
 	return err

@@ -55,13 +55,13 @@ type Problem struct {
 }
 
 // Err returns the error that Reason is the text of, nil if there was none.
-func (t Problem) Err() error { return t.err }
+func (p Problem) Err() error { return p.err }
 
 func problemOf(e catalog.Entry, reason string, err error) Problem {
 	if err != nil {
 		reason = fault.Text(err)
 	}
-	return Problem{e.Version, e.Arch, e.Component, e.DTK, reason, err}
+	return Problem{Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, Reason: reason, err: err}
 }
 
 // Update brings c up to date with the repository: releases of the scope that c does not have are added; those it has
@@ -70,15 +70,15 @@ func problemOf(e catalog.Entry, reason string, err error) Problem {
 //
 // It blocks on the network until ctx ends. An error means that the repository could not be listed, or that ctx has
 // ended; then c is of no use. What could not be read otherwise is in the result.
-func (k *Syncer) Update(ctx context.Context, c *catalog.Catalog, scope Scope, refresh bool) (*Update, error) {
-	listed, err := k.Repository.Releases(ctx)
+func (s *Syncer) Update(ctx context.Context, c *catalog.Catalog, scope Scope, refresh bool) (*Update, error) {
+	listed, err := s.Repository.Releases(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the releases: %w", err)
 	}
 	if len(listed) == 0 {
-		return nil, fmt.Errorf("%s: %w", k.Repository, ErrNoReleases)
+		return nil, fmt.Errorf("%s: %w", s.Repository, ErrNoReleases)
 	}
-	u := &updater{syncer: k, catalog: c, scope: scope, refresh: refresh}
+	u := &updater{syncer: s, catalog: c, scope: scope, refresh: refresh}
 	before := slices.Clone(c.Entries)
 	u.compare(listed)
 	if err := u.releases(ctx, listed); err != nil {
@@ -108,14 +108,15 @@ type updater struct {
 // compare finds what the scope asks for and the repository does not have.
 func (u *updater) compare(listed []payload.Release) {
 	for _, e := range slices.SortedFunc(slices.Values(u.catalog.Entries), catalog.Entry.Compare) {
-		if u.scope.has(e.Version, e.Arch) && !slices.Contains(listed, payload.Release{Version: e.Version, Arch: e.Arch}) {
+		release := payload.Release{Version: e.Version, Arch: e.Arch}
+		if u.scope.includes(e.Version, e.Arch) && !slices.Contains(listed, release) {
 			u.report.Vanished = append(u.report.Vanished,
 				problemOf(e, "its release is no longer in "+u.syncer.Repository.String(), nil))
 		}
 	}
 	for _, s := range u.scope.Selectors {
 		one := Scope{Selectors: []version.Selector{s}, Archs: u.scope.Archs, PreReleases: u.scope.PreReleases}
-		if !slices.ContainsFunc(listed, func(r payload.Release) bool { return one.has(r.Version, r.Arch) }) {
+		if !slices.ContainsFunc(listed, func(r payload.Release) bool { return one.includes(r.Version, r.Arch) }) {
 			u.report.Missing = append(u.report.Missing, s)
 		}
 	}
@@ -130,7 +131,7 @@ func (u *updater) compare(listed []payload.Release) {
 func (u *updater) releases(ctx context.Context, listed []payload.Release) error {
 	known := u.known()
 	due := slices.DeleteFunc(slices.Clone(listed), func(r payload.Release) bool {
-		return !u.scope.has(r.Version, r.Arch) || known[r] && !u.refresh
+		return !u.scope.includes(r.Version, r.Arch) || known[r] && !u.refresh
 	})
 	payloads, errs := make([]*payload.Payload, len(due)), make([]error, len(due))
 	err := u.syncer.each(ctx, StepReleases, len(due),
@@ -161,7 +162,7 @@ func (u *updater) known() map[payload.Release]bool {
 	for _, e := range u.catalog.Entries {
 		r := payload.Release{Version: e.Version, Arch: e.Arch}
 		entries[r]++
-		known[r] = known[r] || e.Only || e.Version.Major() < twoToolkits || entries[r] > 1
+		known[r] = known[r] || e.SingleToolkit || e.Version.Major() < twoToolkits || entries[r] > 1
 	}
 	return known
 }
@@ -177,7 +178,7 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 		}
 		have[e.Component] = true
 		dtk := p.Toolkits[e.Component]
-		e.Only = only && dtk != ""
+		e.SingleToolkit = only && dtk != ""
 		switch {
 		case dtk == "":
 			u.report.Vanished = append(u.report.Vanished, problemOf(*e, "the release does not have it", nil))
@@ -188,7 +189,7 @@ func (u *updater) merge(release payload.Release, p *payload.Payload) {
 	for _, component := range slices.Sorted(maps.Keys(p.Toolkits)) {
 		if !have[component] {
 			u.catalog.Entries = append(u.catalog.Entries, catalog.Entry{
-				Arch: release.Arch, DTK: p.Toolkits[component], Version: release.Version, Component: component, Only: only,
+				Arch: release.Arch, DTK: p.Toolkits[component], Version: release.Version, Component: component, SingleToolkit: only,
 			})
 		}
 	}
@@ -207,7 +208,7 @@ func (u *updater) kernels(ctx context.Context) error {
 	seen := map[string]bool{}
 	for _, e := range slices.SortedFunc(slices.Values(u.catalog.Entries), catalog.Entry.Compare) {
 		digest := digestOf(e.DTK)
-		if seen[digest] || !u.scope.has(e.Version, e.Arch) || !e.Kernel.IsZero() && !u.refresh {
+		if seen[digest] || !u.scope.includes(e.Version, e.Arch) || !e.Kernel.IsZero() && !u.refresh {
 			continue
 		}
 		seen[digest] = true
@@ -257,7 +258,7 @@ func (u *updater) record(found map[string]kernel.Version, failed map[string]erro
 				}
 			}
 		}
-		if err == nil || !u.scope.has(e.Version, e.Arch) {
+		if err == nil || !u.scope.includes(e.Version, e.Arch) {
 			continue
 		}
 		if registry.IsUnauthorized(err) {
@@ -276,16 +277,16 @@ func changes(before, after []catalog.Entry) []Change {
 		version         version.OCP
 		arch, component string
 	}
-	was := map[key]catalog.Entry{}
+	previous := map[key]catalog.Entry{}
 	for _, e := range before {
-		was[key{e.Version, e.Arch, e.Component}] = e
+		previous[key{e.Version, e.Arch, e.Component}] = e
 	}
 	var all []Change
 	for _, e := range slices.SortedFunc(slices.Values(after), catalog.Entry.Compare) {
-		old, there := was[key{e.Version, e.Arch, e.Component}]
+		old, found := previous[key{e.Version, e.Arch, e.Component}]
 		c := Change{What: Added, Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, Kernel: e.Kernel}
-		if there {
-			if c.What = what(old, e); c.What == "" {
+		if found {
+			if c.What = whatChanged(old, e); c.What == "" {
 				continue
 			}
 			if e.DTK != old.DTK {
@@ -300,11 +301,11 @@ func changes(before, after []catalog.Entry) []Change {
 	return all
 }
 
-// what says what has become of an entry, "" for nothing worth telling: that it is no longer the only one is told by the
-// other one.
-func what(old, e catalog.Entry) string {
+// whatChanged says what has become of an entry, "" for nothing worth telling: that it is no longer the only one is
+// told by the other one.
+func whatChanged(old, e catalog.Entry) string {
 	switch same := e.DTK == old.DTK && e.NodeKernel == old.NodeKernel; {
-	case same && e.Kernel == old.Kernel && (e.Only == old.Only || old.Only):
+	case same && e.Kernel == old.Kernel && (e.SingleToolkit == old.SingleToolkit || old.SingleToolkit):
 		return ""
 	case same && e.Kernel == old.Kernel:
 		return Single

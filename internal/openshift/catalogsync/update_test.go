@@ -269,7 +269,7 @@ func TestUpdateStreams(t *testing.T) {
 	want := encode(t, whole)
 	var only []string
 	for _, e := range whole.Entries {
-		if e.Only {
+		if e.SingleToolkit {
 			only = append(only, e.Version.String())
 		}
 	}
@@ -281,7 +281,7 @@ func TestUpdateStreams(t *testing.T) {
 			// As whoever knows of one Driver Toolkit only would have written it, with kernels.
 			c := &catalog.Catalog{Path: "c.json"}
 			for _, e := range whole.Entries {
-				if e.Only = false; e.Component == "" {
+				if e.SingleToolkit = false; e.Component == "" {
 					c.Entries = append(c.Entries, e)
 				}
 			}
@@ -306,7 +306,7 @@ func TestUpdateStreams(t *testing.T) {
 	// One that has got a second is no longer said to be single.
 	w.add(t, payloadtest.Release{Tag: "5.0.2-x86_64", Streams: []payloadtest.Stream{{Kernel: k2}, {Suffix: "-10", Kernel: k10}}})
 	u := w.update(t, whole, all, true)
-	if diff := cmp.Diff([]string{"added 5.0.2-x86_64 " + k10 + " driver-toolkit-10"}, told(u.Changes)); diff != "" || slices.ContainsFunc(whole.Entries, func(e catalog.Entry) bool { return e.Only }) {
+	if diff := cmp.Diff([]string{"added 5.0.2-x86_64 " + k10 + " driver-toolkit-10"}, told(u.Changes)); diff != "" || slices.ContainsFunc(whole.Entries, func(e catalog.Entry) bool { return e.SingleToolkit }) {
 		t.Errorf("refresh: %+v (-want +got):\n%s", whole.Entries, diff)
 	}
 }

@@ -73,27 +73,27 @@ func (f *Finding) addError(what string, err error) {
 // its kernel is what it was.
 //
 // It blocks on the network until ctx ends, which is its only error; then c is of no use.
-func (k *Syncer) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([]Finding, error) {
+func (s *Syncer) Verify(ctx context.Context, c *catalog.Catalog, scope Scope) ([]Finding, error) {
 	slices.SortFunc(c.Entries, catalog.Entry.Compare)
 	var entries []*catalog.Entry
 	for i := range c.Entries {
-		if e := &c.Entries[i]; scope.has(e.Version, e.Arch) {
+		if e := &c.Entries[i]; scope.includes(e.Version, e.Arch) {
 			entries = append(entries, e)
 		}
 	}
-	v := &verifier{syncer: k, payloads: map[payload.Release]func() (*payload.Payload, error){}}
+	v := &verifier{syncer: s, payloads: map[payload.Release]func() (*payload.Payload, error){}}
 	for _, e := range entries {
 		release := payload.Release{Version: e.Version, Arch: e.Arch}
 		v.payloads[release] = sync.OnceValues(func() (p *payload.Payload, err error) {
-			err = v.breaker.ask(k.Repository.String(), func() error {
-				p, err = k.Repository.Read(ctx, release)
+			err = v.breaker.ask(s.Repository.String(), func() error {
+				p, err = s.Repository.Read(ctx, release)
 				return err
 			})
 			return p, err
 		})
 	}
 	findings := make([]Finding, len(entries))
-	if err := k.each(ctx, StepEntries, len(entries), func(i int) { findings[i] = v.verify(ctx, entries[i]) }); err != nil {
+	if err := s.each(ctx, StepEntries, len(entries), func(i int) { findings[i] = v.verify(ctx, entries[i]) }); err != nil {
 		return nil, err
 	}
 	correctKernels(c, findings)
@@ -140,32 +140,29 @@ func (v *verifier) verify(ctx context.Context, e *catalog.Entry) Finding {
 		Version: e.Version, Arch: e.Arch, Component: e.Component, DTK: e.DTK, State: OK, Kernel: e.Kernel,
 		Reasons: []string{},
 	}
-	p := v.release(&f)
+	p := v.compareRelease(&f)
 	if f.ReleaseDTK != "" {
 		e.DTK, e.Kernel = f.ReleaseDTK, kernel.Version{}
 	}
-	v.toolkit(ctx, e, &f)
+	v.compareToolkit(ctx, e, &f)
 	if p != nil {
-		v.nodes(ctx, p, &f)
+		v.findNodeKernel(ctx, p, &f)
 	}
-	of := f.ToolkitKernel // what plans go by, when the entry is corrected
-	if of.IsZero() {
-		of = e.Kernel
-	}
+	effective := cmp.Or(f.ToolkitKernel, e.Kernel) // what plans go by, when the entry is corrected
 	switch {
-	case f.NodeKernel.IsZero() || of.IsZero():
-	case f.NodeKernel == of:
+	case f.NodeKernel.IsZero() || effective.IsZero():
+	case f.NodeKernel == effective:
 		e.NodeKernel = kernel.Version{}
 	default:
 		e.NodeKernel = f.NodeKernel
-		f.add(Mismatch, "the nodes boot %s, and the Driver Toolkit is for %s", f.NodeKernel, of)
+		f.add(Mismatch, "the nodes boot %s, and the Driver Toolkit is for %s", f.NodeKernel, effective)
 	}
 	return f
 }
 
-// release reads what the release is made of, nil if that is not known, and finds out whether it has this Driver
+// compareRelease reads what the release is made of, nil if that is not known, and finds out whether it has this Driver
 // Toolkit. A copy in another place is as good.
-func (v *verifier) release(f *Finding) *payload.Payload {
+func (v *verifier) compareRelease(f *Finding) *payload.Payload {
 	p, err := v.payloads[payload.Release{Version: f.Version, Arch: f.Arch}]()
 	switch {
 	case registry.Is404(err):
@@ -186,9 +183,9 @@ func (v *verifier) release(f *Finding) *payload.Payload {
 	return p
 }
 
-// toolkit looks at the Driver Toolkit of the entry. What is remembered of a kernel stays true, but says nothing of
-// whether the image is still there.
-func (v *verifier) toolkit(ctx context.Context, e *catalog.Entry, f *Finding) {
+// compareToolkit looks at the Driver Toolkit of the entry. What is remembered of a kernel stays true, but says
+// nothing of whether the image is still there.
+func (v *verifier) compareToolkit(ctx context.Context, e *catalog.Entry, f *Finding) {
 	known, ok := v.syncer.Toolkits.Known(e.DTK)
 	err := v.breaker.ask(e.DTK, func() (err error) {
 		if ok {
@@ -215,8 +212,8 @@ func (v *verifier) toolkit(ctx context.Context, e *catalog.Entry, f *Finding) {
 	}
 }
 
-// nodes finds out which kernel the release's nodes boot.
-func (v *verifier) nodes(ctx context.Context, p *payload.Payload, f *Finding) {
+// findNodeKernel finds out which kernel the release's nodes boot.
+func (v *verifier) findNodeKernel(ctx context.Context, p *payload.Payload, f *Finding) {
 	image := p.NodeImage(f.Component)
 	if image == "" {
 		f.add(Unknown, "the release does not say which image its nodes boot")

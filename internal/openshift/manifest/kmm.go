@@ -7,8 +7,9 @@
 package manifest
 
 import (
-	"bytes"
 	"fmt"
+	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -57,20 +58,20 @@ type secret struct {
 	Name string `yaml:"name"`
 }
 
-func (p Place) metadata() metadata { return metadata{p.Name, p.Namespace} }
+func (p Place) metadata() metadata { return metadata{Name: p.Name, Namespace: p.Namespace} }
 
 func (p Place) secret() *secret {
 	if p.Secret == "" {
 		return nil
 	}
-	return &secret{p.Secret}
+	return &secret{Name: p.Secret}
 }
 
 // ModuleInput is what a Module is made from.
 type ModuleInput struct {
 	Place      Place
-	Repository string         // of the images, without a tag; not asked for where Images are given
-	Driver     version.Driver //
+	Repository string // of the images, without a tag; not asked for where Images are given
+	Driver     version.Driver
 	// Images, if there are any, are mapped one by one and by digest: a node with another kernel gets no module. Without
 	// them one rule finds the image of every kernel by its tag.
 	Images []Image
@@ -214,14 +215,21 @@ func Preflight(name string, k kernel.Version, toolkit string) (string, error) {
 
 // document writes a value as one YAML document.
 func document(v any) (string, error) {
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(v); err != nil {
-		return "", fmt.Errorf("write YAML: %w", err)
-	}
-	if err := enc.Close(); err != nil {
+	var b strings.Builder
+	if err := writeYAML(&b, v); err != nil {
 		return "", fmt.Errorf("write YAML: %w", err)
 	}
 	return b.String(), nil
+}
+
+// writeYAML writes each value as a YAML document.
+func writeYAML(w io.Writer, values ...any) error {
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	for _, v := range values {
+		if err := enc.Encode(v); err != nil {
+			return err
+		}
+	}
+	return enc.Close()
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Sets are the mirrors of a cluster: where it looks for images before it asks the repositories that they are named by.
@@ -44,23 +42,16 @@ func (s Sets) WriteYAML(w io.Writer) error {
 	for _, source := range slices.Compact(slices.Sorted(slices.Values(s.Sources))) {
 		all = append(all, mirrors{Source: source, Mirrors: []string{s.Mirror}})
 	}
-	sets := []mirrorSet{s.set("ImageDigestMirrorSet", spec{Digests: all})}
+	sets := []any{s.object("ImageDigestMirrorSet", spec{Digests: all})}
 	if s.Tags {
-		sets = append(sets, s.set("ImageTagMirrorSet", spec{Tags: all}))
+		sets = append(sets, s.object("ImageTagMirrorSet", spec{Tags: all}))
 	}
-	enc := yaml.NewEncoder(w)
-	enc.SetIndent(2)
-	for _, set := range sets {
-		if err := enc.Encode(set); err != nil {
-			return fmt.Errorf("write the mirror sets: %w", err)
-		}
-	}
-	if err := enc.Close(); err != nil {
+	if err := writeYAML(w, sets...); err != nil {
 		return fmt.Errorf("write the mirror sets: %w", err)
 	}
 	return nil
 }
 
-func (s Sets) set(kind string, what spec) mirrorSet {
+func (s Sets) object(kind string, what spec) mirrorSet {
 	return mirrorSet{APIVersion: "config.openshift.io/v1", Kind: kind, Metadata: metadata{Name: s.Name}, Spec: what}
 }

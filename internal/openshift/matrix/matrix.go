@@ -1,5 +1,5 @@
 // Package matrix holds the build matrix, build-matrix.json: which driver is built for which OpenShift releases. It
-// parses the file and narrows it to what a person asked for. It knows nothing of images, kernels or what is published.
+// parses the file and narrows it to what the user asked for. It knows nothing of images, kernels or what is published.
 //
 // The file is a list of objects such as {"driver": "2.24.7.0", "ocp_versions": ["4.20", "4.21.3"]}, where "4.20" is
 // every release of that minor.

@@ -6,6 +6,7 @@
 package payload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,24 +38,22 @@ func (r Release) Tag() string { return r.Version.String() + "-" + r.Arch }
 
 // Compare orders releases by version, then architecture.
 func (r Release) Compare(o Release) int {
-	if c := r.Version.Compare(o.Version); c != 0 {
-		return c
-	}
-	return strings.Compare(r.Arch, o.Arch)
+	return cmp.Or(r.Version.Compare(o.Version), strings.Compare(r.Arch, o.Arch))
 }
 
-// preForm is the form of pre-releases that are meant for people: engineering, feature and release candidates. What else
-// a repository may have, such as hotfixes or the parts of a release for several architectures, is no release here.
-var preForm = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(-(ec|fc|rc)\.[0-9]+)?$`)
+// releaseForm is the form of releases, and of the pre-releases that are published for use: engineering, feature and
+// release candidates. What else a repository may have, such as hotfixes or the parts of a release for several
+// architectures, is no release here.
+var releaseForm = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(-(ec|fc|rc)\.[0-9]+)?$`)
 
 // ParseTag reads the tag of a release image; false for any other tag.
 func ParseTag(tag string) (Release, bool) {
 	at := strings.LastIndexByte(tag, '-')
-	if at < 0 || catalog.CheckArch(tag[at+1:]) != nil || !preForm.MatchString(tag[:at]) {
+	if at < 0 || catalog.CheckArch(tag[at+1:]) != nil || !releaseForm.MatchString(tag[:at]) {
 		return Release{}, false
 	}
 	v, err := version.ParseOCP(tag[:at])
-	return Release{v, tag[at+1:]}, err == nil
+	return Release{Version: v, Arch: tag[at+1:]}, err == nil
 }
 
 // Repository is a repository of release images: OpenShift's own, or a mirror of it that keeps the tags. It may be used

@@ -1,14 +1,12 @@
 package payload
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"neuron-kmod/internal/openshift/catalog"
+	"neuron-kmod/internal/platform/jsonfile"
 	"neuron-kmod/internal/version"
 )
 
@@ -66,12 +64,8 @@ type references struct {
 // parse reads an image-references file of the release v.
 func parse(data []byte, v version.OCP) (*Payload, error) {
 	var refs references
-	d := json.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(&refs); err != nil {
-		return nil, jsonError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("text after the JSON object, at byte %d", d.InputOffset()+1)
+	if err := jsonfile.Decode(data, &refs, "an ImageStream"); err != nil {
+		return nil, err
 	}
 	if got := refs.Metadata.Name; got != v.String() {
 		return nil, fmt.Errorf("it is of the release %.80q", got)
@@ -122,15 +116,4 @@ func isNode(tag string) bool {
 		}
 	}
 	return false
-}
-
-// jsonError says in a person's words what is wrong with JSON, and where.
-func jsonError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("truncated JSON")
-	}
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("not valid JSON at byte %d: %w", e.Offset, err)
-	}
-	return errors.New("not an ImageStream")
 }

@@ -3,7 +3,6 @@ package toolkit
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"neuron-kmod/internal/kernel"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // Cache remembers kernels by the digest of their DTK image, for ever: a digest's kernel cannot change. It is a
@@ -39,12 +39,7 @@ func (c *Cache) get(digest string) (kernel.Version, bool) {
 	if c == nil {
 		return kernel.Version{}, false
 	}
-	f, err := os.Open(c.path(digest))
-	if err != nil {
-		return kernel.Version{}, false
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxRecord))
+	data, err := limit.ReadFile(c.path(digest), maxRecord)
 	if err != nil {
 		return kernel.Version{}, false
 	}

@@ -1,11 +1,11 @@
 package toolkit
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+
+	"neuron-kmod/internal/platform/jsonfile"
 )
 
 const (
@@ -25,13 +25,9 @@ func parseMetadata(data []byte) (string, error) {
 	if len(data) > maxMetadata {
 		return "", fmt.Errorf("%d bytes, more than the %d that are read", len(data), maxMetadata)
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
 	var fields map[string]json.RawMessage
-	if err := d.Decode(&fields); err != nil {
-		return "", jsonError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return "", fmt.Errorf("text after the JSON object, at byte %d", d.InputOffset()+1)
+	if err := jsonfile.Decode(data, &fields, "a JSON object"); err != nil {
+		return "", err
 	}
 	var release string
 	raw, ok := fields["KERNEL_VERSION"]
@@ -45,15 +41,4 @@ func parseMetadata(data []byte) (string, error) {
 		return "", errors.New("KERNEL_VERSION is empty")
 	}
 	return release, nil
-}
-
-// jsonError says in a person's words what is wrong with JSON, and where.
-func jsonError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("truncated JSON")
-	}
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("not valid JSON at byte %d: %w", e.Offset, err)
-	}
-	return errors.New("not a JSON object")
 }

@@ -31,10 +31,10 @@ func MirrorTag(release version.OCP, component string) string {
 type Mirror struct {
 	target    registry.Target
 	log       *slog.Logger
-	of        map[string][]string // the tags that a DTK's copies may have
+	tagsOf    map[string][]string // the tags that a DTK's copies may have
 	originals map[string][]string // the DTKs of a tag
-	tags      answer[map[string]bool]
-	copies    map[string]*answer[string] // digests, by tag
+	tags      memo[map[string]bool]
+	copies    map[string]*memo[string] // digests, by tag
 }
 
 // NewMirror returns the mirror in repository, "HOST/REPOSITORY". tags has for each DTK ("REPOSITORY@sha256:DIGEST") the
@@ -58,17 +58,17 @@ func NewMirror(
 		log = slog.New(slog.DiscardHandler)
 	}
 	m := &Mirror{
-		target: target, log: log, of: map[string][]string{},
-		originals: map[string][]string{}, copies: map[string]*answer[string]{},
+		target: target, log: log, tagsOf: map[string][]string{},
+		originals: map[string][]string{}, copies: map[string]*memo[string]{},
 	}
 	for dtk, names := range tags {
 		if _, err := name.NewDigest(dtk, name.StrictValidation); err != nil {
 			return nil, fmt.Errorf("mirror of driver toolkits: driver toolkit %q: %w", dtk, err)
 		}
-		m.of[dtk] = slices.Clone(names)
+		m.tagsOf[dtk] = slices.Clone(names)
 		for _, tag := range names {
 			m.originals[tag] = append(m.originals[tag], dtk)
-			m.copies[tag] = &answer[string]{}
+			m.copies[tag] = &memo[string]{}
 		}
 	}
 	for _, dtks := range m.originals {
@@ -85,8 +85,8 @@ func NewMirror(
 // every time without asking again; what to do then is the caller's to decide. A repository that does not exist is an
 // empty mirror.
 func (m *Mirror) Locate(ctx context.Context, dtk string) (string, error) {
-	for _, tag := range m.of[dtk] {
-		digest, err := m.copyOf(ctx, tag)
+	for _, tag := range m.tagsOf[dtk] {
+		digest, err := m.copyDigest(ctx, tag)
 		if err != nil {
 			return "", fmt.Errorf("mirror of driver toolkits: %w", err)
 		}
@@ -115,24 +115,24 @@ func (m *Mirror) Prefer(ctx context.Context, dtks []string) ([]string, error) {
 	return append(here, elsewhere...), nil
 }
 
-// copyOf returns the digest of what the mirror has under a tag, "" if it has nothing.
-func (m *Mirror) copyOf(ctx context.Context, tag string) (string, error) {
+// copyDigest returns the digest of what the mirror has under a tag, "" if it has nothing.
+func (m *Mirror) copyDigest(ctx context.Context, tag string) (string, error) {
 	tags, err := m.tags.get(ctx, m.target.Tags)
 	if err != nil || !tags[tag] {
 		return "", err
 	}
 	return m.copies[tag].get(ctx, func(ctx context.Context) (string, error) {
-		there, found, err := m.target.Stat(ctx, tag)
+		descriptor, found, err := m.target.Stat(ctx, tag)
 		if err != nil || !found {
 			return "", err
 		}
-		m.check(tag, there.Digest)
-		return there.Digest, nil
+		m.warnOfOther(tag, descriptor.Digest)
+		return descriptor.Digest, nil
 	})
 }
 
-// check warns of a copy that is none of what the catalogue has for the tag.
-func (m *Mirror) check(tag, digest string) {
+// warnOfOther warns of a copy that is none of what the catalogue has for the tag.
+func (m *Mirror) warnOfOther(tag, digest string) {
 	var want []string
 	for _, dtk := range m.originals[tag] {
 		want = append(want, digestOf(dtk))
@@ -140,9 +140,8 @@ func (m *Mirror) check(tag, digest string) {
 	if slices.Contains(want, digest) {
 		return
 	}
-	place := m.target.Reference(tag)
 	m.log.Warn("the mirror has another Driver Toolkit for this release than the catalogue; it is not used",
-		"mirror", place, "has", digest, "want", strings.Join(want, " or "),
+		"mirror", m.target.Reference(tag), "has", digest, "want", strings.Join(want, " or "),
 		"hint", "copy it anew with `neuron-kmod catalog mirror --force`, or correct the catalogue")
 }
 
@@ -152,8 +151,8 @@ func digestOf(dtk string) string {
 	return digest
 }
 
-// answer is what a registry has answered to one question.
-type answer[T any] struct {
+// memo is what a registry has answered to one question.
+type memo[T any] struct {
 	mu    sync.Mutex
 	known bool
 	value T
@@ -161,15 +160,15 @@ type answer[T any] struct {
 }
 
 // get asks if nobody has asked before, and while it does others wait. That ctx ended is no answer.
-func (a *answer[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.known {
+func (m *memo[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.known {
 		value, err := ask(ctx)
 		if err != nil && ctx.Err() != nil {
 			return value, err
 		}
-		a.known, a.value, a.err = true, value, err
+		m.known, m.value, m.err = true, value, err
 	}
-	return a.value, a.err
+	return m.value, m.err
 }

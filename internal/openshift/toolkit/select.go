@@ -39,7 +39,7 @@ func Copies(c *catalog.Catalog, entries []catalog.Entry) []Copy {
 func OnePerKernel(all []Copy, places ...map[string]bool) []Copy {
 	chosen := map[kernel.Version]Copy{}
 	for _, t := range all {
-		if have, ok := chosen[t.Kernel]; !ok || better(t, have, places) {
+		if have, ok := chosen[t.Kernel]; !ok || preferred(t, have, places) {
 			chosen[t.Kernel] = t
 		}
 	}
@@ -48,8 +48,8 @@ func OnePerKernel(all []Copy, places ...map[string]bool) []Copy {
 	})
 }
 
-// better reports whether t rather than another DTK of its kernel is to be the one.
-func better(t, other Copy, places []map[string]bool) bool {
+// preferred reports whether t rather than another DTK of its kernel is to be the one.
+func preferred(t, other Copy, places []map[string]bool) bool {
 	for _, has := range places {
 		if has[t.Tag] != has[other.Tag] {
 			return has[t.Tag]

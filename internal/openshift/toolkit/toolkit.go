@@ -80,8 +80,8 @@ func (r *Reader) Kernel(ctx context.Context, dtk string) (kernel.Version, error)
 	if err != nil {
 		return kernel.Version{}, fmt.Errorf("kernel of driver toolkit %s: %w", dtk, err)
 	}
-	if err := r.Cache.put(ref.DigestStr(), k); err != nil {
-		r.log().Warn("the kernel of a driver toolkit could not be remembered", "toolkit", dtk, "error", err)
+	if err := r.Cache.put(ref.DigestStr(), k); err != nil && r.Log != nil {
+		r.Log.Warn("the kernel of a driver toolkit could not be remembered", "toolkit", dtk, "error", err)
 	}
 	return k, nil
 }
@@ -102,13 +102,6 @@ func (r *Reader) Exists(ctx context.Context, dtk string) error {
 	}
 	_, _, err = r.Client.Image(ctx, place.String())
 	return err
-}
-
-func (r *Reader) log() *slog.Logger {
-	if r.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return r.Log
 }
 
 // find returns the kernel of the image ref, read where it is to be read.
@@ -170,12 +163,12 @@ func (r *Reader) read(ctx context.Context, ref name.Digest) (kernel.Version, err
 	if err != nil {
 		return kernel.Version{}, err
 	}
-	return r.parse(img, data)
+	return parseKernel(img, data)
 }
 
-// parse reads the kernel out of the file's text. Old files name it without its architecture, which then comes from the
-// image's configuration.
-func (r *Reader) parse(img v1.Image, data []byte) (kernel.Version, error) {
+// parseKernel reads the kernel out of the file's text. Old files name it without its architecture, which then comes
+// from the image's configuration.
+func parseKernel(img v1.Image, data []byte) (kernel.Version, error) {
 	release, err := parseMetadata(data)
 	if err != nil {
 		return kernel.Version{}, fmt.Errorf("/%s: %w", metadataPath, err)

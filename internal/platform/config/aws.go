@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -39,21 +40,21 @@ type AWS struct {
 	TokenRequest Secret
 }
 
-func amazon(getenv func(string) string, actions bool) AWS {
+func readAWS(getenv func(string) string, actions bool) AWS {
 	a := AWS{
-		Region:     first(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
+		Region:     cmp.Or(getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")),
 		AccountID:  getenv("AWS_ACCOUNT_ID"),
 		Profile:    getenv("AWS_PROFILE"),
-		Repository: first(getenv("KMOD_ECR_REPOSITORY_NAME"), DefaultRepository),
-		PublicRepository: strings.TrimPrefix(first(getenv("KMOD_ECR_PUBLIC_REPOSITORY"), DefaultPublicRepository),
+		Repository: cmp.Or(getenv("KMOD_ECR_REPOSITORY_NAME"), DefaultRepository),
+		PublicRepository: strings.TrimPrefix(cmp.Or(getenv("KMOD_ECR_PUBLIC_REPOSITORY"), DefaultPublicRepository),
 			"public.ecr.aws/"),
-		Mirror:      first(getenv("DTK_ECR_REPOSITORY_NAME"), DefaultMirror),
+		Mirror:      cmp.Or(getenv("DTK_ECR_REPOSITORY_NAME"), DefaultMirror),
 		MirrorNamed: getenv("DTK_ECR_REPOSITORY_NAME") != "",
 	}
-	explicit := first(getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_PROFILE"), getenv("AWS_WEB_IDENTITY_TOKEN_FILE"))
+	explicit := cmp.Or(getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_PROFILE"), getenv("AWS_WEB_IDENTITY_TOKEN_FILE"))
 	if actions && explicit == "" {
 		a.Role = getenv("AWS_ROLE_ARN")
-		a.Session = first(getenv("AWS_ROLE_SESSION_NAME"), session(getenv("GITHUB_RUN_ID")))
+		a.Session = cmp.Or(getenv("AWS_ROLE_SESSION_NAME"), sessionName(getenv("GITHUB_RUN_ID")))
 		a.TokenURL = getenv("ACTIONS_ID_TOKEN_REQUEST_URL")
 		a.TokenRequest = NewSecret(getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
 	}
@@ -94,7 +95,7 @@ func checkForms(getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-func session(run string) string {
+func sessionName(run string) string {
 	if run == "" {
 		return "neuron-kmod"
 	}

@@ -1,9 +1,9 @@
-// Package config is the one reader of the environment. It turns variables into
-// a Settings value; flags override single fields of it; everything else
-// receives values.
+// Package config is the one reader of the environment. It turns variables into a Settings value; flags override
+// single fields of it; everything else receives values.
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -33,9 +33,8 @@ const (
 // 2 GB: /tmp is in memory on many systems.
 const defaultTempDir = "/var/tmp"
 
-// Settings is all that the environment decides. The zero value of a field means
-// that the environment says nothing and there is no default. What differs
-// between GitHub Actions and other machines is decided here and nowhere else.
+// Settings is all that the environment decides. The zero value of a field means that the environment says nothing and
+// there is no default. What differs between GitHub Actions and other machines is decided here and nowhere else.
 type Settings struct {
 	Actions      bool      // this is a GitHub Actions runner (GITHUB_ACTIONS)
 	Matrix       string    // path of build-matrix.json
@@ -84,14 +83,11 @@ type AuthFile struct {
 	Named string // the variable that names it, in which case it has to exist; "" for podman's and docker's own
 }
 
-// FromEnvironment reads GITHUB_ACTIONS, GITHUB_TOKEN, GH_TOKEN and other variables of a runner,
-// FORCE_BUILD, SOURCE_DATE_EPOCH, QUAY_USERNAME, QUAY_PASSWORD,
-// REGISTRY_AUTH_FILE, QUAY_AUTH_FILE, DOCKER_CONFIG, HOME, TMPDIR, the proxy's,
-// XDG's and those of AWS that are named at type AWS. The AWS SDK reads others
-// by itself: they are its default credential chain. getenv returns "" for a
-// variable that is not set. The error names the variable and its mend, never
-// its value where that may be a secret; the settings beside it are those of the
-// other variables.
+// FromEnvironment reads GITHUB_ACTIONS, GITHUB_TOKEN, GH_TOKEN and other variables of a runner, FORCE_BUILD,
+// SOURCE_DATE_EPOCH, QUAY_USERNAME, QUAY_PASSWORD, REGISTRY_AUTH_FILE, QUAY_AUTH_FILE, DOCKER_CONFIG, HOME, TMPDIR,
+// the proxy's, XDG's and those of AWS that are named at type AWS. The AWS SDK reads others by itself: they are its
+// default credential chain. getenv returns "" for a variable that is not set. The error names the variable and its
+// mend, never its value where that may be a secret; the settings beside it are those of the other variables.
 func FromEnvironment(getenv func(string) string) (Settings, error) {
 	actions := getenv("GITHUB_ACTIONS") == "true"
 	s := Settings{
@@ -103,11 +99,11 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 		BaseImage:    DefaultBaseImage,
 		DriverSource: DefaultDriverSource,
 		AuthFiles:    authFiles(getenv),
-		TempDir:      first(getenv("TMPDIR"), defaultTempDir),
-		AWS:          amazon(getenv, actions),
+		TempDir:      cmp.Or(getenv("TMPDIR"), defaultTempDir),
+		AWS:          readAWS(getenv, actions),
 		GitHub: GitHub{
 			API: getenv("GITHUB_API_URL"), Repository: getenv("GITHUB_REPOSITORY"),
-			Token: NewSecret(first(getenv("GITHUB_TOKEN"), getenv("GH_TOKEN"))), Release: actions,
+			Token: NewSecret(cmp.Or(getenv("GITHUB_TOKEN"), getenv("GH_TOKEN"))), Release: actions,
 		},
 
 		CheckTools:      !actions,
@@ -124,20 +120,20 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 	var err error
 	s.CacheDir, err = cacheDir(getenv)
 	keep(err)
-	s.Force, err = boolean(getenv, "FORCE_BUILD")
+	s.Force, err = parseBool(getenv, "FORCE_BUILD")
 	keep(err)
-	s.Created, err = epoch(getenv, "SOURCE_DATE_EPOCH")
+	s.Created, err = parseEpoch(getenv, "SOURCE_DATE_EPOCH")
 	keep(err)
-	s.Quay, err = quay(getenv)
+	s.Quay, err = readQuay(getenv)
 	keep(err)
 	keep(checkProxy(getenv))
 	keep(checkForms(getenv))
 	return s, errors.Join(errs...)
 }
 
-// quay reads the account for quay.io. Half an account is a mistake, often a
+// readQuay reads the account for quay.io. Half an account is a mistake, often a
 // secret that a workflow from a fork does not get.
-func quay(getenv func(string) string) (Login, error) {
+func readQuay(getenv func(string) string) (Login, error) {
 	l := Login{User: getenv("QUAY_USERNAME"), Password: NewSecret(getenv("QUAY_PASSWORD"))}
 	set, missing := "QUAY_USERNAME", "QUAY_PASSWORD"
 	if l.User == "" {
@@ -149,8 +145,7 @@ func quay(getenv func(string) string) (Login, error) {
 	return l, nil
 }
 
-// checkProxy refuses a proxy that Go would refuse, because Go's error repeats
-// the value, which may hold a password.
+// checkProxy refuses a proxy that Go would refuse, because Go's error repeats the value, which may hold a password.
 func checkProxy(getenv func(string) string) error {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		v := getenv(name)
@@ -174,7 +169,7 @@ func sourceURL(getenv func(string) string) string {
 	if repository == "" {
 		return DefaultSourceURL
 	}
-	server := first(getenv("GITHUB_SERVER_URL"), "https://github.com")
+	server := cmp.Or(getenv("GITHUB_SERVER_URL"), "https://github.com")
 	return strings.TrimRight(server, "/") + "/" + repository
 }
 
@@ -193,23 +188,17 @@ func authFiles(getenv func(string) string) []AuthFile {
 		}
 	}
 	add(getenv("XDG_RUNTIME_DIR"), "containers", "auth.json")
-	add(configHome(getenv), "containers", "auth.json")
+	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
+		add(dir, "containers", "auth.json")
+	} else {
+		add(getenv("HOME"), ".config", "containers", "auth.json")
+	}
 	if docker := getenv("DOCKER_CONFIG"); docker != "" {
 		add(docker, "config.json")
 	} else {
 		add(getenv("HOME"), ".docker", "config.json")
 	}
 	return files
-}
-
-func configHome(getenv func(string) string) string {
-	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
-		return dir
-	}
-	if home := getenv("HOME"); home != "" {
-		return filepath.Join(home, ".config")
-	}
-	return ""
 }
 
 func cacheDir(getenv func(string) string) (string, error) {
@@ -224,7 +213,7 @@ func cacheDir(getenv func(string) string) (string, error) {
 	return filepath.Join(base, "neuron-kmod"), nil
 }
 
-func boolean(getenv func(string) string, name string) (bool, error) {
+func parseBool(getenv func(string) string, name string) (bool, error) {
 	v := getenv(name)
 	if v == "" {
 		return false, nil
@@ -236,7 +225,7 @@ func boolean(getenv func(string) string, name string) (bool, error) {
 	return b, nil
 }
 
-func epoch(getenv func(string) string, name string) (time.Time, error) {
+func parseEpoch(getenv func(string) string, name string) (time.Time, error) {
 	v := getenv(name)
 	if v == "" {
 		return time.Time{}, nil
@@ -248,13 +237,4 @@ func epoch(getenv func(string) string, name string) (time.Time, error) {
 			"set it to seconds since 1970, for example the output of `git log -1 --format=%ct`")
 	}
 	return time.Unix(n, 0).UTC(), nil
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

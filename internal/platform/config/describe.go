@@ -7,19 +7,22 @@ import (
 	"strings"
 )
 
-// Setting is one setting as a person reads it. Nothing in it is a secret.
+// Setting is one setting as the user reads it. Nothing in it is a secret.
 type Setting struct {
 	Name     string `json:"name"`
 	Value    string `json:"value"`    // "" where nothing is set
 	Override string `json:"override"` // the flag or variable that changes it
 }
 
-// Describe lists the settings, the ones that differ between environments
-// first.
+// Describe lists the settings, the ones that differ between environments first.
 func (s Settings) Describe() []Setting {
 	environment := "local"
 	if s.Actions {
 		environment = "GitHub Actions"
+	}
+	mirror := s.ToolkitMirror
+	if mirror == "" && s.UseMirror {
+		mirror = s.AWS.Mirror
 	}
 	var files []string
 	for _, f := range s.AuthFiles {
@@ -34,7 +37,7 @@ func (s Settings) Describe() []Setting {
 		{"AWS role by OIDC", s.AWS.Role, "AWS_ROLE_ARN"},
 		{"ECR repository", s.AWS.Repository, "KMOD_ECR_REPOSITORY_NAME"},
 		{"ECR Public repository", s.AWS.PublicRepository, "KMOD_ECR_PUBLIC_REPOSITORY"},
-		{"Driver Toolkit mirror", s.mirror(), "DTK_ECR_REPOSITORY_NAME"},
+		{"Driver Toolkit mirror", mirror, "DTK_ECR_REPOSITORY_NAME"},
 		{"quay.io user", s.Quay.User, "QUAY_USERNAME"},
 		{"quay.io password", s.Quay.Password.String(), "QUAY_PASSWORD"},
 		{"GitHub repository", s.GitHub.Repository, "GITHUB_REPOSITORY"},
@@ -57,16 +60,6 @@ func redacted(address string) string {
 		return u.Redacted()
 	}
 	return address
-}
-
-func (s Settings) mirror() string {
-	if s.ToolkitMirror != "" {
-		return s.ToolkitMirror
-	}
-	if !s.UseMirror {
-		return ""
-	}
-	return s.AWS.Mirror
 }
 
 // LogValue implements slog.LogValuer: what is set, without secrets.

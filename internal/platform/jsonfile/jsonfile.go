@@ -5,9 +5,10 @@
 package jsonfile
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"os"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // Bounds of a file. The largest real one has a few hundred entries and 100 kB.
@@ -43,23 +44,18 @@ func (e *Error) Error() string { return e.Position.String() + ": " + e.Msg }
 // ReadFile returns the bytes of the file at path, for Parse. It never reads more than MaxSize; a larger file is an
 // *Error. Errors of the file system wrap theirs, so errors.Is(err, fs.ErrNotExist) works. It may block where path is
 // not a regular file.
-func ReadFile(path string) (_ []byte, err error) {
-	f, err := os.Open(path)
+func ReadFile(path string) ([]byte, error) {
+	data, err := limit.ReadFile(path, MaxSize)
+	if _, ok := errors.AsType[*limit.TooLargeError](err); ok {
+		return nil, tooLarge(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading: %w", err)
 	}
-	defer f.Close() // opened for reading: nothing is lost
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading: %w", err)
-	}
-	return data, checkSize(path, data)
+	return data, nil
 }
 
-func checkSize(name string, data []byte) error {
-	if len(data) > MaxSize {
-		return Position{File: name, Line: 1,
-			Column: 1}.Errorf("the file is larger than %d MiB: this cannot be the right one", MaxSize>>20)
-	}
-	return nil
+func tooLarge(name string) error {
+	start := Position{File: name, Line: 1, Column: 1}
+	return start.Errorf("the file is larger than %d MiB: this cannot be the right one", MaxSize>>20)
 }

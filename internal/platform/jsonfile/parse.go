@@ -6,12 +6,17 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads the one JSON value that data has to consist of; name is the file's name in errors. Beyond what
-// JSON forbids it refuses a byte order mark, text that is not UTF-8, a key that an object has twice, and
-// what goes over the package's bounds. Every error is an *Error.
+// Parse reads the one JSON value that data has to consist of; name is the file's name in errors. Beyond what JSON
+// forbids it refuses a byte order mark, text that is not UTF-8, a key that an object has twice, and what goes over the
+// package's bounds. Every error is an *Error.
+//
+// encoding/json's tokens and this package's wording are less code than jsontext (github.com/go-json-experiment/json
+// v1.27.2, the draft of encoding/json/v2) with the wording mapped: that names the comma in "[1,]" where the bracket is
+// to be seen, a bad text by its bad character and not by its start, and not where a key stood first; and decoding into
+// structures would report a bad value before an unknown or missing key, which is what to mend first.
 func Parse(name string, data []byte) (Value, error) {
-	if err := checkSize(name, data); err != nil {
-		return Value{}, err
+	if len(data) > MaxSize {
+		return Value{}, tooLarge(name)
 	}
 	p := &parser{data: data, at: Position{File: name, Line: 1, Column: 1}}
 	if err := p.checkText(); err != nil {

@@ -27,7 +27,7 @@ func (p *parser) checkText() error {
 	return nil
 }
 
-// syntaxError says in a person's words why the decoder stopped. The decoder's own offsets of such errors do not count
+// syntaxError says in plain words why the decoder stopped. The decoder's own offsets of such errors do not count
 // brackets and commas; its InputOffset does.
 func (p *parser) syntaxError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -45,8 +45,7 @@ func (v Value) Bool() (bool, error) {
 	return false, v.Pos.Errorf("found %s where true or false belongs: write it without quotes", v.describe())
 }
 
-// List returns the values of v, which must be a list with at least one. what names them for errors, as in
-// "drivers".
+// List returns the values of v, which must be a list with at least one. what names them for errors, as in "drivers".
 func (v Value) List(what string) ([]Value, error) {
 	switch {
 	case v.token != json.Delim('['):

@@ -4,12 +4,14 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 )
 
-// ReadFile returns the content of the file at path, which has at most most bytes. Its errors name the file.
+// ReadFile returns the content of the file at path, which has at most most bytes; else a *TooLargeError. Its errors
+// name the file.
 func ReadFile(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -17,17 +19,21 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	}
 	defer f.Close()
 	data, err := ReadAll(f, most)
-	if err != nil {
+	if _, ok := errors.AsType[*TooLargeError](err); ok {
 		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if err != nil {
+		return nil, err // the system's, which names the file
 	}
 	return data, nil
 }
 
-// ReadAll returns what r holds, if that is at most most bytes; else a *TooLargeError.
+// ReadAll returns what r holds, if that is at most most bytes; else a *TooLargeError. With an error of r it returns
+// what it read before that.
 func ReadAll(r io.Reader, most int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err != nil {
-		return nil, err
+		return data, err
 	}
 	if int64(len(data)) > most {
 		return nil, &TooLargeError{Limit: most}

@@ -18,9 +18,6 @@ var ErrProxy = errors.New("the proxy refuses")
 // errProxyLogin is an ErrProxy that credentials would mend.
 var errProxyLogin = fault.AsPrerequisite(ErrProxy)
 
-// IsProxyLogin reports whether err is a proxy's refusal for lack of a user and a password.
-func IsProxyLogin(err error) bool { return errors.Is(err, errProxyLogin) }
-
 // Configure gives t what every transport of the program has: the certificates of caFile (PEM) beside the system's, TLS
 // 1.2 or later, connections that fail when they are silent, and errors that tell a proxy's refusal from a server's. It
 // is for transports that others make; New has it built in. It fails only if caFile cannot be read or holds no

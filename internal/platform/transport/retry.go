@@ -18,7 +18,7 @@ import (
 )
 
 // longestRetryAfter is the longest pause a server may ask for. One that wants more gets its answer passed on at
-// once: a person has to decide whether to wait for an hour.
+// once: the user has to decide whether to wait for an hour.
 const longestRetryAfter = 5 * time.Minute
 
 // retry repeats requests. The loop is retryablehttp's; what is repeated, when, and with which body is ours,
@@ -28,21 +28,6 @@ type retry struct {
 	retries          int
 	minWait, maxWait time.Duration
 	log              *slog.Logger
-}
-
-func (r *retry) setDefaults() {
-	if r.retries == 0 {
-		r.retries = DefaultRetries
-	}
-	if r.minWait == 0 {
-		r.minWait = DefaultMinWait
-	}
-	if r.maxWait == 0 {
-		r.maxWait = DefaultMaxWait
-	}
-	if r.log == nil {
-		r.log = slog.New(slog.DiscardHandler)
-	}
 }
 
 // RoundTrip implements http.RoundTripper. The answer of the last attempt is returned as it came, so that callers see
@@ -56,7 +41,7 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &attempts{retry: r, req: req}
+	run := &attempts{req: req, log: r.log}
 	client := &retryablehttp.Client{
 		HTTPClient:   &http.Client{Transport: r.base, CheckRedirect: leaveRedirect},
 		RetryWaitMin: r.minWait,
@@ -92,9 +77,9 @@ func passOn(resp *http.Response, err error, n int) (*http.Response, error) {
 
 // attempts is one request and what became of it so far.
 type attempts struct {
-	*retry
 	req  *http.Request
 	last error
+	log  *slog.Logger
 }
 
 // again reports whether to repeat the request.
@@ -108,7 +93,9 @@ func (a *attempts) again(ctx context.Context, resp *http.Response, err error) (b
 	}
 	a.last = err
 	if err != nil {
-		return !permanent(err) && (a.idempotent() || notConnected(err)), nil
+		op, _ := errors.AsType[*net.OpError](err)
+		notConnected := op != nil && op.Op == "dial" // before anything could have been sent
+		return !permanent(err) && (a.idempotent() || notConnected), nil
 	}
 	if asked, _ := retryAfter(resp.Header, time.Now()); asked > longestRetryAfter {
 		return false, nil
@@ -165,12 +152,6 @@ func permanent(err error) bool {
 		return dns.IsNotFound
 	}
 	return false
-}
-
-// notConnected reports whether err came before anything could have been sent.
-func notConnected(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial"
 }
 
 // rewindable returns req in a form whose body can be had again. The first attempt gets the body that req came with;

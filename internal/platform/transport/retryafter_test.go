@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -9,9 +10,10 @@ import (
 
 // The wait grows, is bounded, and a server's word counts for more.
 func TestWait(t *testing.T) {
-	r := &retry{}
-	r.setDefaults()
-	a := &attempts{retry: r, req: httptest.NewRequest(http.MethodGet, "https://registry.test/v2/", nil)}
+	a := &attempts{
+		req: httptest.NewRequest(http.MethodGet, "https://registry.test/v2/", nil),
+		log: slog.New(slog.DiscardHandler),
+	}
 	for n := range 40 {
 		full := min(DefaultMaxWait, DefaultMinWait<<min(n, 10))
 		if got := a.wait(DefaultMinWait, DefaultMaxWait, n, nil); got < full/2 || got > full {

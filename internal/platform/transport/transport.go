@@ -6,6 +6,7 @@
 package transport
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -59,12 +60,11 @@ func New(o Options) (http.RoundTripper, error) {
 	}
 	r := &retry{
 		base:    base,
-		retries: o.Retries,
-		minWait: o.MinWait,
-		maxWait: o.MaxWait,
-		log:     o.Log,
+		retries: cmp.Or(o.Retries, DefaultRetries),
+		minWait: cmp.Or(o.MinWait, DefaultMinWait),
+		maxWait: cmp.Or(o.MaxWait, DefaultMaxWait),
+		log:     cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
-	r.setDefaults()
 	return &front{next: r, userAgent: o.UserAgent}, nil
 }
 

@@ -363,7 +363,7 @@ func TestProxyRefuses(t *testing.T) {
 			t.Fatal("no error")
 		}
 		text := err.Error()
-		if !errors.Is(err, ErrProxy) || IsProxyLogin(err) != (code == http.StatusProxyAuthRequired) || !strings.Contains(text, fmt.Sprintf("registry.test:443: %s answers %d", address.Host, code)) || !strings.Contains(fault.Of(err), advice) {
+		if !errors.Is(err, ErrProxy) || errors.Is(err, errProxyLogin) != (code == http.StatusProxyAuthRequired) || !strings.Contains(text, fmt.Sprintf("registry.test:443: %s answers %d", address.Host, code)) || !strings.Contains(fault.Of(err), advice) {
 			t.Errorf("error %v, advice %q", err, fault.Of(err))
 		}
 		if strings.Contains(text+fault.Of(err), "hunter2") || asked != 1 {

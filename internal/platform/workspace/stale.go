@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"neuron-kmod/internal/platform/filelock"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // validID is the form of what newID makes.
@@ -49,17 +50,17 @@ func Stale(stateDir string) ([]*Leftover, error) {
 			errs = append(errs, fmt.Errorf("look for killed runs: %w", err))
 		}
 		if lock != nil {
-			found = append(found, &Leftover{ID: e.Name(), Dir: folderOf(e.Name(), lock.Path()), lock: lock})
+			found = append(found, &Leftover{ID: e.Name(), Dir: runDir(e.Name(), lock.Path()), lock: lock})
 		}
 	}
 	return found, errors.Join(errs...)
 }
 
-// folderOf reads the directory's name from a run's lock file: "" unless it is one that Open makes for that run.
+// runDir reads the directory's name from a run's lock file: "" unless it is one that Open makes for that run.
 // Whatever else the file says must not be removed.
-func folderOf(id, lockPath string) string {
-	data, err := os.ReadFile(lockPath)
-	if err != nil || len(data) > maxPath {
+func runDir(id, lockPath string) string {
+	data, err := limit.ReadFile(lockPath, maxPath)
+	if err != nil {
 		return ""
 	}
 	dir := string(data)

@@ -61,17 +61,14 @@ func Open(ctx context.Context, stateDir, tempDir string, log *slog.Logger) (*Wor
 		return nil, fmt.Errorf("make the run's directory: run %s is there already", id)
 	}
 	// The name is on record before the directory is there, so that no directory is without one.
-	if err := w.create(); err != nil {
+	err = os.WriteFile(w.lock.Path(), []byte(w.dir), 0o600)
+	if err == nil {
+		err = os.Mkdir(w.dir, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", errors.Join(err, w.lock.Remove()))
 	}
 	return w, nil
-}
-
-func (w *Workspace) create() error {
-	if err := os.WriteFile(w.lock.Path(), []byte(w.dir), 0o600); err != nil {
-		return err
-	}
-	return os.Mkdir(w.dir, 0o700)
 }
 
 // newID returns 16 hexadecimal digits that no other run has.
@@ -124,13 +121,10 @@ func removeTree(dir string) error {
 		return err
 	}
 	walkErr := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if d == nil || !d.IsDir() {
+		if err != nil || !d.IsDir() {
 			return nil // what cannot be read is RemoveAll's to complain of
 		}
-		if err == nil {
-			return os.Chmod(path, 0o700)
-		}
-		return nil
+		return os.Chmod(path, 0o700)
 	})
 	return errors.Join(walkErr, os.RemoveAll(dir))
 }
