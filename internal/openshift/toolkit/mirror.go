@@ -1,6 +1,7 @@
 package toolkit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -54,11 +55,8 @@ func NewMirror(
 	if err != nil {
 		return nil, fmt.Errorf("mirror of driver toolkits: %w", err)
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	m := &Mirror{
-		target: target, log: log, tagsOf: map[string][]string{},
+		target: target, log: cmp.Or(log, slog.New(slog.DiscardHandler)), tagsOf: map[string][]string{},
 		originals: map[string][]string{}, copies: map[string]*memo[string]{},
 	}
 	for dtk, names := range tags {
