@@ -12,8 +12,8 @@ import (
 	api "github.com/google/go-github/v89/github"
 )
 
-// unfinished is what a draft says while its assets are being uploaded. It tells the drafts of this program from
-// people's.
+// unfinished is what a draft says while its assets are being uploaded. The drafts of this program are
+// recognised by it.
 const unfinished = "<!-- neuron-kmod: unfinished -->\n\nneuron-kmod is uploading the files of this release. " +
 	"If this draft is here for long, the run has ended early: the next one removes it.\n"
 

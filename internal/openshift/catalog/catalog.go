@@ -34,8 +34,8 @@ type Entry struct {
 	Component string         // payload tag; "" is DefaultComponent, which is never spelled out here
 	// NodeKernel is what the release's nodes boot, where that was found to be another kernel than the DTK's; else zero.
 	NodeKernel kernel.Version
-	// SingleToolkit says that the release was found to have no other DTK than this one. It is for releases of which more are
-	// expected.
+	// SingleToolkit says that the release was found to have no other DTK than this one. It is for releases of which more
+	// are expected.
 	SingleToolkit bool
 	Pos           jsonfile.Position // of the entry; zero if it was not read from a file
 }

@@ -52,7 +52,8 @@ func (m *Matrix) ofDriver(driver string) ([]Entry, error) {
 	}
 	want, err := version.ParseDriver(driver)
 	if err != nil {
-		return nil, fault.Wrap(err, fmt.Sprintf("Name %q or a driver of %s: %s.", All, m.Path, strings.Join(texts(m.Drivers()), ", ")))
+		return nil, fault.Wrap(err,
+			fmt.Sprintf("Name %q or a driver of %s: %s.", All, m.Path, strings.Join(texts(m.Drivers()), ", ")))
 	}
 	for _, e := range m.Entries {
 		if e.Driver == want {

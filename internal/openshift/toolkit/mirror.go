@@ -157,7 +157,7 @@ type memo[T any] struct {
 	err   error
 }
 
-// get asks if nobody has asked before, and while it does others wait. That ctx ended is no answer.
+// get calls ask if nobody has before, and while it does others wait. An error after ctx has ended is not kept.
 func (m *memo[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
