@@ -88,7 +88,7 @@ func TestCredentialsRefused(t *testing.T) {
 		{
 			name: "mirror that is not there", vars: env.LocalVars,
 			set:  func(*testing.T) []string { return []string{"DTK_ECR_REPOSITORY_NAME=me/absent"} },
-			said: []string{"mirror of Driver Toolkits", "DTK_ECR_REPOSITORY_NAME has to name"},
+			said: []string{"mirror of Driver Toolkits", "DTK_ECR_REPOSITORY_NAME must name"},
 		},
 		{
 			name: "role that does not trust", vars: env.ActionsVars,
