@@ -68,7 +68,7 @@ func (c *Client) brief(err error) error {
 	if len(text) > maxText {
 		text = strings.ToValidUTF8(text[:maxText], "") + "..."
 	}
-	return &answered{err, text}
+	return &answered{err: err, text: text}
 }
 
 // details are what GitHub says is wrong.

@@ -57,7 +57,7 @@ func temporaryName(kind, name string) string {
 }
 
 // parseTemporaryName returns the parts of such a name; kind is empty for all others.
-func parseTemporaryName(name string) (kind, of string) {
+func parseTemporaryName(name string) (kind, replaces string) {
 	if m := leftover.FindStringSubmatch(name); m != nil {
 		return m[1], m[2]
 	}
@@ -82,12 +82,12 @@ type step struct {
 func steps(want Release, have found) []step {
 	var list []step
 	if have.published == nil {
-		list = append(list, step{change: Change{Create, want.Tag}})
+		list = append(list, step{change: Change{What: Create, Name: want.Tag}})
 	} else {
 		list = changes(want, have.published)
 	}
 	for _, id := range have.drafts {
-		list = append(list, step{change: Change{Remove, want.Tag + " (draft)"}, draft: id})
+		list = append(list, step{change: Change{What: Remove, Name: want.Tag + " (draft)"}, draft: id})
 	}
 	return list
 }
@@ -97,7 +97,7 @@ func changes(want Release, have *release) []step {
 	var list []step
 	used := map[int64]bool{}
 	for _, a := range want.Assets {
-		s := step{change: Change{Replace, a.Name}, want: a, current: have.named(a.Name)}
+		s := step{change: Change{What: Replace, Name: a.Name}, want: a, current: have.named(a.Name)}
 		if a.matches(s.current) {
 			continue
 		}
@@ -110,16 +110,16 @@ func changes(want Release, have *release) []step {
 		list = append(list, s)
 	}
 	if have.name != want.Name || !sameNotes(have.body, want.Body) {
-		list = append(list, step{change: Change{Edit, want.Tag}})
+		list = append(list, step{change: Change{What: Edit, Name: want.Tag}})
 	}
 	for _, a := range have.assets {
-		kind, of := parseTemporaryName(a.name)
+		kind, name := parseTemporaryName(a.name)
 		switch {
 		case kind == "" || used[a.id]:
-		case have.named(of).id == 0 && have.newest(kindOld, of, whole) == a.id:
-			list = append(list, step{change: Change{Restore, of}, asset: a.id})
+		case have.named(name).id == 0 && have.newest(kindOld, name, whole) == a.id:
+			list = append(list, step{change: Change{What: Restore, Name: name}, asset: a.id})
 		default:
-			list = append(list, step{change: Change{Remove, a.name}, asset: a.id})
+			list = append(list, step{change: Change{What: Remove, Name: a.name}, asset: a.id})
 		}
 	}
 	return list
@@ -130,7 +130,7 @@ func changes(want Release, have *release) []step {
 func (r *release) newest(kind, name string, fits func(asset) bool) int64 {
 	var id int64
 	for _, a := range r.assets {
-		if k, of := parseTemporaryName(a.name); k == kind && of == name && fits(a) {
+		if k, replaces := parseTemporaryName(a.name); k == kind && replaces == name && fits(a) {
 			id = max(id, a.id)
 		}
 	}

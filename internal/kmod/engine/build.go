@@ -215,7 +215,7 @@ func (s *store) containers(ctx context.Context, ours func(image string) bool) ([
 func (c *CLI) localImage(what string) string { return "localhost/" + c.localName(what) + ":latest" }
 
 func (s BuildSpec) validate() error {
-	if err := checkFolder(s.Context); err != nil {
+	if err := checkDirectory(s.Context); err != nil {
 		return fmt.Errorf("context: %w", err)
 	}
 	if !filepath.IsAbs(s.Containerfile) || !filepath.IsAbs(s.Out) {

@@ -72,66 +72,66 @@ var troubles = []struct {
 	advice string
 }{
 	{
-		[]string{"docker daemon", "docker api", "error during connect"},
-		"start the docker daemon, and see that you may use it (group docker)",
+		texts:  []string{"docker daemon", "docker api", "error during connect"},
+		advice: "start the docker daemon, and see that you may use it (group docker)",
 	},
 	{
-		[]string{"cannot connect to podman", "podman machine"},
-		"podman runs containers in a virtual machine here: podman machine init, then podman machine start",
+		texts:  []string{"cannot connect to podman", "podman machine"},
+		advice: "podman runs containers in a virtual machine here: podman machine init, then podman machine start",
 	},
 	{ // https://github.com/containers/podman/blob/main/docs/tutorials/rootless_tutorial.md
-		[]string{"newuidmap", "newgidmap", "subuid", "subgid", "insufficient uids or gids"},
-		"without root, podman needs newuidmap (package uidmap, or shadow-utils) and user IDs of its own: " +
+		texts: []string{"newuidmap", "newgidmap", "subuid", "subgid", "insufficient uids or gids"},
+		advice: "without root, podman needs newuidmap (package uidmap, or shadow-utils) and user IDs of its own: " +
 			"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER; podman system migrate",
 	},
 	{
-		[]string{"user namespace", "cannot clone", "cannot re-exec process"},
-		"without root, podman needs user namespaces: see sysctl user.max_user_namespaces, " +
+		texts: []string{"user namespace", "cannot clone", "cannot re-exec process"},
+		advice: "without root, podman needs user namespaces: see sysctl user.max_user_namespaces, " +
 			"kernel.unprivileged_userns_clone and, " +
 			"on Ubuntu, kernel.apparmor_restrict_unprivileged_userns; or run it as root",
 	},
 	{
-		[]string{"cgroup"},
-		"the OCI runtime cannot use this machine's cgroups: boot with cgroups v2, or install runc and choose it in " +
+		texts: []string{"cgroup"},
+		advice: "the OCI runtime cannot use this machine's cgroups: boot with cgroups v2, or install runc and choose it in " +
 			"containers.conf ([engine] runtime = \"runc\")",
 	},
 	{
-		[]string{"rlimit"},
-		"lower the limits in containers.conf, such as [containers] default_ulimits = [\"nofile=1024:1024\", " +
+		texts: []string{"rlimit"},
+		advice: "lower the limits in containers.conf, such as [containers] default_ulimits = [\"nofile=1024:1024\", " +
 			"\"nproc=1024:1024\"]",
 	},
 	{
-		[]string{"conmon binary", "oci runtime \""},
-		"install the programs that podman runs containers with: conmon, and crun or runc",
+		texts:  []string{"conmon binary", "oci runtime \""},
+		advice: "install the programs that podman runs containers with: conmon, and crun or runc",
 	},
 	{
-		[]string{"exec: \"/bin/sh\"", "command that was not found"},
-		"the base image has no shell, which Kernel Module Management needs as well: choose another one",
+		texts:  []string{"exec: \"/bin/sh\"", "command that was not found"},
+		advice: "the base image has no shell, which Kernel Module Management needs as well: choose another one",
 	},
 	{
-		[]string{"exec format error"},
-		"the image is for linux/amd64: use an x86_64 machine, or install qemu-user-static",
+		texts:  []string{"exec format error"},
+		advice: "the image is for linux/amd64: use an x86_64 machine, or install qemu-user-static",
 	},
 	{
-		[]string{"oci runtime", "oci permission denied", "crun:", "runc:"},
-		"see what SELinux, AppArmor or a container around this one forbid, or choose another OCI runtime in " +
+		texts: []string{"oci runtime", "oci permission denied", "crun:", "runc:"},
+		advice: "see what SELinux, AppArmor or a container around this one forbid, or choose another OCI runtime in " +
 			"containers.conf ([engine] runtime)",
 	},
 	{
-		[]string{jobScript, "statfs "},
-		notShared,
+		texts:  []string{jobScript, "statfs "},
+		advice: notShared,
 	},
 	{
-		[]string{"no space left on device"},
-		"make room where the container engine keeps its images",
+		texts:  []string{"no space left on device"},
+		advice: "make room where the container engine keeps its images",
 	},
 	{
-		[]string{"not supported over", "does not support overlay"},
-		"choose another storage driver in storage.conf: fuse-overlayfs, or vfs, which works everywhere and is slow",
+		texts:  []string{"not supported over", "does not support overlay"},
+		advice: "choose another storage driver in storage.conf: fuse-overlayfs, or vfs, which works everywhere and is slow",
 	},
 	{
-		[]string{"read-only file system", "permission denied", "not writable"},
-		"the container engine has to be able to write where it keeps images and containers: mend the directory's owner " +
-			"and modes, or choose another in storage.conf (graphroot, runroot)",
+		texts: []string{"read-only file system", "permission denied", "not writable"},
+		advice: "the container engine has to be able to write where it keeps images and containers: mend the " +
+			"directory's owner and modes, or choose another in storage.conf (graphroot, runroot)",
 	},
 }

@@ -29,7 +29,7 @@ type Info struct {
 
 // Job is a script to run in a container of its own, without network and without privileges.
 type Job struct {
-	Name   string            // for people, in the container's name: letters, digits, dots, dashes and underscores
+	Name   string            // for the reader, in the container's name: letters, digits, dots, dashes and underscores
 	Image  string            // a reference that a Lease holds
 	Script string            // the text of a shell script; /bin/sh of the image runs it
 	Args   []string          // the script's arguments

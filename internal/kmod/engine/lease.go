@@ -13,6 +13,7 @@ import (
 
 	"neuron-kmod/internal/platform/command"
 	"neuron-kmod/internal/platform/filelock"
+	"neuron-kmod/internal/platform/limit"
 )
 
 // Lease is an image that stays until it is released. Each user of an image, in this process or another of the same
@@ -34,7 +35,7 @@ type marker struct {
 }
 
 // Acquire makes image available, pulling it if it is absent, and keeps it until the lease is released. While it pulls,
-// progress, which may be nil, is told from another goroutine how many layers have arrived of those the engine has
+// it calls progress, which may be nil, from another goroutine with how many layers have arrived of those the engine has
 // named. It blocks for as long as the pull takes. An image that could not be pulled, while another might, is a
 // *PullError.
 func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, total int64)) (*Lease, error) {
@@ -119,7 +120,7 @@ func (s *store) removeImage(ctx context.Context, image string) error {
 	if err == nil {
 		return nil
 	}
-	if there, lookErr := s.exists(ctx, image); lookErr == nil && !there {
+	if there, existsErr := s.exists(ctx, image); existsErr == nil && !there {
 		return nil
 	}
 	return fmt.Errorf("remove image %s: %w", image, err)
@@ -169,9 +170,9 @@ func writeMarker(path string, m marker) error {
 const maxMarker = 4 << 10
 
 func readMarker(path string) marker {
-	data, err := os.ReadFile(path)
+	data, err := limit.ReadFile(path, maxMarker)
 	var m marker
-	if err != nil || len(data) > maxMarker || json.Unmarshal(data, &m) != nil {
+	if err != nil || json.Unmarshal(data, &m) != nil {
 		return marker{}
 	}
 	return m

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"neuron-kmod/internal/platform/command"
 	"neuron-kmod/internal/platform/fault"
+	"neuron-kmod/internal/platform/limit"
 )
 
 const (
@@ -119,12 +119,7 @@ func (c *CLI) certDir(temp string) (string, error) {
 	if c.opts.CAFile == "" {
 		return "", nil
 	}
-	f, err := os.Open(c.opts.CAFile)
-	if err != nil {
-		return "", fmt.Errorf("read the CA file: %w", err)
-	}
-	defer f.Close()
-	pem, err := io.ReadAll(io.LimitReader(f, maxCAFile))
+	pem, err := limit.ReadFile(c.opts.CAFile, maxCAFile)
 	if err != nil {
 		return "", fmt.Errorf("read the CA file: %w", err)
 	}
@@ -137,54 +132,58 @@ func (c *CLI) certDir(temp string) (string, error) {
 
 // verdict is what an engine's message says about trying again.
 type verdict struct {
-	final                  bool // trying again will not help
-	machine                bool // nor will another image: it is this machine that has to be mended
+	texts                  []string // any of which the message holds, lower case
+	final                  bool     // trying again will not help
+	machine                bool     // nor will another image: the fault is this machine's
 	fullDisk               bool
 	notFound, unauthorized bool
 	advice                 string
 }
 
-// verdicts are known messages, lower case, most telling first. What is not here may pass.
-var verdicts = []struct {
-	texts   []string
-	verdict verdict
-}{
+// verdicts are those of known messages, most telling first. What is not here may pass.
+var verdicts = []verdict{
 	{
-		[]string{"toomanyrequests", "too many requests", "status: 429", "statuscode: 429"}, // 429 alone may be a port
-		verdict{advice: "the registry limits how much is pulled: wait a while, or give credentials"},
+		texts:  []string{"toomanyrequests", "too many requests", "status: 429", "statuscode: 429"}, // 429 may be a port
+		advice: "the registry limits how much is pulled: wait a while, or give credentials",
 	},
 	{
-		[]string{"no space left on device"},
-		verdict{machine: true, fullDisk: true},
+		texts:   []string{"no space left on device"},
+		machine: true, fullDisk: true,
 	},
 	{
-		[]string{"x509:", "certificate signed by unknown authority", "certificate is not trusted"},
-		verdict{machine: true, advice: "give the CA of the registry's certificate with --ca-file or SSL_CERT_FILE; for " +
-			"docker put it into /etc/docker/certs.d/HOST/ca.crt"},
+		texts:   []string{"x509:", "certificate signed by unknown authority", "certificate is not trusted"},
+		machine: true,
+		advice: "give the CA of the registry's certificate with --ca-file or SSL_CERT_FILE; for " +
+			"docker put it into /etc/docker/certs.d/HOST/ca.crt",
 	},
 	{
-		[]string{"server gave http response to https client"},
-		verdict{final: true, advice: "the registry has no TLS: give it a certificate, or list it as insecure in the " +
-			"container engine's own configuration"},
+		texts: []string{"server gave http response to https client"},
+		final: true,
+		advice: "the registry has no TLS: give it a certificate, or list it as insecure in the " +
+			"container engine's own configuration",
 	},
 	{
-		[]string{"did not resolve to an alias and no unqualified-search registries"},
-		verdict{final: true, advice: "name the image with its registry"},
+		texts:  []string{"did not resolve to an alias and no unqualified-search registries"},
+		final:  true,
+		advice: "name the image with its registry",
 	},
 	{
-		// Docker Hub says both for an image that is private or absent; credentials are the likelier mend.
-		[]string{
+		// Docker Hub says both for an image that is private or absent; credentials are the likelier remedy.
+		texts: []string{
 			"unauthorized", "authentication required", "no basic auth credentials", "access denied", "denied:",
 			"invalid username/password", "403 (forbidden)", "403 forbidden", "401 (unauthorized)",
 		},
-		verdict{final: true, unauthorized: true, advice: "log in to the registry, or name a file with credentials for it " +
-			"(a Red Hat pull secret for Driver Toolkit images)"},
+		final: true, unauthorized: true,
+		advice: "log in to the registry, or name a file with credentials for it " +
+			"(a Red Hat pull secret for Driver Toolkit images)",
 	},
 	{
-		[]string{"manifest unknown", "name unknown", "repository name not known", "404 (not found)", "404 not found",
-			"no such manifest", "repository does not exist"},
-		verdict{final: true, notFound: true,
-			advice: "the registry has deleted it, or never had it: see that the reference is right and up to date"},
+		texts: []string{
+			"manifest unknown", "name unknown", "repository name not known", "404 (not found)", "404 not found",
+			"no such manifest", "repository does not exist",
+		},
+		final: true, notFound: true,
+		advice: "the registry has deleted it, or never had it: see that the reference is right and up to date",
 	},
 }
 
@@ -220,7 +219,7 @@ func judge(image, stderr string) verdict {
 	for _, known := range verdicts {
 		for _, text := range known.texts {
 			if strings.Contains(said, text) {
-				return known.verdict
+				return known
 			}
 		}
 	}

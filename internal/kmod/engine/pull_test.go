@@ -238,12 +238,17 @@ func TestPullMachineFailures(t *testing.T) {
 }
 
 // A CA file that cannot be read is this machine's failure, and nothing is asked of the registry.
-func TestPullCAFileAbsent(t *testing.T) {
+func TestPullCAFileUnreadable(t *testing.T) {
 	f, _ := newFake(t, "podman")
-	c := f.cli(t, "podman", "1", func(o *Options) { o.CAFile = filepath.Join(f.dir, "absent.pem") })
-	_, err := c.Acquire(t.Context(), dtk, nil)
-	if _, ok := errors.AsType[*PullError](err); ok || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v, want %v", err, os.ErrNotExist)
+	large := filepath.Join(f.dir, "large.pem")
+	must(t, os.WriteFile(large, nil, 0o600))
+	must(t, os.Truncate(large, maxCAFile+1))
+	for path, want := range map[string]string{filepath.Join(f.dir, "absent.pem"): "no such file", large: "larger than"} {
+		c := f.cli(t, "podman", "1", func(o *Options) { o.CAFile = path })
+		_, err := c.Acquire(t.Context(), dtk, nil)
+		if _, ok := errors.AsType[*PullError](err); ok || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
 	}
 	for _, args := range f.argv(t) {
 		if args[0] == "pull" {

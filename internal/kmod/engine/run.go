@@ -17,7 +17,7 @@ import (
 	"neuron-kmod/internal/platform/command"
 )
 
-// engineFailed is the status with which `run` tells that the engine, not the script, has failed.
+// engineFailed is the status by which `run` says that the engine, not the script, has failed.
 // https://docs.podman.io/en/latest/markdown/podman-run.1.html#exit-status
 const engineFailed = 125
 
@@ -68,7 +68,7 @@ func (c *CLI) Run(ctx context.Context, job Job) (err error) {
 	return nil
 }
 
-// runLimited runs the engine and tells the script's failure from the engine's.
+// runLimited runs the engine and keeps the script's failure apart from the engine's.
 func (c *CLI) runLimited(ctx context.Context, job Job, name string, args []string) error {
 	if job.Limits.Time > 0 {
 		var cancel context.CancelFunc
@@ -210,19 +210,19 @@ func (j Job) validate() error {
 		if !validInput.MatchString(name) || name == scriptInput {
 			return fmt.Errorf("input %q: not a name an input can have", name)
 		}
-		if err := checkFolder(dir); err != nil {
+		if err := checkDirectory(dir); err != nil {
 			return fmt.Errorf("input %s: %w", name, err)
 		}
 	}
-	if err := checkFolder(j.Output); err != nil {
+	if err := checkDirectory(j.Output); err != nil {
 		return fmt.Errorf("output: %w", err)
 	}
 	return nil
 }
 
-// checkFolder refuses what --volume would read as something else: a relative path names a volume, and a colon ends the
-// path.
-func checkFolder(path string) error {
+// checkDirectory refuses what --volume would read as something else: a relative path names a volume, and a colon ends
+// the path.
+func checkDirectory(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("directory %q: not an absolute path", path)
 	}

@@ -26,7 +26,7 @@ func Assemble(ctx context.Context, spec Spec) (v1.Image, error) {
 	if !IsBuiltIn(spec.Containerfile) {
 		return nil, fmt.Errorf("a Containerfile of one's own %w", ErrNeedsEngine)
 	}
-	instructions, err := parseContainerfile("Containerfile", spec.Containerfile)
+	instructions, err := parseContainerfile(spec.Containerfile)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,11 @@ func Assemble(ctx context.Context, spec Spec) (v1.Image, error) {
 	var layers []*layer
 	for _, in := range instructions {
 		switch in.name {
-		case "LABEL": // spec.Labels has them
+		case "LABEL": // spec.Labels has the values; where it has none, the base's is not true of this image
+			for _, word := range in.words() {
+				name, _, _ := strings.Cut(word, "=")
+				delete(cfg.Config.Labels, name)
+			}
 			record(cfg, in, created, true)
 		case "COPY":
 			l, err := copyDir(in, base, files, created)
@@ -162,7 +166,7 @@ func addDirs(fs *tree, added map[string]entry, p string) error {
 	return fs.put(p, newDir(0o755))
 }
 
-// ownConfig is the base's configuration without what tells about the base's own making: its author, its builder, the
+// ownConfig is the base's configuration without what describes the base's own making: its author, its builder, the
 // container it was committed from.
 func ownConfig(base *v1.ConfigFile, created time.Time) *v1.ConfigFile {
 	base = base.DeepCopy()

@@ -113,6 +113,9 @@ func TestNeedsEngine(t *testing.T) {
 	if !IsBuiltIn(builtIn(t)) || !IsBuiltIn(append([]byte("# mine\n\n"), builtIn(t)...)) {
 		t.Error("the project's own Containerfile is not known, or not with a comment more")
 	}
+	if IsBuiltIn(append([]byte("# escape=`\n"), builtIn(t)...)) {
+		t.Error("a Containerfile whose lines do not continue is taken for the project's own")
+	}
 	for name, change := range map[string]func(s *Spec){
 		"another Containerfile":       func(s *Spec) { s.Containerfile = append(s.Containerfile, "\nRUN true\n"...) },
 		"a file where a directory is": func(s *Spec) { s.Base = baseOf(t, oci, nil, entries{file("opt", "x")}) },
@@ -135,9 +138,9 @@ func TestNeedsEngine(t *testing.T) {
 // R8.1: what cannot be known of a Containerfile is refused with its line, before anything is pulled.
 func TestBadContainerfile(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"no FROM":            {"ARG A", "the Containerfile has no FROM"},
-		"empty":              {"", "the Containerfile has no FROM"},
-		"comments only":      {"# x\n\n", "the Containerfile has no FROM"},
+		"no FROM":            {"ARG A", "Containerfile: has no FROM"},
+		"empty":              {"", "Containerfile: has no FROM"},
+		"comments only":      {"# x\n\n", "Containerfile: has no FROM"},
 		"LABEL before FROM":  {"LABEL a=b\nFROM a", "Containerfile:1: LABEL: only ARG may stand before FROM"},
 		"FROM of nothing":    {"ARG B\nFROM $B", "Containerfile:2: FROM: $B comes out empty"},
 		"FROM with too much": {"FROM a b", "Containerfile:1: FROM: wants IMAGE"},

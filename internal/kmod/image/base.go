@@ -26,8 +26,8 @@ type BaseInfo struct {
 	Warnings []string
 }
 
-// CheckBase reads all layers of the base and says whether KMM can use an image built on it: linux/amd64, with sh, mkdir
-// and cp (R5.3, R10.1). It looks at the files as a container would see them, with links and whiteouts applied.
+// CheckBase reads all layers of the base and checks that KMM can use an image built on it: linux/amd64, with sh, mkdir
+// and cp (R5.3, R10.1). It sees the files as a container would see them, with links and whiteouts applied.
 func CheckBase(ctx context.Context, b Base) (BaseInfo, error) {
 	cfg, err := checkPlatform("base image "+b.Name, b.Image)
 	if err != nil {

@@ -16,13 +16,13 @@ const ExpectedBusyBox = "1.36.1"
 // maxBinary bounds how much of one binary is searched. A static BusyBox is 1-2 MB.
 const maxBinary = 64 << 20
 
-// busyBoxPlaces are looked at beside the programs that KMM runs: an image can hold BusyBox and have another shell, and
+// busyBoxPaths are searched beside the programs that KMM runs: an image can hold BusyBox and have another shell, and
 // its licence holds all the same.
-var busyBoxPlaces = []string{"bin/busybox", "usr/bin/busybox", "sbin/busybox", "usr/sbin/busybox"}
+var busyBoxPaths = []string{"bin/busybox", "usr/bin/busybox", "sbin/busybox", "usr/sbin/busybox"}
 
 // busyBox returns the version of the first BusyBox among programs and the usual places, or "".
 func (fs *rootfs) busyBox(ctx context.Context, programs []*node) (string, error) {
-	for _, p := range busyBoxPlaces {
+	for _, p := range busyBoxPaths {
 		if n := fs.program(p); n != nil {
 			programs = append(programs, n)
 		}

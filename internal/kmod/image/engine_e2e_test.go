@@ -4,7 +4,6 @@ package image
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,11 +126,9 @@ func withoutBase(labels map[string]string) map[string]string {
 
 func buildWithEngine(t *testing.T, spec Spec) v1.Image {
 	t.Helper()
-	var log bytes.Buffer
-	spec.Log = &log
 	img, err := EngineBuild(context.Background(), podman(t), spec, t.TempDir())
 	if err != nil {
-		t.Fatalf("%v\n%s", err, log.String())
+		t.Fatal(err)
 	}
 	return img
 }

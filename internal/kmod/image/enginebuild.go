@@ -22,8 +22,8 @@ type Builder interface {
 	Build(ctx context.Context, spec engine.BuildSpec) error
 }
 
-// EngineBuild has an engine make the image, for a Containerfile with more in it than [Assemble] can do. Labels and
-// files come out as Assemble makes them; the layers' bytes are the engine's own. It works in a new directory below
+// EngineBuild has an engine make the image, for what is [ErrNeedsEngine] to [Assemble]. Labels and files come out as
+// Assemble makes them; the layers' bytes are the engine's own. It works in a new directory below
 // tempDir, which the returned image reads from: tempDir has to stay as long as the image is used, and its owner removes
 // it.
 func EngineBuild(ctx context.Context, b Builder, spec Spec, tempDir string) (_ v1.Image, err error) {
@@ -83,7 +83,6 @@ func runEngine(ctx context.Context, b Builder, spec Spec, stages []stage, dir st
 		Platform:      imageOS + "/" + imageArch,
 		Timestamp:     &created,
 		Out:           filepath.Join(dir, "image.tar"),
-		Log:           spec.Log,
 		Bases:         images,
 	})
 }

@@ -10,7 +10,6 @@ package image
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -28,7 +27,7 @@ const (
 
 // Base is the image a kmod image is built on.
 type Base struct {
-	// Name is the reference as a person wrote it, with its tag: "public.ecr.aws/docker/library/busybox:stable-musl".
+	// Name is the reference as the user wrote it, with its tag: "public.ecr.aws/docker/library/busybox:stable-musl".
 	Name string
 	// Image is the linux/amd64 image itself; of an index, the caller has picked it. Its layers are read several times, see
 	// [Base.Store].
@@ -44,7 +43,7 @@ type Spec struct {
 	// Containerfile is the text of the file, at most 1 MiB.
 	Containerfile []byte
 	// Context is the directory that COPY reads. The image's entries get mode 0755 (directories, and files with an execute
-	// bit) or 0644, so that the umask of the person who builds is no part of the image.
+	// bit) or 0644, so that the umask of whoever builds is not part of the image.
 	Context string
 	// Args are the values of ARG instructions (--build-arg), for an engine.
 	Args map[string]string
@@ -53,8 +52,6 @@ type Spec struct {
 	// Created is the image's and its files' time, cut to seconds. The same Spec with the same Created makes the same
 	// bytes.
 	Created time.Time
-	// Log gets what an engine says while it builds; nil discards it.
-	Log io.Writer
 }
 
 // Store downloads the base into dir, an OCI layout that it makes, and returns the base as it is read from there.
@@ -93,7 +90,7 @@ func storeLayout(img v1.Image, dir string) (v1.Image, error) {
 	return path.Image(digest)
 }
 
-// checkPlatform says whether img is an image for linux/amd64.
+// checkPlatform returns the configuration of img, and an error where img is not for linux/amd64.
 func checkPlatform(name string, img v1.Image) (*v1.ConfigFile, error) {
 	cfg, err := img.ConfigFile()
 	if err != nil {

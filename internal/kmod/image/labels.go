@@ -73,7 +73,7 @@ func Args(in LabelInput) map[string]string {
 }
 
 // Labels are all labels of the image. They are what container/Containerfile makes of [Args]; given as [Spec.Labels]
-// they are there as well when a person brings a Containerfile that sets none.
+// they are there as well when the user brings a Containerfile that sets none.
 func Labels(in LabelInput) map[string]string {
 	labels := map[string]string{
 		LabelTitle:           "AWS Neuron kernel module",

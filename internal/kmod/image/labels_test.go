@@ -113,7 +113,7 @@ func TestLabels(t *testing.T) {
 // layers of.
 func TestContainerfileMakesLabels(t *testing.T) {
 	pair := regexp.MustCompile(`([a-z0-9.-]+)="([^"]*)"`)
-	instructions, err := parseContainerfile("Containerfile", builtIn(t))
+	instructions, err := parseContainerfile(builtIn(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func build(base v1.Image, layers []*layer, cfg *v1.ConfigFile, fam family) (v1.I
 			return nil, err
 		}
 		out.Layers = append(out.Layers, v1.Descriptor{MediaType: mt, Size: d.Size, Digest: d.Digest})
-		b.layers[d.Digest] = retyped{l, mt}
+		b.layers[d.Digest] = retyped{Layer: l, mediaType: mt}
 	}
 	for _, l := range layers {
 		out.Layers = append(out.Layers,

@@ -9,9 +9,9 @@ import (
 	"path"
 	"strings"
 
-	"neuron-kmod/internal/platform/limit"
-
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"neuron-kmod/internal/platform/limit"
 )
 
 // maxUnpacked bounds the bytes read out of one image's layers, so that a layer that unpacks for ever ends. The largest
@@ -103,7 +103,7 @@ func (fs *rootfs) collector(layer int) func(int, *tar.Header, io.Reader) error {
 			if len(entries) >= maxNodes {
 				return fmt.Errorf("more than %d entries", maxNodes)
 			}
-			entries = append(entries, entry{p, h, i})
+			entries = append(entries, entry{path: p, header: h, index: i})
 			return nil
 		}
 		for _, e := range entries {

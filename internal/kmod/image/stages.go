@@ -1,7 +1,7 @@
 package image
 
 import (
-	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -39,7 +39,7 @@ var predefined = map[string]string{
 // parseStages returns the stages of a Containerfile in order, at least one. A FROM sees the ARGs before the first FROM,
 // and a value that is given wins over a default: https://docs.docker.com/reference/dockerfile/#arg
 func parseStages(text []byte, given map[string]string) ([]stage, error) {
-	instructions, err := parseContainerfile("Containerfile", text)
+	instructions, err := parseContainerfile(text)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +73,14 @@ func parseStages(text []byte, given map[string]string) ([]stage, error) {
 		}
 	}
 	if len(stages) == 0 {
-		return nil, errors.New("the Containerfile has no FROM")
+		return nil, fmt.Errorf("%s: has no FROM", fileName)
 	}
 	return stages, nil
 }
 
 // declare carries out ARG NAME or ARG NAME=DEFAULT, or several of them, before the first FROM.
 func declare(in instruction, given, global map[string]string) error {
-	words := strings.Fields(in.rest)
+	words := in.words()
 	if len(words) == 0 {
 		return in.errorf("wants NAME or NAME=DEFAULT")
 	}
@@ -111,7 +111,7 @@ func declare(in instruction, given, global map[string]string) error {
 // parseFrom reads FROM [--platform=P] IMAGE [AS NAME].
 func parseFrom(in instruction, value func(name string) string) (stage, error) {
 	s := stage{from: in}
-	words := strings.Fields(in.rest)
+	words := in.words()
 	for len(words) > 0 && strings.HasPrefix(words[0], "--") {
 		s.flags, words = append(s.flags, words[0]), words[1:]
 	}

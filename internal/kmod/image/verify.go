@@ -14,6 +14,7 @@ import (
 
 	"neuron-kmod/internal/kernel"
 	"neuron-kmod/internal/kmod/module"
+	"neuron-kmod/internal/platform/limit"
 	"neuron-kmod/internal/version"
 )
 
@@ -35,7 +36,7 @@ func ModulePath(k kernel.Version) string {
 	return path.Join("/", module.Dir(k), module.Name+".ko")
 }
 
-// Verify says whether img is a kmod image of driver d for kernel k: for linux/amd64, with the module and depmod's
+// Verify checks that img is a kmod image of driver d for kernel k: for linux/amd64, with the module and depmod's
 // files, with sh, mkdir and cp, and with all labels of R5.2, which have to agree with d, k and the BusyBox inside. It
 // reads all layers. The error lists everything that is wrong; it does not look into the module itself.
 func Verify(ctx context.Context, img v1.Image, d version.Driver, k kernel.Version) error {
@@ -72,12 +73,9 @@ func Module(ctx context.Context, img v1.Image, k kernel.Version) ([]byte, error)
 	}
 	var data []byte
 	err = fs.read(ctx, n, func(r io.Reader) (err error) {
-		data, err = io.ReadAll(io.LimitReader(r, module.MaxOutput+1))
+		data, err = limit.ReadAll(r, module.MaxOutput)
 		return err
 	})
-	if err == nil && len(data) > module.MaxOutput {
-		err = fmt.Errorf("larger than %d MiB", module.MaxOutput>>20)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", ModulePath(k), err)
 	}

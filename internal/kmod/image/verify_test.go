@@ -30,8 +30,10 @@ func TestVerify(t *testing.T) {
 	if got := ModulePath(in.Kernel); got != "/opt/lib/modules/5.14.0-570.96.1.el9_6.x86_64+rt/neuron.ko" {
 		t.Errorf("ModulePath = %s", got)
 	}
-	// Without BusyBox there are no labels of it.
-	base := baseOf(t, docker, nil, entries{file("bin/sh", "x"), file("bin/cp", "x"), file("bin/mkdir", "x")})
+	// Without BusyBox there are no labels of it, whatever the base says.
+	base := baseOf(t, docker, func(c *v1.ConfigFile) {
+		c.Config.Labels = map[string]string{LabelBusyBoxVersion: "1.0", LabelBusyBoxLicense: "of the base"}
+	}, entries{file("bin/sh", "x"), file("bin/cp", "x"), file("bin/mkdir", "x")})
 	in = testLabels(t, base, "")
 	img, err := Assemble(context.Background(), kmodSpec(t, base, in))
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	// maxErrorLine bounds a line that is shown to a person.
+	// maxErrorLine bounds a line that is shown to the user.
 	maxErrorLine = 500
-	// maxLogLine bounds a line that is looked at; what is longer is looked at up to there.
+	// maxLogLine bounds a line that is searched; what is longer is searched up to there.
 	maxLogLine = 8 << 10
-	// sourceFolder is where build-module.sh compiles: its name says nothing to a person.
-	sourceFolder = "/tmp/neuron-kmod/source/"
+	// sourceDir is where build-module.sh compiles: its name says nothing to the user.
+	sourceDir = "/tmp/neuron-kmod/source/"
 )
 
 // causes are lines that say what is wrong: of gcc, of the linker, of modpost, of build-module.sh.
@@ -95,7 +95,7 @@ var colour = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
 // clean makes a line of a log fit for a terminal or an annotation.
 func clean(line []byte) string {
 	text := colour.ReplaceAllString(strings.ToValidUTF8(string(line), "\uFFFD"), "")
-	text = strings.ReplaceAll(strings.TrimSpace(text), sourceFolder, "")
+	text = strings.ReplaceAll(strings.TrimSpace(text), sourceDir, "")
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':

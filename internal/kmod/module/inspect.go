@@ -92,14 +92,14 @@ func (e *WrongModuleError) Error() string {
 // Check reports whether the module is driver d for kernel k: a *WrongModuleError if not.
 func (i Info) Check(d version.Driver, k kernel.Version) error {
 	if i.Name != Name {
-		return &WrongModuleError{"name", i.Name, Name}
+		return &WrongModuleError{Field: "name", Got: i.Name, Want: Name}
 	}
 	if i.Version != d.String() {
-		return fault.Wrap(&WrongModuleError{"version", i.Version, d.String()},
+		return fault.Wrap(&WrongModuleError{Field: "version", Got: i.Version, Want: d.String()},
 			"the driver's source is of another version than its package says")
 	}
 	if release, _, _ := strings.Cut(i.Vermagic, " "); release != k.String() {
-		return fault.Wrap(&WrongModuleError{"vermagic", i.Vermagic, k.String()},
+		return fault.Wrap(&WrongModuleError{Field: "vermagic", Got: i.Vermagic, Want: k.String()},
 			"the Driver Toolkit image's headers are of another kernel than it says: no node would load the module")
 	}
 	return nil

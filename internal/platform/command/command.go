@@ -139,7 +139,7 @@ func (c Cmd) prepare(ctx context.Context, keep *Tail) *exec.Cmd {
 func Output(ctx context.Context, c Cmd) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := &bounded{left: maxOutput, full: func() { cancel(ErrTooMuchOutput) }}
+	out := &boundedBuffer{left: maxOutput, full: func() { cancel(ErrTooMuchOutput) }}
 	c.Stdout = out
 	if err := Run(ctx, c); err != nil {
 		return nil, err
@@ -147,14 +147,14 @@ func Output(ctx context.Context, c Cmd) ([]byte, error) {
 	return out.buf.Bytes(), nil
 }
 
-// bounded keeps what is written to it until it is full.
-type bounded struct {
+// boundedBuffer keeps what is written to it until it is full.
+type boundedBuffer struct {
 	buf  bytes.Buffer
 	left int
 	full func()
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
+func (b *boundedBuffer) Write(p []byte) (int, error) {
 	if len(p) > b.left {
 		b.full()
 		return 0, ErrTooMuchOutput

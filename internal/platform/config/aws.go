@@ -67,15 +67,15 @@ var forms = []struct {
 	form     *regexp.Regexp
 	example  string
 }{
-	{"AWS_REGION", regionForm, "us-west-2"},
-	{"AWS_DEFAULT_REGION", regionForm, "us-west-2"},
-	{"AWS_ACCOUNT_ID", regexp.MustCompile(`^[0-9]{12}$`), "123456789012"},
-	{"AWS_ROLE_ARN", regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`),
-		"arn:aws:iam::123456789012:role/neuron-kmod"},
-	{"KMOD_ECR_REPOSITORY_NAME", repositoryForm, DefaultRepository},
-	{"DTK_ECR_REPOSITORY_NAME", repositoryForm, DefaultMirror},
-	{"KMOD_ECR_PUBLIC_REPOSITORY", regexp.MustCompile(`^(public\.ecr\.aws/)?[a-z0-9-]+/` + repositoryName + `$`),
-		DefaultPublicRepository},
+	{variable: "AWS_REGION", form: regionForm, example: "us-west-2"},
+	{variable: "AWS_DEFAULT_REGION", form: regionForm, example: "us-west-2"},
+	{variable: "AWS_ACCOUNT_ID", form: regexp.MustCompile(`^[0-9]{12}$`), example: "123456789012"},
+	{variable: "AWS_ROLE_ARN", example: "arn:aws:iam::123456789012:role/neuron-kmod",
+		form: regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`)},
+	{variable: "KMOD_ECR_REPOSITORY_NAME", form: repositoryForm, example: DefaultRepository},
+	{variable: "DTK_ECR_REPOSITORY_NAME", form: repositoryForm, example: DefaultMirror},
+	{variable: "KMOD_ECR_PUBLIC_REPOSITORY", example: DefaultPublicRepository,
+		form: regexp.MustCompile(`^(public\.ecr\.aws/)?[a-z0-9-]+/` + repositoryName + `$`)},
 }
 
 const repositoryName = `[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*`

@@ -66,7 +66,7 @@ func (p *parser) value(tok json.Token, pos Position) (Value, error) {
 	if len(p.open) == maxDepth {
 		return v, pos.Errorf("more than %d lists and objects inside one another: this cannot be the right file", maxDepth)
 	}
-	p.open = append(p.open, container{delim, pos})
+	p.open = append(p.open, container{delim: delim, pos: pos})
 	var err error
 	if delim == '[' {
 		v.items, err = p.items()
@@ -119,7 +119,7 @@ func (p *parser) members() ([]member, error) {
 		if err != nil {
 			return nil, err
 		}
-		members = append(members, member{key, seen[key], v})
+		members = append(members, member{key: key, pos: seen[key], val: v})
 	}
 }
 

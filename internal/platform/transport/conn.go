@@ -18,28 +18,28 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &quiet{Conn: c, limit: silence}, nil
+	return &timedConn{Conn: c, limit: silence}, nil
 }
 
-// quiet is a connection whose reads and writes fail after limit without progress. A write puts off the reads'
+// timedConn is a connection whose reads and writes fail after limit without progress. A write puts off the reads'
 // deadline as well: while a body is sent, no answer is due.
-type quiet struct {
+type timedConn struct {
 	net.Conn
 	limit time.Duration
 }
 
-func (q *quiet) Read(p []byte) (int, error) {
-	if err := q.SetReadDeadline(time.Now().Add(q.limit)); err != nil {
+func (c *timedConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
 		return 0, err
 	}
-	return q.Conn.Read(p)
+	return c.Conn.Read(p)
 }
 
-func (q *quiet) Write(p []byte) (int, error) {
-	if err := q.SetDeadline(time.Now().Add(q.limit)); err != nil {
+func (c *timedConn) Write(p []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.limit)); err != nil {
 		return 0, err
 	}
-	return q.Conn.Write(p)
+	return c.Conn.Write(p)
 }
 
 // IsLoopback reports whether host (a name or an address without a port) is this machine by its name alone: no look-up

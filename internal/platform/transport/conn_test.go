@@ -23,7 +23,7 @@ func (d *deadlines) Write(p []byte) (int, error)        { return len(p), nil }
 // A read that waits for the answer to a long upload is put off by every write of it.
 func TestQuietWhileSending(t *testing.T) {
 	d := &deadlines{}
-	q := &quiet{Conn: d, limit: time.Hour}
+	q := &timedConn{Conn: d, limit: time.Hour}
 	if _, err := q.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestQuietWhileSending(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close(); far.Close() })
-	q := &quiet{Conn: near, limit: 20 * time.Millisecond}
+	q := &timedConn{Conn: near, limit: 20 * time.Millisecond}
 	if _, err := q.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Read: error %v, want %v", err, os.ErrDeadlineExceeded)
 	}

@@ -49,7 +49,7 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 		RetryMax:     r.retries,
 		CheckRetry:   run.again,
 		Backoff:      run.wait,
-		ErrorHandler: passOn,
+		ErrorHandler: unwrapAnswer,
 	}
 	return client.Do(again)
 }
@@ -57,9 +57,9 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 // leaveRedirect hands a redirect to the caller's client, which knows whether credentials may follow.
 func leaveRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// passOn returns what the last attempt brought. net/http's client has put the URL with its query into err;
+// unwrapAnswer returns what the last attempt brought. net/http's client has put the URL with its query into err;
 // the caller's client does so again, so it is taken off here.
-func passOn(resp *http.Response, err error, n int) (*http.Response, error) {
+func unwrapAnswer(resp *http.Response, err error, n int) (*http.Response, error) {
 	if err == nil {
 		return resp, nil
 	}

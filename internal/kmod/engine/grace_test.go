@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A context that outlasts another ends by itself, with that one's cause, and not before its grace is over.
-func TestOutlast(t *testing.T) {
+// A context with a grace period ends by itself, with that one's cause, and not before its grace is over.
+func TestGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("interrupted")
 		ctx, interrupt := context.WithCancelCause(t.Context())
