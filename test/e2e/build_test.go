@@ -13,8 +13,8 @@ import (
 )
 
 // The main job, whole and real: sixty releases on six kernels, two drivers, from two JSON files to images that
-// modprobe accepts, one for each driver and kernel, each listing its releases; then again, with nothing to do. One driver
-// is compiled file by file, the other, with the same code, in one unit.
+// modprobe accepts, one for each driver and kernel, each listing its releases; then again, with nothing to do. One
+// driver is compiled file by file, the other, with the same code, in one unit.
 // R2.1, R2.2, R3.1, R4.1, R4.2, R4.3, R5.1, R5.2, R5.3, R6.2, R6.3, R9.1, R10.1
 func TestBuild(t *testing.T) {
 	t.Parallel()
@@ -80,8 +80,8 @@ func checkReleases(t *testing.T, env *lab.Env, r report) {
 	}
 }
 
-// checkImage looks at a published image with the tools a cluster and an administrator use. What podman then has goes with
-// the environment's storage.
+// checkImage looks at a published image with the tools a cluster and an administrator use. What podman then has goes
+// with the environment's storage.
 func checkImage(t *testing.T, env *lab.Env, b built) {
 	root := t.TempDir()
 	img := tool(t, env, "podman", "pull", "--quiet", "--authfile", env.AuthFile, env.Target+":"+b.Tag)
@@ -97,7 +97,8 @@ func checkImage(t *testing.T, env *lab.Env, b built) {
 			t.Error(err)
 		}
 	}
-	if got := tool(t, env, "modprobe", "-d", filepath.Join(root, "opt"), "-S", b.Kernel, "--show-depends", "neuron"); !strings.Contains(got, "/lib/modules/"+b.Kernel+"/neuron.ko") {
+	got := tool(t, env, "modprobe", "-d", filepath.Join(root, "opt"), "-S", b.Kernel, "--show-depends", "neuron")
+	if !strings.Contains(got, "/lib/modules/"+b.Kernel+"/neuron.ko") {
 		t.Errorf("modprobe --show-depends: %s", got)
 	}
 	ko := filepath.Join(modules, "neuron.ko")
@@ -140,9 +141,11 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 			t.Errorf("label %s is %q, want %q", key, got, value)
 		}
 	}
-	for _, key := range []string{"org.opencontainers.image.source", "org.opencontainers.image.created", "org.opencontainers.image.title",
+	for _, key := range []string{
+		"org.opencontainers.image.source", "org.opencontainers.image.created", "org.opencontainers.image.title",
 		"org.opencontainers.image.licenses", "org.opencontainers.image.base.digest", "busybox.source", "busybox.copyright",
-		"neuron-driver.source", "neuron-driver.source-digest", "neuron-driver.copyright"} {
+		"neuron-driver.source", "neuron-driver.source-digest", "neuron-driver.copyright",
+	} {
 		if cfg.Config.Labels[key] == "" {
 			t.Errorf("label %s is missing", key)
 		}
@@ -157,7 +160,8 @@ func checkLabels(t *testing.T, env *lab.Env, b built) {
 // R5.2, R5.3
 func TestBuildReproducible(t *testing.T) {
 	t.Parallel()
-	env := start(t, lab.Options{SharedStorage: residents(t), Releases: lab.Releases(1, []string{sharedLab.DebianKernel(lab.Plus)})})
+	releases := lab.Releases(1, []string{sharedLab.DebianKernel(lab.Plus)})
+	env := start(t, lab.Options{SharedStorage: residents(t), Releases: releases})
 	serveInUnits(t, env, "2.24.7.0", 2) // so that two processors have something to do at the same time
 	env.Vars = append(env.Vars, "SOURCE_DATE_EPOCH=1700000000")
 	layouts := lowercaseDir(t)
@@ -209,5 +213,6 @@ func listing(t *testing.T, env *lab.Env, image string) string {
 	podman(t, env, "rmi", id)
 	tool(t, env, "mkdir", filepath.Join(root, "files"))
 	tool(t, env, "tar", "-C", filepath.Join(root, "files"), "-xf", tarball, "opt", "licenses")
-	return tool(t, env, "sh", "-c", `cd "$1" && find . -printf '%M %s %p\n' | sort && find . -type f -exec sha256sum {} + | sort`, "sh", filepath.Join(root, "files"))
+	const list = `cd "$1" && find . -printf '%M %s %p\n' | sort && find . -type f -exec sha256sum {} + | sort`
+	return tool(t, env, "sh", "-c", list, "sh", filepath.Join(root, "files"))
 }

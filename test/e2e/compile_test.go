@@ -53,7 +53,8 @@ func TestCompileError(t *testing.T) {
 			t.Errorf("the first error is not on stderr:\n%s", r.stderr)
 		}
 		log, err := os.ReadFile(filepath.Join(cacheDir(env), "logs", b.Tag+".log"))
-		if err != nil || !bytes.Contains(log, []byte("lab: broken on this kernel")) || !strings.Contains(b.Error, b.Tag+".log") {
+		if err != nil || !bytes.Contains(log, []byte("lab: broken on this kernel")) ||
+			!strings.Contains(b.Error, b.Tag+".log") {
 			t.Errorf("the log is not kept, or the error does not say where: %v", err)
 		}
 	}
@@ -103,7 +104,9 @@ func claimingImage(t *testing.T, kernel, claimed string) v1.Image {
 	archive := tar.NewWriter(&layer)
 	err = errors.Join(
 		archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "usr/src/kernels/", Mode: 0o755}),
-		archive.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "usr/src/kernels/" + claimed, Linkname: "/lib/modules/" + kernel + "/build"}),
+		archive.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeSymlink, Name: "usr/src/kernels/" + claimed, Linkname: "/lib/modules/" + kernel + "/build",
+		}),
 		archive.Close(),
 	)
 	if err == nil {

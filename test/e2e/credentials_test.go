@@ -37,8 +37,10 @@ func TestCredentialsRefused(t *testing.T) {
 	}{
 		{
 			name: "no repository", vars: env.LocalVars,
-			set:  func(*testing.T) []string { return []string{"KMOD_ECR_REPOSITORY_NAME=me/absent"} },
-			said: []string{"ECR repository me/absent", "there is no such repository", "--create-repository", "aws ecr create-repository"},
+			set: func(*testing.T) []string { return []string{"KMOD_ECR_REPOSITORY_NAME=me/absent"} },
+			said: []string{
+				"ECR repository me/absent", "there is no such repository", "--create-repository", "aws ecr create-repository",
+			},
 		},
 		{
 			name: "may not look", vars: env.LocalVars,
@@ -76,7 +78,10 @@ func TestCredentialsRefused(t *testing.T) {
 			name: "expired", vars: env.LocalVars,
 			set: func(*testing.T) []string {
 				k := env.Cloud.AddSession(fakeaws.User{Name: "late", Actions: lab.EngineerActions()}, -time.Minute)
-				return []string{"AWS_PROFILE=", "AWS_REGION=us-west-2", "AWS_ACCESS_KEY_ID=" + k.ID, "AWS_SECRET_ACCESS_KEY=" + k.Secret, "AWS_SESSION_TOKEN=" + k.SessionToken}
+				return []string{
+					"AWS_PROFILE=", "AWS_REGION=us-west-2", "AWS_ACCESS_KEY_ID=" + k.ID, "AWS_SECRET_ACCESS_KEY=" + k.Secret,
+					"AWS_SESSION_TOKEN=" + k.SessionToken,
+				}
 			},
 			said: []string{"ExpiredToken", "get new ones"},
 		},
@@ -93,7 +98,11 @@ func TestCredentialsRefused(t *testing.T) {
 		{
 			name: "role that does not trust", vars: env.ActionsVars,
 			set: func(*testing.T) []string {
-				return []string{"AWS_ROLE_ARN=" + env.Cloud.AddRole(fakeaws.Role{Name: "other", Audience: "sts.amazonaws.com", Subject: "repo:somebody/else:*"})}
+				return []string{
+					"AWS_ROLE_ARN=" + env.Cloud.AddRole(
+						fakeaws.Role{Name: "other", Audience: "sts.amazonaws.com", Subject: "repo:somebody/else:*"},
+					),
+				}
 			},
 			said: []string{"AssumeRoleWithWebIdentity", "trust policy"},
 		},
@@ -166,7 +175,9 @@ func TestCredentialsRefused(t *testing.T) {
 // pullSecret is an auth file with an entry for one host.
 func pullSecret(t *testing.T, host string) string {
 	t.Helper()
-	data, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{"auth": "bWU6" + "c2VjcmV0"}}})
+	data, err := json.Marshal(
+		map[string]any{"auths": map[string]any{host: map[string]string{"auth": "bWU6" + "c2VjcmV0"}}},
+	)
 	path := filepath.Join(t.TempDir(), "pull-secret.json")
 	if err == nil {
 		err = os.WriteFile(path, data, 0o600)
@@ -186,10 +197,14 @@ func TestCreateRepository(t *testing.T) {
 	if err := env.MirrorToolkit(t.Context(), known()); err != nil {
 		t.Fatal(err)
 	}
-	env.Cloud.SetActions(env.User, slices.DeleteFunc(lab.EngineerActions(), func(a string) bool { return strings.HasPrefix(a, "ecr-public:") })...)
+	env.Cloud.SetActions(
+		env.User,
+		slices.DeleteFunc(lab.EngineerActions(), func(a string) bool { return strings.HasPrefix(a, "ecr-public:") })...)
 	local := in(env, env.LocalVars(), "KMOD_ECR_REPOSITORY_NAME=me/new")
 	r := run(t, local, cloudArgs(env, "--create-repository")...)
-	expect(t, r, 0, "created the repository", "public.ecr.aws is read without credentials", "ecr-public:GetAuthorizationToken")
+	expect(
+		t, r, 0, "created the repository", "public.ecr.aws is read without credentials", "ecr-public:GetAuthorizationToken",
+	)
 	expectState(t, r, "built")
 	made, ok := env.Cloud.Repository(env.Cloud.Region(), "me/new")
 	if !ok || !made.Immutable || !made.ScanOnPush {
@@ -214,7 +229,10 @@ func TestMirrorRefused(t *testing.T) {
 	}
 	args := []string{"plan", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog}
 	r := run(t, in(env, env.LocalVars()), args...)
-	expect(t, r, 4, "the mirror has another Driver Toolkit for this release than the catalogue", "there are no credentials for quay.io")
+	expect(
+		t, r, 4, "the mirror has another Driver Toolkit for this release than the catalogue",
+		"there are no credentials for quay.io",
+	)
 	r = run(t, in(env, env.LocalVars(), "QUAY_USERNAME="+env.Quay.User, "QUAY_PASSWORD="+env.Quay.Password), args...)
 	expect(t, r, 0, "the mirror has another Driver Toolkit")
 	expectState(t, r, "missing")

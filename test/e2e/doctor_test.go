@@ -15,7 +15,8 @@ import (
 // diagnose runs doctor and returns its report.
 func diagnose(t *testing.T, env *lab.Env, code int, args ...string) doctor.Report {
 	t.Helper()
-	r := run(t, env, append([]string{"doctor", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog}, args...)...)
+	r := run(
+		t, env, append([]string{"doctor", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog}, args...)...)
 	expect(t, r, code)
 	var report doctor.Report
 	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
@@ -103,7 +104,8 @@ func TestDoctorFinds(t *testing.T) {
 	env := cloud(t, lab.CloudOptions{}, known())
 	actions := in(env, env.ActionsVars(), "QUAY_PASSWORD="+markerPassword)
 	report := diagnose(t, actions, 4)
-	if c := check(t, report, "Driver Toolkits can be read"); c.State != doctor.Failed || !strings.Contains(c.Hint, "quay.io refuses the credentials from QUAY_USERNAME and QUAY_PASSWORD") {
+	if c := check(t, report, "Driver Toolkits can be read"); c.State != doctor.Failed ||
+		!strings.Contains(c.Hint, "quay.io refuses the credentials from QUAY_USERNAME and QUAY_PASSWORD") {
 		t.Errorf("%+v", c)
 	}
 	if report.Count(doctor.Failed) != 1 {
@@ -111,10 +113,12 @@ func TestDoctorFinds(t *testing.T) {
 	}
 	local := in(env, env.LocalVars(), "KMOD_ECR_REPOSITORY_NAME=me/absent")
 	report = diagnose(t, local, 4)
-	if c := check(t, report, "target can be listed"); c.State != doctor.Failed || !strings.Contains(c.Hint, "--create-repository") {
+	if c := check(t, report, "target can be listed"); c.State != doctor.Failed ||
+		!strings.Contains(c.Hint, "--create-repository") {
 		t.Errorf("%+v", c)
 	}
-	if c := check(t, report, "Driver Toolkits can be read"); c.State != doctor.Failed || !strings.Contains(c.Hint, "no credentials for quay.io") {
+	if c := check(t, report, "Driver Toolkits can be read"); c.State != doctor.Failed ||
+		!strings.Contains(c.Hint, "no credentials for quay.io") {
 		t.Errorf("%+v", c)
 	}
 	if c := check(t, report, "a container runs"); c.State != doctor.OK {

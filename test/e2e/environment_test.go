@@ -22,7 +22,8 @@ import (
 func cloud(t *testing.T, o lab.CloudOptions, releases ...lab.Release) *lab.Env {
 	t.Helper()
 	env := start(t, lab.Options{
-		Cloud: &o, SharedStorage: residents(t), Releases: releases, Matrix: []lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20"}}},
+		Cloud: &o, SharedStorage: residents(t), Releases: releases,
+		Matrix: []lab.MatrixEntry{{Driver: driver, OCPVersions: []string{"4.20"}}},
 	})
 	quickDriver(t, env)
 	return env
@@ -37,7 +38,8 @@ func in(env *lab.Env, vars []string, more ...string) *lab.Env {
 
 // cloudArgs are the arguments of `build all` that an environment without GitHub needs: everything else is found.
 func cloudArgs(env *lab.Env, more ...string) []string {
-	return append([]string{"build", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog, "--no-release"}, more...)
+	return append(
+		[]string{"build", "all", "-o", "json", "--matrix", env.Matrix, "--catalog", env.Catalog, "--no-release"}, more...)
 }
 
 // watchCloud looks for every secret that env holds or issues while a run goes on.
@@ -81,7 +83,9 @@ func expectOnly(t *testing.T, env *lab.Env) {
 func TestActions(t *testing.T) {
 	t.Parallel()
 	lives := fakeaws.Lifetimes{ECRToken: 8 * time.Second, Role: 8 * time.Second, BearerToken: 4 * time.Second}
-	env := cloud(t, lab.CloudOptions{Lifetimes: lives, Proxy: &lab.Account{User: "me", Password: "proxy-password"}}, unknown())
+	env := cloud(
+		t, lab.CloudOptions{Lifetimes: lives, Proxy: &lab.Account{User: "me", Password: "proxy-password"}}, unknown(),
+	)
 	actions := in(env, env.ActionsVars())
 	before := images(t, actions)
 	w := watchCloud(t, env)
@@ -119,7 +123,10 @@ func TestActions(t *testing.T) {
 		t.Errorf("%d tokens for the registry before the pull, %d in all", tokens, n)
 	}
 	if n := env.Cloud.Count("sts:AssumeRoleWithWebIdentity"); n <= roles || env.Cloud.Count("actions:GetIDToken") < n {
-		t.Errorf("the role was assumed %d times before the pull, %d in all, with %d identity tokens", roles, n, env.Cloud.Count("actions:GetIDToken"))
+		t.Errorf(
+			"the role was assumed %d times before the pull, %d in all, with %d identity tokens", roles, n,
+			env.Cloud.Count("actions:GetIDToken"),
+		)
 	}
 	expectFirst(t, env)
 	expectClean(t, actions, before)
@@ -155,7 +162,8 @@ func expectPublished(t *testing.T, env *lab.Env, r result, repository, target st
 	if err != nil || len(r.report.Builds) != 1 {
 		t.Fatalf("tags %q, %v; report %+v", tags, err, r.report)
 	}
-	if b := r.report.Builds[0]; !slices.Equal(tags, []string{b.Tag}) || b.Image != target+":"+b.Tag || !strings.HasPrefix(b.Tag, driver+"-") {
+	if b := r.report.Builds[0]; !slices.Equal(tags, []string{b.Tag}) || b.Image != target+":"+b.Tag ||
+		!strings.HasPrefix(b.Tag, driver+"-") {
 		t.Errorf("tags %q, reported %+v", tags, b)
 	}
 }
@@ -176,8 +184,8 @@ func expectFirst(t *testing.T, env *lab.Env) {
 	t.Error("sts:GetCallerIdentity was not asked")
 }
 
-// On an engineer's machine the profile gets a token for private ECR, and the Driver Toolkit comes from the mirror there:
-// nothing of quay.io is needed. A second run builds nothing.
+// On an engineer's machine the profile gets a token for private ECR, and the Driver Toolkit comes from the mirror
+// there: nothing of quay.io is needed. A second run builds nothing.
 // R1.1, R1.3, R6.1, R10.2
 func TestLocal(t *testing.T) {
 	t.Parallel()

@@ -243,11 +243,11 @@ func leftovers(t testing.TB, env *lab.Env, imagesBefore []string) []string {
 			left = append(left, "image "+id)
 		}
 	}
-	folders, err := os.ReadDir(tempDir(env))
+	dirs, err := os.ReadDir(tempDir(env))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range folders {
+	for _, f := range dirs {
 		left = append(left, "directory "+f.Name())
 	}
 	return left

@@ -21,7 +21,9 @@ import (
 // sixReleases are six releases on three kernels.
 func sixReleases() []lab.Release {
 	var all []lab.Release
-	kernels := []string{sharedLab.DebianKernel(lab.Plain), sharedLab.DebianKernel(lab.RealTime), sharedLab.DebianKernel(lab.Cloud)}
+	kernels := []string{
+		sharedLab.DebianKernel(lab.Plain), sharedLab.DebianKernel(lab.RealTime), sharedLab.DebianKernel(lab.Cloud),
+	}
 	for i, version := range []string{"4.20.1", "4.20.2", "4.20.3", "4.20.4", "4.20.5", "4.20.6"} {
 		all = append(all, lab.Release{Version: version, Toolkit: lab.Toolkit{Kernel: kernels[i%3]}, Known: true})
 	}
@@ -47,7 +49,8 @@ func (m mirrored) count(state string) int {
 }
 
 func mirrorArgs(env *lab.Env, to string, more ...string) []string {
-	return append([]string{"catalog", "mirror", to, "--matrix", env.Matrix, "--catalog", env.Catalog, "--ca-file", env.CAFile, "-o", "json"}, more...)
+	args := []string{"catalog", "mirror", to, "--matrix", env.Matrix, "--catalog", env.Catalog}
+	return append(append(args, "--ca-file", env.CAFile, "-o", "json"), more...)
 }
 
 // copyTo runs catalog mirror to its end.
@@ -64,8 +67,8 @@ func copyTo(t *testing.T, env *lab.Env, to string, more ...string) mirrored {
 
 var uploads = regexp.MustCompile(`/blobs/uploads/`)
 
-// Six Driver Toolkits go to a second registry, both real: digests stay, connections that are cut on either side and a run
-// that is interrupted cost nothing but time, and again sends no blob.
+// Six Driver Toolkits go to a second registry, both real: digests stay, connections that are cut on either side and a
+// run that is interrupted cost nothing but time, and again sends no blob.
 // R1.3, R8.2
 func TestMirror(t *testing.T) {
 	t.Parallel()
@@ -74,7 +77,8 @@ func TestMirror(t *testing.T) {
 
 	g := newGate()
 	t.Cleanup(g.open)
-	env.TargetFaults.Set(g.fault(http.MethodPut, regexp.MustCompile(`/manifests/`))) // the first image is whole but for its tag
+	tagging := g.fault(http.MethodPut, regexp.MustCompile(`/manifests/`)) // the first image is whole but for its tag
+	env.TargetFaults.Set(tagging)
 	cmd, stdout, stderr := command(t, env, mirrorArgs(env, env.Target, "--jobs", "3")...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -90,7 +94,9 @@ func TestMirror(t *testing.T) {
 	var patches atomic.Int32
 	count := lab.Fault{Method: http.MethodPatch, Path: uploads, Wait: func(context.Context) { patches.Add(1) }}
 	cut, cuts := struck(lab.Fault{Method: http.MethodPatch, Path: uploads, Times: 1, Reset: true})
-	short, shorts := struck(lab.Fault{Method: http.MethodGet, Path: regexp.MustCompile(`/blobs/sha256`), Times: 1, ResetAfter: 4 << 10})
+	short, shorts := struck(
+		lab.Fault{Method: http.MethodGet, Path: regexp.MustCompile(`/blobs/sha256`), Times: 1, ResetAfter: 4 << 10},
+	)
 	env.TargetFaults.Set(cut)
 	env.ToolkitFaults.Set(short)
 	m := copyTo(t, env, env.Target)
@@ -107,7 +113,8 @@ func TestMirror(t *testing.T) {
 		t.Errorf("again the originals' registry is asked %d times", n)
 	}
 	for _, i := range m.Images {
-		at := strings.TrimSpace(tool(t, env, "skopeo", "inspect", "--authfile", env.AuthFile, "--cert-dir", certDir(t, env), "--format", "{{.Digest}}", "docker://"+env.Target+":"+i.Tag))
+		at := strings.TrimSpace(tool(t, env, "skopeo", "inspect", "--authfile", env.AuthFile,
+			"--cert-dir", certDir(t, env), "--format", "{{.Digest}}", "docker://"+env.Target+":"+i.Tag))
 		if at != i.Digest || !strings.HasSuffix(i.Source, "@"+i.Digest) {
 			t.Errorf("%s: skopeo says %s, the report %s, the catalogue %s", i.Tag, at, i.Digest, i.Source)
 		}
@@ -120,8 +127,8 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// A directory is carried to where there is no internet. One toolkit for each kernel is enough to build for all releases there,
-// also for a newer release of a kernel.
+// A directory is carried to where there is no internet. One toolkit for each kernel is enough to build for all
+// releases there, also for a newer release of a kernel.
 // R1.3, R4.1
 func TestMirrorByFolder(t *testing.T) {
 	t.Parallel()

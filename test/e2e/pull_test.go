@@ -53,7 +53,9 @@ func TestToolkitGone(t *testing.T) {
 			r := build(t, env)
 			expect(t, r, 1)
 			expectState(t, r, tt.state)
-			if un := r.report.Unresolved; len(un) != 1 || un[0].Release != "4.20.2" || !strings.Contains(un[0].Toolkit, "@sha256:") || un[0].Reason == "" {
+			if un := r.report.Unresolved; len(un) != 1 || un[0].Release != "4.20.2" ||
+				!strings.Contains(un[0].Toolkit, "@sha256:") ||
+				un[0].Reason == "" {
 				t.Errorf("unresolved: %+v", un)
 			}
 			if !regexp.MustCompile(`level=WARN .*4\.20\.2`).MatchString(r.stderr) {
@@ -105,8 +107,12 @@ func TestPullFaults(t *testing.T) {
 		release.Toolkit.Kernel = sharedLab.DebianKernel(lab.Cloud) // its layer is not in the store
 		env := scenario(t, release)
 		before := images(t, env)
-		busy, n429 := struck(lab.Fault{Method: http.MethodGet, Path: manifest, Times: 1, Status: http.StatusTooManyRequests, RetryAfter: "1"})
-		broken, n500 := struck(lab.Fault{Method: http.MethodGet, Path: blob, Times: 1, Status: http.StatusInternalServerError})
+		busy, n429 := struck(
+			lab.Fault{Method: http.MethodGet, Path: manifest, Times: 1, Status: http.StatusTooManyRequests, RetryAfter: "1"},
+		)
+		broken, n500 := struck(
+			lab.Fault{Method: http.MethodGet, Path: blob, Times: 1, Status: http.StatusInternalServerError},
+		)
 		reset, nReset := struck(lab.Fault{Method: http.MethodGet, Path: blob, Times: 1, ResetAfter: 1 << 20})
 		env.ToolkitFaults.Set(busy, broken, reset)
 		r := build(t, env)
@@ -185,7 +191,8 @@ func TestToolkitFiles(t *testing.T) {
 	err := cmd.Run()
 	r := finish(t, cmd, err, stdout, stderr)
 	expect(t, r, 1)
-	if len(r.report.Builds) != 1 || fmt.Sprint(r.report.Builds[0].Releases) != "[4.20.1 4.20.2]" || r.report.Builds[0].Kernel != kernel {
+	if len(r.report.Builds) != 1 || fmt.Sprint(r.report.Builds[0].Releases) != "[4.20.1 4.20.2]" ||
+		r.report.Builds[0].Kernel != kernel {
 		t.Errorf("builds: %+v", r.report.Builds)
 	}
 	reasons := map[string]string{}
@@ -237,7 +244,8 @@ func metadataImage(t *testing.T, data []byte) v1.Image {
 		t.Fatal(err)
 	}
 	archive := tar.NewWriter(zip)
-	if err := archive.WriteHeader(&tar.Header{Name: "etc/driver-toolkit-release.json", Mode: 0o644, Size: size}); err != nil {
+	header := &tar.Header{Name: "etc/driver-toolkit-release.json", Mode: 0o644, Size: size}
+	if err := archive.WriteHeader(header); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.CopyN(archive, body, size); err != nil {

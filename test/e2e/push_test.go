@@ -25,7 +25,10 @@ func TestPushFaults(t *testing.T) {
 	t.Parallel()
 	upload := regexp.MustCompile(`/blobs/uploads/`)
 	for name, faults := range map[string][]lab.Fault{
-		"429": {{Method: http.MethodPost, Path: upload, Skip: 1 /* CheckPush */, Times: 2, Status: http.StatusTooManyRequests, RetryAfter: "1"}},
+		"429": {{
+			Method: http.MethodPost, Path: upload, Skip: 1 /* CheckPush */, Times: 2,
+			Status: http.StatusTooManyRequests, RetryAfter: "1",
+		}},
 		"500": {
 			{Method: http.MethodPatch, Path: upload, Times: 1, Status: http.StatusInternalServerError},
 			{Method: http.MethodPut, Path: regexp.MustCompile(`/manifests/`), Times: 1, Status: http.StatusInternalServerError},
@@ -67,7 +70,9 @@ func TestPushReadOnly(t *testing.T) {
 	t.Parallel()
 	env := scenario(t, known())
 	toRegistry(t, env)
-	both := []lab.MatrixEntry{{Driver: other, OCPVersions: []string{"4.20"}}, {Driver: driver, OCPVersions: []string{"4.20"}}}
+	both := []lab.MatrixEntry{
+		{Driver: other, OCPVersions: []string{"4.20"}}, {Driver: driver, OCPVersions: []string{"4.20"}},
+	}
 	if err := env.WriteMatrix(both); err != nil {
 		t.Fatal(err)
 	}
@@ -180,10 +185,10 @@ func expectTags(t *testing.T, env *lab.Env, want ...string) {
 // expectNoState checks that a run's notes and locks are gone.
 func expectNoState(t *testing.T, env *lab.Env) {
 	t.Helper()
-	for _, folder := range []string{"runs", "images"} {
-		entries, err := os.ReadDir(filepath.Join(cacheDir(env), folder))
+	for _, dir := range []string{"runs", "images"} {
+		entries, err := os.ReadDir(filepath.Join(cacheDir(env), dir))
 		if err != nil || len(entries) > 0 {
-			t.Errorf("%s: %v, error %v", folder, entries, err)
+			t.Errorf("%s: %v, error %v", dir, entries, err)
 		}
 	}
 }

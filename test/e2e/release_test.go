@@ -34,7 +34,8 @@ func releaseArgs(env *lab.Env, args ...string) []string {
 func theRelease(t *testing.T, env *lab.Env) fakegithub.Release {
 	t.Helper()
 	releases := env.Releases()
-	if len(releases) != 1 || releases[0].Tag != "neuron-driver-"+driver || releases[0].Name != releases[0].Tag || releases[0].Draft {
+	if len(releases) != 1 || releases[0].Tag != "neuron-driver-"+driver || releases[0].Name != releases[0].Tag ||
+		releases[0].Draft {
 		t.Fatalf("releases %+v", releases)
 	}
 	for _, a := range releases[0].Assets {
@@ -45,9 +46,9 @@ func theRelease(t *testing.T, env *lab.Env) fakegithub.Release {
 	return releases[0]
 }
 
-// A run in GitHub Actions publishes the images, then the release with its notes and sources. The next one writes nothing;
-// one more OpenShift release changes the notes alone; a run that is limited keeps everything in them; another source
-// replaces its archive; without the sources nothing is released.
+// A run in GitHub Actions publishes the images, then the release with its notes and sources. The next one writes
+// nothing; one more OpenShift release changes the notes alone; a run that is limited keeps everything in them;
+// another source replaces its archive; without the sources nothing is released.
 // R7.1, R7.2, R7.3, R1.1
 func TestRelease(t *testing.T) {
 	t.Parallel()
@@ -60,15 +61,17 @@ func TestRelease(t *testing.T) {
 	w.expectSecret(r, filepath.Join(env.Dir, "cache"), tempDir(env))
 	tag := driver + "-" + strings.ReplaceAll(first.Toolkit.Kernel, "+", "_")
 	made := theRelease(t, env)
-	if want := "\n- `" + tag + "` (compatible with OCP: 4.20.1)\n"; !strings.Contains(made.Body, "## Available Images\n") || !strings.Contains(made.Body, want) {
+	want := "\n- `" + tag + "` (compatible with OCP: 4.20.1)\n"
+	if !strings.Contains(made.Body, "## Available Images\n") || !strings.Contains(made.Body, want) {
 		t.Errorf("the notes have no %q:\n%s", want, made.Body)
 	}
 	var names []string
 	for _, a := range made.Assets {
 		names = append(names, a.Name)
 	}
-	if want := []string{"aws-neuronx-dkms-" + driver + "-modified-source.tar.gz", "busybox-1.35.0.tar.gz"}; !slices.Equal(names, want) {
-		t.Errorf("assets %q, want %q", names, want)
+	sources := []string{"aws-neuronx-dkms-" + driver + "-modified-source.tar.gz", "busybox-1.35.0.tar.gz"}
+	if !slices.Equal(names, sources) {
+		t.Errorf("assets %q, want %q", names, sources)
 	}
 
 	// writes runs the program and returns how often it has written to GitHub, by method.
@@ -133,7 +136,8 @@ func TestRelease(t *testing.T) {
 		env.GitHub.Forget()
 		r := run(t, actions, releaseArgs(env, "release", "all", "--dry-run")...)
 		expect(t, r, 0)
-		if strings.TrimSpace(r.stdout) != strings.TrimSpace(theRelease(t, env).Body) || !strings.Contains(r.stderr, "changes=unchanged") {
+		if strings.TrimSpace(r.stdout) != strings.TrimSpace(theRelease(t, env).Body) ||
+			!strings.Contains(r.stderr, "changes=unchanged") {
 			t.Errorf("printed\n%s\n%s", r.stdout, r.stderr)
 		}
 		if err := env.WriteCatalog(t.Context(), []lab.Release{first}); err != nil {
@@ -150,11 +154,13 @@ func TestRelease(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.stdout), &would); err != nil {
 			t.Fatal(err)
 		}
-		if one := would.Releases[0]; !slices.Equal(one.Changes, []string{"edit neuron-driver-" + driver}) || strings.Contains(one.Notes, "4.20.2") {
+		if one := would.Releases[0]; !slices.Equal(one.Changes, []string{"edit neuron-driver-" + driver}) ||
+			strings.Contains(one.Notes, "4.20.2") {
 			t.Errorf("it would %v, with the notes\n%s", one.Changes, one.Notes)
 		}
 		without := in(env, env.ActionsVars())
-		if r := run(t, without, releaseArgs(env, "release", "all", "--dry-run")...); r.code != 0 || !strings.Contains(r.stdout, "## Available Images") {
+		if r := run(t, without, releaseArgs(env, "release", "all", "--dry-run")...); r.code != 0 ||
+			!strings.Contains(r.stdout, "## Available Images") {
 			t.Errorf("without a token: exit code %d\n%s", r.code, r.stderr)
 		}
 		if len(env.GitHub.Writes()) != 0 {
@@ -176,7 +182,9 @@ func TestRelease(t *testing.T) {
 		}
 	})
 	t.Run("a kernel that fails", func(t *testing.T) {
-		third := lab.Release{Version: "4.20.3", Toolkit: lab.Toolkit{Kernel: sharedLab.DebianKernel(lab.RealTime)}, Known: true}
+		third := lab.Release{
+			Version: "4.20.3", Toolkit: lab.Toolkit{Kernel: sharedLab.DebianKernel(lab.RealTime)}, Known: true,
+		}
 		if err := env.WriteCatalog(t.Context(), []lab.Release{first, second, third}); err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +194,8 @@ func TestRelease(t *testing.T) {
 		forget(t, env, "drivers")
 		writes(t, 1, "build", "all")
 		body := theRelease(t, env).Body
-		for _, want := range []string{"`" + tag + "` (compatible with OCP: 4.20.1, 4.20.2)", "4.20.3", "quick.c", "not on this one"} {
+		compatible := "`" + tag + "` (compatible with OCP: 4.20.1, 4.20.2)"
+		for _, want := range []string{compatible, "4.20.3", "quick.c", "not on this one"} {
 			if !strings.Contains(body, want) {
 				t.Errorf("the notes have no %q:\n%s", want, body)
 			}
@@ -195,7 +204,8 @@ func TestRelease(t *testing.T) {
 			t.Errorf("the notes name a directory of this machine:\n%s", body)
 		}
 		writes(t, 0, "build", "all", "--kernel", first.Toolkit.Kernel)
-		if body := theRelease(t, env).Body; !strings.Contains(body, "4.20.3") || !strings.Contains(body, third.Toolkit.Kernel) {
+		if body := theRelease(t, env).Body; !strings.Contains(body, "4.20.3") ||
+			!strings.Contains(body, third.Toolkit.Kernel) {
 			t.Errorf("a run limited to another kernel forgets this one:\n%s", body)
 		}
 	})
@@ -205,7 +215,8 @@ func TestRelease(t *testing.T) {
 		env.SourceFaults.Set(lab.Fault{Status: http.StatusNotFound})
 		env.GitHub.Forget()
 		r := run(t, actions, releaseArgs(env, "release", "all")...)
-		if r.code == 0 || !strings.Contains(r.stderr, "without its sources nothing is released") || !strings.Contains(r.stderr, "busybox.net") {
+		if r.code == 0 || !strings.Contains(r.stderr, "without its sources nothing is released") ||
+			!strings.Contains(r.stderr, "busybox.net") {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
 		if len(env.GitHub.Writes()) != 0 || theRelease(t, env).Body != before.Body {

@@ -22,23 +22,26 @@ import (
 // otherRules compiles the program with another text in the rule class-show, as a later version might have.
 func otherRules(t *testing.T) string {
 	t.Helper()
-	const was, is = "Replace: \"RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 4)\"", "Replace: \"RHEL_RELEASE_CODE >=  RHEL_RELEASE_VERSION(9, 4)\""
+	const before = "Replace: \"RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 4)\""
+	const after = "Replace: \"RHEL_RELEASE_CODE >=  RHEL_RELEASE_VERSION(9, 4)\""
 	rules, err := filepath.Abs("../../internal/kmod/driver/rules.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(rules)
-	if err != nil || bytes.Count(text, []byte(was)) != 1 {
-		t.Fatalf("rules.go has no %s (%v)", was, err)
+	if err != nil || bytes.Count(text, []byte(before)) != 1 {
+		t.Fatalf("rules.go has no %s (%v)", before, err)
 	}
 	dir := t.TempDir()
 	changed, overlay := filepath.Join(dir, "rules.go"), filepath.Join(dir, "overlay.json")
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {rules: changed}})
-	if err := errors.Join(err, os.WriteFile(changed, bytes.Replace(text, []byte(was), []byte(is), 1), 0o644), os.WriteFile(overlay, replace, 0o644)); err != nil {
+	text = bytes.Replace(text, []byte(before), []byte(after), 1)
+	if err := errors.Join(err, os.WriteFile(changed, text, 0o644), os.WriteFile(overlay, replace, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	later := filepath.Join(dir, "neuron-kmod")
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", later, "../../cmd/neuron-kmod").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", later, "../../cmd/neuron-kmod")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return later
@@ -74,9 +77,9 @@ func sourceTrees(t *testing.T, env *lab.Env) map[string]string {
 	}
 }
 
-// The archive of the driver's source has what all published modules were compiled from: after a rule
-// has changed, after one of the kernels was compiled anew, and after a kernel has left the catalogue. Where that cannot be
-// had nothing is released.
+// The archive of the driver's source has what all published modules were compiled from: after a rule has changed,
+// after one of the kernels was compiled anew, and after a kernel has left the catalogue. Where that cannot be had
+// nothing is released.
 // R7.2
 func TestReleaseAfterAnotherRule(t *testing.T) {
 	t.Parallel()
@@ -117,7 +120,8 @@ func TestReleaseAfterAnotherRule(t *testing.T) {
 	}
 
 	made = theRelease(t, env)
-	if writes, _ := with(program, 0, "release", "all"); writes != 0 || !slices.Equal(theRelease(t, env).Assets, made.Assets) {
+	if writes, _ := with(program, 0, "release", "all"); writes != 0 ||
+		!slices.Equal(theRelease(t, env).Assets, made.Assets) {
 		t.Errorf("the program with the old rule: %d writes", writes)
 	}
 
@@ -125,12 +129,14 @@ func TestReleaseAfterAnotherRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	with(later, 0, "release", "all")
-	if now := theRelease(t, env); strings.Contains(now.Body, patched.Toolkit.Kernel) || !slices.Equal(now.Assets, made.Assets) {
+	if now := theRelease(t, env); strings.Contains(now.Body, patched.Toolkit.Kernel) ||
+		!slices.Equal(now.Assets, made.Assets) {
 		t.Errorf("a kernel has left the catalogue, and its image stays: %+v", now)
 	}
 
 	env.DeleteReleases()
-	if writes, stderr := with(program, 1, "release", "all"); writes != 0 || !strings.Contains(stderr, "--force") || !strings.Contains(stderr, patched.Toolkit.Kernel) {
+	if writes, stderr := with(program, 1, "release", "all"); writes != 0 || !strings.Contains(stderr, "--force") ||
+		!strings.Contains(stderr, patched.Toolkit.Kernel) {
 		t.Errorf("the source is gone: %d writes\n%s", writes, stderr)
 	}
 }

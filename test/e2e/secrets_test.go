@@ -93,13 +93,21 @@ type secretWatch struct {
 	temp        string
 	done        chan struct{}
 	ended       sync.WaitGroup
-	found       []string // owned by the watching goroutine until stop
+	before      map[string]bool        // processes that there were before the run
+	read        map[string]fs.FileInfo // files as they were when they were read
+	found       []string               // owned by the watching goroutine until stop, as are those above
 	sawAuthFile bool
 }
 
 func watchSecrets(t *testing.T, secrets func() [][]byte, temp string) *secretWatch {
 	t.Helper()
-	w := &secretWatch{t: t, temp: temp, done: make(chan struct{}), secrets: secrets}
+	w := &secretWatch{
+		t: t, temp: temp, done: make(chan struct{}), secrets: secrets,
+		before: map[string]bool{}, read: map[string]fs.FileInfo{},
+	}
+	for _, id := range w.processes() {
+		w.before[id] = true
+	}
 	w.ended.Go(func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
@@ -152,23 +160,40 @@ func (w *secretWatch) holds(data []byte) bool {
 	return slices.ContainsFunc(w.secrets(), func(s []byte) bool { return bytes.Contains(data, s) })
 }
 
-// lookAtProcesses reads the argument list of every process of the machine, as any of its users can.
-func (w *secretWatch) lookAtProcesses() {
-	lists, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		w.found = append(w.found, err.Error())
+// processes lists the IDs of all processes of the machine.
+func (w *secretWatch) processes() []string {
+	proc, err := os.Open("/proc")
+	if err == nil {
+		var names []string
+		names, err = proc.Readdirnames(-1)
+		if err = errors.Join(err, proc.Close()); err == nil {
+			return slices.DeleteFunc(names, func(name string) bool { return name[0] < '0' || name[0] > '9' })
+		}
 	}
-	for _, path := range lists {
-		if args, err := os.ReadFile(path); err == nil && w.holds(args) { // a process may have ended meanwhile
-			w.found = append(w.found, fmt.Sprintf("%s: %q", path, args))
+	w.found = append(w.found, err.Error())
+	return nil
+}
+
+// lookAtProcesses reads the argument list of every process that was not there before, as any user of the machine can.
+func (w *secretWatch) lookAtProcesses() {
+	for _, id := range w.processes() {
+		if w.before[id] {
+			continue
+		}
+		args, err := os.ReadFile(filepath.Join("/proc", id, "cmdline"))
+		if err == nil && w.holds(args) { // a process may have ended meanwhile
+			w.found = append(w.found, fmt.Sprintf("the arguments of process %s: %q", id, args))
 		}
 	}
 }
 
-// lookAtFiles reads what the run has in its temporary directory: one file may hold secrets, for nobody else to read.
+// lookAtFiles reads what the run has written to its temporary directory since the last look: one file may hold secrets,
+// for nobody else to read.
 func (w *secretWatch) lookAtFiles() {
-	w.walk(w.temp, func(path string, mode fs.FileMode) {
-		if ok, err := filepath.Match(filepath.Join(w.temp, "neuron-kmod-*", "engine", "*config.json*"), path); err == nil && ok && mode == 0o600 {
+	w.walk(w.temp, w.changed, func(path string, mode fs.FileMode) {
+		if ok, err := filepath.Match(filepath.Join(w.temp, "neuron-kmod-*", "engine", "*config.json*"), path); err == nil &&
+			ok &&
+			mode == 0o600 {
 			w.sawAuthFile = true
 			return
 		}
@@ -176,8 +201,18 @@ func (w *secretWatch) lookAtFiles() {
 	})
 }
 
-// walk calls f for each file below dir that holds a secret. Files may vanish meanwhile.
-func (w *secretWatch) walk(dir string, f func(path string, mode fs.FileMode)) {
+// changed reports whether a file is not the one that was read.
+func (w *secretWatch) changed(path string, now fs.FileInfo) bool {
+	last := w.read[path]
+	w.read[path] = now
+	return last == nil || !os.SameFile(last, now) || last.Size() != now.Size() || !last.ModTime().Equal(now.ModTime())
+}
+
+// always is for files that are read however often they have been.
+func always(string, fs.FileInfo) bool { return true }
+
+// walk calls f for each file below dir that is wanted and holds a secret. Files may vanish meanwhile.
+func (w *secretWatch) walk(dir string, wanted func(string, fs.FileInfo) bool, f func(path string, mode fs.FileMode)) {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -185,9 +220,11 @@ func (w *secretWatch) walk(dir string, f func(path string, mode fs.FileMode)) {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		data, err := os.ReadFile(path)
-		info, statErr := d.Info()
-		if err == nil && statErr == nil && w.holds(data) {
+		info, err := d.Info() // before it is read: what is written meanwhile is read again
+		if err != nil || !wanted(path, info) {
+			return nil
+		}
+		if data, err := os.ReadFile(path); err == nil && w.holds(data) {
 			f(path, info.Mode())
 		}
 		return nil
@@ -216,6 +253,6 @@ func (w *secretWatch) stop() {
 func (w *secretWatch) expectNone(dirs ...string) {
 	w.t.Helper()
 	for _, dir := range dirs {
-		w.walk(dir, func(path string, _ fs.FileMode) { w.t.Errorf("a secret is left in %s", path) })
+		w.walk(dir, always, func(path string, _ fs.FileMode) { w.t.Errorf("a secret is left in %s", path) })
 	}
 }

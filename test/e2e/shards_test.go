@@ -36,7 +36,8 @@ func TestShards(t *testing.T) {
 	// A module that compiles fast and holds the text that the rules change: another tree is another module.
 	quickDriver(t, env, func(f lab.Files) {
 		f["Kbuild"] = append(f["Kbuild"], "CFLAGS_quick.o := -Wa,-I$(src)\n"...)
-		f["quick.c"] = append(f["quick.c"], "asm(\".pushsection .rodata\\n.incbin \\\"neuron_cdev.c\\\"\\n.popsection\");\n"...)
+		f["quick.c"] = append(
+			f["quick.c"], "asm(\".pushsection .rodata\\n.incbin \\\"neuron_cdev.c\\\"\\n.popsection\");\n"...)
 	})
 	env.Cloud.AddPublicRepository(fakeaws.PublicRepository{Alias: lab.PublicAlias, Name: "one-process"})
 	actions := in(env, append(env.ActionsVars(), env.ReleaseVars()...), "SOURCE_DATE_EPOCH=1700000000")
@@ -66,11 +67,15 @@ func TestShards(t *testing.T) {
 	p := launchProgram(t, one, cloudArgs(env)...)
 	r := p.resultWithin(5 * patience)
 	expect(t, r, 0)
-	if diff := cmp.Diff(digests(t, env, lab.PublicAlias+"/one-process"), digests(t, env, lab.PublicRepository)); diff != "" || r.report.count("built") != len(kernels) {
+	diff := cmp.Diff(digests(t, env, lab.PublicAlias+"/one-process"), digests(t, env, lab.PublicRepository))
+	if diff != "" || r.report.count("built") != len(kernels) {
 		t.Errorf("one process (-) and one for each kernel (+):\n%s", diff)
 	}
 	alone := env.ToolkitFaults.Total(lab.Blob)
-	t.Logf("Driver Toolkits: a job for each kernel %d requests, %d bytes; one process %d, %d", sharded.Requests, sharded.Bytes, alone.Requests, alone.Bytes)
+	t.Logf(
+		"Driver Toolkits: a job for each kernel %d requests, %d bytes; one process %d, %d", sharded.Requests, sharded.Bytes,
+		alone.Requests, alone.Bytes,
+	)
 	var own int64
 	for _, r := range releases {
 		size, err := env.OwnSize(t.Context(), r)
@@ -86,8 +91,9 @@ func TestShards(t *testing.T) {
 	checkSource(t, env, theRelease(t, env).Tag)
 }
 
-// pullToolchain puts the layer that all toolkits share into the storage, with a toolkit for another kernel: the jobs, which
-// on machines of their own would each pull it, have one storage here, where pulls that meet would each pull it or not.
+// pullToolchain puts the layer that all toolkits share into the storage, with a toolkit for another kernel: the jobs,
+// which on machines of their own would each pull it, have one storage here, where pulls that meet would each pull it
+// or not.
 func pullToolchain(t *testing.T, env *lab.Env) {
 	t.Helper()
 	dtk, err := env.PushToolkit(t.Context(), lab.Toolkit{Kernel: sharedLab.RHELKernels()[3], Release: "resident"})
@@ -97,8 +103,8 @@ func pullToolchain(t *testing.T, env *lab.Env) {
 	podman(t, env, "pull", "--quiet", "--authfile", env.AuthFile, dtk)
 }
 
-// shardKernels are the six of the demo: for RHEL 9.4 and 9.6, whose patch rules differ, real-time, and with a plus sign in
-// the name.
+// shardKernels are the six of the demo: for RHEL 9.4 and 9.6, whose patch rules differ, real-time, and with a plus
+// sign in the name.
 func shardKernels() []string { return sharedLab.DemoKernels() }
 
 // matrixOf returns the kernels of each job of plan's matrix.
@@ -139,12 +145,12 @@ func digests(t *testing.T, env *lab.Env, repository string) map[string]string {
 	return found
 }
 
-// checkSource unpacks the archive of the driver's source and makes a module of each of its trees, with the commands that
-// its README gives.
+// checkSource unpacks the archive of the driver's source and makes a module of each of its trees, with the commands
+// that its README gives.
 func checkSource(t *testing.T, env *lab.Env, tag string) {
 	t.Helper()
-	folder := "aws-neuronx-dkms-" + driver + "-modified-source"
-	data, err := env.Attachment(t.Context(), tag, folder+".tar.gz")
+	archive := "aws-neuronx-dkms-" + driver + "-modified-source"
+	data, err := env.Attachment(t.Context(), tag, archive+".tar.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +160,7 @@ func checkSource(t *testing.T, env *lab.Env, tag string) {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	top := filepath.Join(dir, folder)
+	top := filepath.Join(dir, archive)
 	lists, err := filepath.Glob(filepath.Join(top, "trees", "*.kernels"))
 	if err != nil || len(lists) < 2 {
 		t.Fatalf("trees %q: rules differ by RHEL release, so there are two at least (%v)", lists, err)
@@ -214,6 +220,9 @@ func checkTree(t *testing.T, env *lab.Env, tree, name string) {
 	}
 	published, err := image.Module(t.Context(), img, k)
 	if err != nil || !bytes.Equal(made, published) {
-		t.Errorf("%s for %s: %d bytes compiled, %d published, which differ (%v)", filepath.Base(tree), name, len(made), len(published), err)
+		t.Errorf(
+			"%s for %s: %d bytes compiled, %d published, which differ (%v)", filepath.Base(tree), name, len(made),
+			len(published), err,
+		)
 	}
 }

@@ -53,7 +53,9 @@ func TestDownloadFaults(t *testing.T) {
 			env.ToolkitFaults.Reset()
 			r := build(t, env)
 			expect(t, r, 1)
-			advice := map[int]string{http.StatusNotFound: "is there a driver 2.24.7.0?", http.StatusServiceUnavailable: "try again later"}
+			advice := map[int]string{
+				http.StatusNotFound: "is there a driver 2.24.7.0?", http.StatusServiceUnavailable: "try again later",
+			}
 			expectState(t, r, "failed", lab.RPMName(driverVersion(t, driver)), advice[status])
 			expectNoPull(t, r)
 		})
@@ -79,12 +81,16 @@ func TestHostilePackage(t *testing.T) {
 		rpm  []byte
 		said string
 	}{
-		"a name that climbs": {hostileRPM(t, rpmpack.RPMFile{Name: root + "/../../../../../../../.." + outside, Body: []byte("x")}),
-			"is not one of a file below the root"},
+		"a name that climbs": {
+			hostileRPM(t, rpmpack.RPMFile{Name: root + "/../../../../../../../.." + outside, Body: []byte("x")}),
+			"is not one of a file below the root",
+		},
 		"a link that leads out": {hostileRPM(t, link(root+"/out", filepath.Dir(outside)),
 			rpmpack.RPMFile{Name: root + "/out/outside", Body: []byte("x")}), "is a link or a device"},
-		"a device":         {hostileRPM(t, rpmpack.RPMFile{Name: root + "/null", Mode: 0o20666}), "is a link or a device"},
-		"a bomb":           {hostileRPM(t, rpmpack.RPMFile{Name: root + "/bomb", Body: make([]byte, 256<<20)}), `bomb" is 268435456 bytes`},
+		"a device": {hostileRPM(t, rpmpack.RPMFile{Name: root + "/null", Mode: 0o20666}), "is a link or a device"},
+		"a bomb": {
+			hostileRPM(t, rpmpack.RPMFile{Name: root + "/bomb", Body: make([]byte, 256<<20)}), `bomb" is 268435456 bytes`,
+		},
 		"another driver":   {another, `in version "` + other + `", not`},
 		"an error page":    {[]byte("<html>please log in</html>"), "is not an RPM"},
 		"a truncated file": {own[:len(own)/2], "its payload is damaged"},

@@ -51,7 +51,9 @@ func TestBaseImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"bin/[": "", "bin/busybox": "bin/[", "bin/cp": "bin/[", "bin/mkdir": "bin/[", "bin/sh": "bin/["}
+	want := map[string]string{
+		"bin/[": "", "bin/busybox": "bin/[", "bin/cp": "bin/[", "bin/mkdir": "bin/[", "bin/sh": "bin/[",
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("image (-want +got):\n%s", d)
 	}

@@ -83,7 +83,10 @@ func TestCloudRegistries(t *testing.T) {
 	expectPodman(t, "", vars, "push", "--quiet", "--creds", publicLogin(t, e), e.BaseImage, e.PublicTarget+":1")
 	expectPodman(t, "", vars, "pull", "--quiet", e.PublicTarget+":1")
 	e.Cloud.SetActions(e.Role, PublisherActions()[:2]...) // tokens, and nothing that they are for
-	expectPodman(t, "not authorized to perform: ecr-public:", vars, "push", "--quiet", "--creds", publicLogin(t, e), e.BaseImage, e.PublicTarget+":2")
+	expectPodman(
+		t, "not authorized to perform: ecr-public:", vars, "push", "--quiet", "--creds", publicLogin(t, e), e.BaseImage,
+		e.PublicTarget+":2",
+	)
 
 	if got := e.Internet.Refused(); len(got) != 0 {
 		t.Errorf("something else was asked for: %q", got)
@@ -152,7 +155,9 @@ func publicLogin(t *testing.T, e *Env) string {
 	t.Helper()
 	client := outside(t, e)
 	cfg := aws.Config{Region: "us-east-1", HTTPClient: client, BaseEndpoint: aws.String(e.api)}
-	cfg.Credentials = stscreds.NewWebIdentityRoleProvider(sts.NewFromConfig(cfg), e.Role, identityOf{t.Context(), client, e})
+	cfg.Credentials = stscreds.NewWebIdentityRoleProvider(
+		sts.NewFromConfig(cfg), e.Role, identityOf{t.Context(), client, e},
+	)
 	out, err := ecrpublic.NewFromConfig(cfg).GetAuthorizationToken(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -185,16 +190,24 @@ func (i identityOf) GetIdentityToken() ([]byte, error) {
 
 // The variables are complete: whatever account the person has who runs the tests, the program does not see it. R1.1
 func TestCloudVars(t *testing.T) {
-	for _, name := range []string{"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_STS", "QUAY_PASSWORD", "GITHUB_TOKEN", "NO_PROXY"} {
+	for _, name := range []string{
+		"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_STS", "QUAY_PASSWORD", "GITHUB_TOKEN",
+		"NO_PROXY",
+	} {
 		t.Setenv(name, "of-the-person")
 	}
 	e := startEnv(t, openLab(t), Options{Dir: t.TempDir(), Cloud: &CloudOptions{}})
 	for name, tt := range map[string]struct{ vars, has, hasNot []string }{
 		"Actions": {e.ActionsVars(),
-			[]string{"GITHUB_ACTIONS=true", "AWS_ROLE_ARN=" + e.Role, "QUAY_USERNAME=" + e.Quay.User, "AWS_EC2_METADATA_DISABLED=true", "HTTPS_PROXY=" + e.Internet.URL()},
+			[]string{
+				"GITHUB_ACTIONS=true", "AWS_ROLE_ARN=" + e.Role, "QUAY_USERNAME=" + e.Quay.User,
+				"AWS_EC2_METADATA_DISABLED=true", "HTTPS_PROXY=" + e.Internet.URL(),
+			},
 			[]string{e.key.ID, e.key.Secret}},
 		"local": {e.LocalVars(),
-			[]string{"AWS_PROFILE=lab", "GITHUB_TOKEN=", "QUAY_PASSWORD=", "REGISTRY_AUTH_FILE=", "HTTPS_PROXY=" + e.Internet.URL()},
+			[]string{
+				"AWS_PROFILE=lab", "GITHUB_TOKEN=", "QUAY_PASSWORD=", "REGISTRY_AUTH_FILE=", "HTTPS_PROXY=" + e.Internet.URL(),
+			},
 			[]string{"GITHUB_ACTIONS=true", e.Quay.Password, e.Cloud.RequestToken(), e.key.Secret}},
 	} {
 		out, err := command.Output(t.Context(), command.Cmd{Name: "env", Env: tt.vars})
@@ -248,7 +261,8 @@ func TestMirror(t *testing.T) {
 		return digest.String()
 	}
 	version := releases[0].Version
-	if want := "quay.io/" + ToolkitRepository + "@" + digest(version); catalog[0].Version != version || catalog[0].DTK != want {
+	if want := "quay.io/" + ToolkitRepository + "@" + digest(version); catalog[0].Version != version ||
+		catalog[0].DTK != want {
 		t.Errorf("catalogue %+v; want %s", catalog[0], want)
 	}
 	if tags, err := e.Tags(t.Context(), MirrorRepository); err != nil || len(tags) != 1 {

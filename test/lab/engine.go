@@ -20,7 +20,7 @@ type engineSettings struct {
 	conf string // empty: podman works as it is set up
 }
 
-// env is podman's environment with a storage of its own, so that nothing touches a person's images and whoever counts
+// env is podman's environment with a storage of its own, so that nothing touches the user's images and whoever counts
 // pulls begins with none.
 func (s *engineSettings) env(storageConf string) []string {
 	env := []string{"CONTAINERS_STORAGE_CONF=" + storageConf}

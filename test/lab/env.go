@@ -150,7 +150,7 @@ func (e *Env) lock(ctx context.Context) error {
 	l := flock.New(filepath.Join(e.Dir, "lock"))
 	got, err := l.TryLock()
 	if err == nil && !got {
-		e.lab.log.Info("another lab runs in this folder; waiting for its end", "folder", e.Dir)
+		e.lab.log.Info("another lab runs in this directory; waiting for its end", "directory", e.Dir)
 		_, err = l.TryLockContext(ctx, lockPoll)
 	}
 	if err != nil {

@@ -119,7 +119,9 @@ func TestFaultsCountAndSlowDown(t *testing.T) {
 func TestReadOnly(t *testing.T) {
 	f, host := faulty(t, nil)
 	f.ReadOnly(true)
-	for method, want := range map[string]int{"GET": 200, "HEAD": 200, "PUT": 405, "POST": 405, "PATCH": 405, "DELETE": 405} {
+	for method, want := range map[string]int{
+		"GET": 200, "HEAD": 200, "PUT": 405, "POST": 405, "PATCH": 405, "DELETE": 405,
+	} {
 		if got, _, err := ask(t, http.DefaultClient, method, "http://"+host+"/v2/a/manifests/1"); err != nil || got != want {
 			t.Errorf("%s: %d, %v; want %d", method, got, err, want)
 		}
@@ -172,7 +174,8 @@ func TestDownloadsResume(t *testing.T) {
 	if rest.StatusCode != http.StatusPartialContent || string(all[100:]) != string(tail) {
 		t.Errorf("a range: status %d, %d of %d bytes", rest.StatusCode, len(tail), len(all))
 	}
-	if fresh, again := get("Range", "bytes=100-", "If-Range", `"old"`); fresh.StatusCode != http.StatusOK || len(again) != len(all) {
+	if fresh, again := get("Range", "bytes=100-", "If-Range", `"old"`); fresh.StatusCode != http.StatusOK ||
+		len(again) != len(all) {
 		t.Errorf("a range of another file: status %d, %d bytes", fresh.StatusCode, len(again))
 	}
 }

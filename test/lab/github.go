@@ -58,7 +58,12 @@ func (e *Env) Attachment(ctx context.Context, tag, name string) ([]byte, error) 
 	}
 	client.Transport.(*http.Transport).Proxy = http.ProxyURL(proxy)
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+githubHost+"/"+workflow+"/releases/download/"+tag+"/"+name, nil)
+	req, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodGet,
+		"https://"+githubHost+"/"+workflow+"/releases/download/"+tag+"/"+name,
+		nil,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +98,7 @@ func serveBusyBox(w http.ResponseWriter, r *http.Request) {
 }
 
 // busyBoxSource is as much of a source tree as tells which version it is.
-func busyBoxSource(folder string, version []string) ([]byte, error) {
+func busyBoxSource(dir string, version []string) ([]byte, error) {
 	makefile := fmt.Sprintf("VERSION = %s\nPATCHLEVEL = %s\nSUBLEVEL = %s\nEXTRAVERSION =\nNAME = Unnamed\n", version[0],
 		version[1], version[2])
 	var data bytes.Buffer
@@ -103,7 +108,7 @@ func busyBoxSource(folder string, version []string) ([]byte, error) {
 		{"Makefile", makefile}, {"LICENSE", "GNU GENERAL PUBLIC LICENSE, version 2\n"}, {"AUTHORS", "many\n"},
 		{"shell/ash.c", "/* ash */\n"},
 	} {
-		h := &tar.Header{Name: folder + "/" + f.name, Mode: 0o644, Size: int64(len(f.text)),
+		h := &tar.Header{Name: dir + "/" + f.name, Mode: 0o644, Size: int64(len(f.text)),
 			ModTime: time.Unix(1684500000, 0)}
 		if err := archive.WriteHeader(h); err != nil {
 			return nil, err

@@ -50,10 +50,12 @@ func siteCalled(name string) http.Handler {
 func TestInternet(t *testing.T) {
 	n, client := internet(t, nil)
 	hosts := []string{
-		"quay.io", "public.ecr.aws", "111122223333.dkr.ecr.us-west-2.amazonaws.com", "111122223333.dkr.ecr.us-gov-west-1.amazonaws.com",
+		"quay.io", "public.ecr.aws", "111122223333.dkr.ecr.us-west-2.amazonaws.com",
+		"111122223333.dkr.ecr.us-gov-west-1.amazonaws.com",
 		"111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn", "yum.repos.neuron.amazonaws.com", "sts.us-west-2.amazonaws.com",
 		"api.ecr.us-west-2.amazonaws.com", "sts.us-east-1.amazonaws.com", "api.ecr-public.us-east-1.amazonaws.com",
-		"pipelines.actions.githubusercontent.com", "github.com", "api.github.com", "uploads.github.com", "busybox.net", "git.busybox.net",
+		"pipelines.actions.githubusercontent.com", "github.com", "api.github.com", "uploads.github.com",
+		"busybox.net", "git.busybox.net",
 	}
 	for _, host := range hosts {
 		if err := n.Serve(t.Context(), host, siteCalled(host)); err != nil {

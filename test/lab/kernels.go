@@ -122,8 +122,8 @@ func firstAvailable(ctx context.Context, kernels []kernel.Version) (string, erro
 func headersPackage(abi string) string { return "linux-headers-" + abi }
 func imagePackage(abi string) string   { return "linux-image-" + abi }
 
-// debsFolder holds downloaded packages while they are needed.
-const debsFolder = "debs"
+// debsDir holds downloaded packages while they are needed.
+const debsDir = "debs"
 
 // kernelRecipe changes when debianKernelLayer makes something else.
 const kernelRecipe = "debian kernel layer 1"
@@ -148,7 +148,7 @@ func debianKernelLayer(ctx context.Context, s *store, abi string) (*layer, error
 				return err
 			}
 		}
-		return errors.Join(w.close(), os.RemoveAll(filepath.Join(dir, debsFolder)))
+		return errors.Join(w.close(), os.RemoveAll(filepath.Join(dir, debsDir)))
 	})
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func debianKernelLayer(ctx context.Context, s *store, abi string) (*layer, error
 // kernelPackages downloads the packages that make up a kernel's layer, in an order in which headers are
 // first: an image package brings dangling links for them.
 func kernelPackages(ctx context.Context, dir, abi string) ([]string, error) {
-	first, rest := filepath.Join(dir, debsFolder, "headers"), filepath.Join(dir, debsFolder, "rest")
+	first, rest := filepath.Join(dir, debsDir, "headers"), filepath.Join(dir, debsDir, "rest")
 	if err := errors.Join(os.MkdirAll(first, 0o755), os.MkdirAll(rest, 0o755)); err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func addKernelFile(w *layerWriter, abi string, h *tar.Header, body io.Reader) er
 	default:
 		return nil
 	}
-	if err := w.folders(strings.TrimPrefix(strings.TrimSuffix(h.Name, "/"), "./")); err != nil {
+	if err := w.parents(strings.TrimPrefix(strings.TrimSuffix(h.Name, "/"), "./")); err != nil {
 		return err
 	}
 	return w.entry(*h, body)

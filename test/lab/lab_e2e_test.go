@@ -146,8 +146,8 @@ func TestTargetStays(t *testing.T) {
 }
 
 // R4.2 and the point 5: on each side of each bound, the driver compiles with the rules that are due
-// and, where some are, does not without them. All of its code is compiled, in one unit; e2e.TestBuild compiles it file by
-// file.
+// and, where some are, does not without them. All of its code is compiled, in one unit; e2e.TestBuild compiles it
+// file by file.
 func TestRulesDecideWhetherTheDriverCompiles(t *testing.T) {
 	t.Parallel()
 	l := openLab(t)

@@ -133,7 +133,7 @@ func (w *layerWriter) entry(h tar.Header, body io.Reader) error {
 
 // write adds a regular file and the directories above it.
 func (w *layerWriter) write(name string, mode int64, body []byte) error {
-	if err := w.folders(name); err != nil {
+	if err := w.parents(name); err != nil {
 		return err
 	}
 	return w.entry(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(body))},
@@ -142,13 +142,14 @@ func (w *layerWriter) write(name string, mode int64, body []byte) error {
 
 // symlink adds a symbolic link and the directories above it.
 func (w *layerWriter) symlink(name, target string) error {
-	if err := w.folders(name); err != nil {
+	if err := w.parents(name); err != nil {
 		return err
 	}
 	return w.entry(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, nil)
 }
 
-func (w *layerWriter) folders(name string) error {
+// parents adds the directories above an entry.
+func (w *layerWriter) parents(name string) error {
 	for i, c := range name {
 		if c != '/' {
 			continue

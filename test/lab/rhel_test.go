@@ -63,17 +63,17 @@ func makeLayer(t *testing.T, files map[string]string, order ...string) *layer {
 // A stand-in has RHEL's name, macros and backports, and nothing else is changed.
 func TestRHELKernelLayer(t *testing.T) {
 	const base = "6.1.0-50-amd64"
-	own := "usr/src/linux-headers-" + base + "/"
+	const own, common = "usr/src/linux-headers-" + base + "/", "usr/src/linux-headers-6.1.0-50-common/"
 	files := map[string]string{
-		own + "include/generated/utsrelease.h":                               `#define UTS_RELEASE "6.1.0-50-amd64"`,
-		own + "include/generated/uapi/linux/version.h":                       "#define LINUX_VERSION_CODE 393216",
-		own + "include/config/kernel.release":                                "6.1.170\n",
-		own + ".kernelvariables":                                             "override KERNELRELEASE = 6.1.0-50-amd64",
-		own + "Makefile":                                                     "include /usr/src/linux-headers-6.1.0-50-common/Makefile",
-		own + "Module.symvers":                                               "0x1\tmm_get_unmapped_area\tvmlinux\n",
-		"usr/src/linux-headers-6.1.0-50-common/include/linux/device/class.h": "(*show)(struct class *class, struct class_attribute *attr,",
-		"usr/lib/modules/" + base + "/vmlinuz":                               "image",
-		"usr/lib/modules/" + base + "/build":                                 "-> /usr/src/linux-headers-" + base,
+		own + "include/generated/utsrelease.h":         `#define UTS_RELEASE "6.1.0-50-amd64"`,
+		own + "include/generated/uapi/linux/version.h": "#define LINUX_VERSION_CODE 393216",
+		own + "include/config/kernel.release":          "6.1.170\n",
+		own + ".kernelvariables":                       "override KERNELRELEASE = 6.1.0-50-amd64",
+		own + "Makefile":                               "include /" + common + "Makefile",
+		own + "Module.symvers":                         "0x1\tmm_get_unmapped_area\tvmlinux\n",
+		common + "include/linux/device/class.h":        "(*show)(struct class *class, struct class_attribute *attr,",
+		"usr/lib/modules/" + base + "/vmlinuz":         "image",
+		"usr/lib/modules/" + base + "/build":           "-> /usr/src/linux-headers-" + base,
 	}
 	var order []string
 	for name := range files {
@@ -86,14 +86,14 @@ func TestRHELKernelLayer(t *testing.T) {
 	}
 	root := "usr/src/" + k.Name + "/"
 	want := map[string]string{
-		root + "include/generated/utsrelease.h": `#define UTS_RELEASE "` + k.Name + `"`,
-		root + "include/config/kernel.release":  k.Name + "\n",
-		root + ".kernelvariables":               "override KERNELRELEASE = " + k.Name,
-		root + "Makefile":                       files[own+"Makefile"],
-		root + "Module.symvers":                 "0x1\tmm_get_unmapped_area_not_exported\tvmlinux\n",
-		"usr/src/linux-headers-6.1.0-50-common/include/linux/device/class.h": "(*show)(const struct class *class, const struct class_attribute *attr,",
-		"usr/lib/modules/" + k.Name + "/vmlinuz":                             "image",
-		"usr/lib/modules/" + k.Name + "/build":                               "-> /usr/src/" + k.Name,
+		root + "include/generated/utsrelease.h":  `#define UTS_RELEASE "` + k.Name + `"`,
+		root + "include/config/kernel.release":   k.Name + "\n",
+		root + ".kernelvariables":                "override KERNELRELEASE = " + k.Name,
+		root + "Makefile":                        files[own+"Makefile"],
+		root + "Module.symvers":                  "0x1\tmm_get_unmapped_area_not_exported\tvmlinux\n",
+		common + "include/linux/device/class.h":  "(*show)(const struct class *class, const struct class_attribute *attr,",
+		"usr/lib/modules/" + k.Name + "/vmlinuz": "image",
+		"usr/lib/modules/" + k.Name + "/build":   "-> /usr/src/" + k.Name,
 	}
 	all := contents(t, got)
 	version := all[root+"include/generated/uapi/linux/version.h"]
@@ -101,7 +101,9 @@ func TestRHELKernelLayer(t *testing.T) {
 	if d := cmp.Diff(want, all); d != "" {
 		t.Errorf("layer differs (-want +got):\n%s", d)
 	}
-	for _, line := range []string{"#define LINUX_VERSION_CODE 331264\n", "#define RHEL_RELEASE_CODE 2308\n", "#define RHEL_MINOR 4\n"} {
+	for _, line := range []string{
+		"#define LINUX_VERSION_CODE 331264\n", "#define RHEL_RELEASE_CODE 2308\n", "#define RHEL_MINOR 4\n",
+	} {
 		if !strings.Contains(version, line) {
 			t.Errorf("version.h lacks %q:\n%s", line, version)
 		}

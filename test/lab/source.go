@@ -127,7 +127,7 @@ func DriverRPM(spec RPMSpec) ([]byte, error) {
 		return nil, fmt.Errorf("driver RPM %s: %w", spec.Version, err)
 	}
 	root := "/usr/src/aws-neuronx-" + spec.Version.String()
-	for _, dir := range folders(files) {
+	for _, dir := range directories(files) {
 		rpm.AddFile(rpmpack.RPMFile{
 			Name: path.Join(root, dir), Mode: 0o40755, Owner: "root", Group: "root", MTime: uint32(madeAt.Unix()),
 		})
@@ -146,7 +146,7 @@ func DriverRPM(spec RPMSpec) ([]byte, error) {
 }
 
 // directories lists the directories of a source tree, the tree's own (".") first.
-func folders(files Files) []string {
+func directories(files Files) []string {
 	dirs := map[string]bool{".": true}
 	for name := range files {
 		for d := path.Dir(name); d != "."; d = path.Dir(d) {

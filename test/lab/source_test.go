@@ -30,11 +30,20 @@ func TestDriverSourceHasTheTextsOfItsVersion(t *testing.T) {
 		count      map[string]int
 	}{
 		{"neuron_cdev.c", "KERNEL_VERSION(6, 4, 0)", map[string]int{"2.18.11.0": 1}},
-		{"neuron_cdev.c", "RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 5)", map[string]int{"2.18.11.0": 0, "2.22.2.0": 2, "2.28.0.0": 2}},
+		{
+			"neuron_cdev.c", "RHEL_RELEASE_CODE >= RHEL_RELEASE_VERSION(9, 5)",
+			map[string]int{"2.18.11.0": 0, "2.22.2.0": 2, "2.28.0.0": 2},
+		},
 		{"neuron_cdev.c", ".get_unmapped_area = ncdev_get_unmapped_area,", map[string]int{"2.24.7.0": 0, "2.28.0.0": 1}},
 		{"neuron_cdev.c", "static unsigned long ncdev_get_unmapped_area(", map[string]int{"2.24.7.0": 0, "2.28.0.0": 1}},
-		{"neuron_mmap.h", "mm_get_unmapped_area(current->mm, filep, addr, len, pgoff, flags)", map[string]int{"2.24.7.0": 0, "2.28.0.0": 1}},
-		{"neuron_mmap.h", "current->mm->get_unmapped_area(filep, addr, len, pgoff, flags)", map[string]int{"2.24.7.0": 0, "2.28.0.0": 1}},
+		{
+			"neuron_mmap.h", "mm_get_unmapped_area(current->mm, filep, addr, len, pgoff, flags)",
+			map[string]int{"2.24.7.0": 0, "2.28.0.0": 1},
+		},
+		{
+			"neuron_mmap.h", "current->mm->get_unmapped_area(filep, addr, len, pgoff, flags)",
+			map[string]int{"2.24.7.0": 0, "2.28.0.0": 1},
+		},
 	}
 	for _, tt := range tests {
 		for v, want := range tt.count {
@@ -142,7 +151,8 @@ func TestInUnits(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	kbuild := string(files["Kbuild"])
-	if strings.Count(kbuild, "neuron-objs") != 2 || !strings.Contains(kbuild, "neuron_unit_1.o") || !strings.Contains(kbuild, "-Werror") {
+	if strings.Count(kbuild, "neuron-objs") != 2 || !strings.Contains(kbuild, "neuron_unit_1.o") ||
+		!strings.Contains(kbuild, "-Werror") {
 		t.Errorf("Kbuild:\n%s", kbuild)
 	}
 }

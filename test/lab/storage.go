@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,13 +81,25 @@ func (s *podmanStorage) remove(ctx context.Context) error {
 	return errors.Join(removeAll(s.graph), os.RemoveAll(s.run), os.RemoveAll(s.conf))
 }
 
-// unmount ends the mount of the storage's directory on itself, which podman makes and leaves when it runs as root.
+// unmount ends what is mounted below the storage's directory. Podman that runs as root mounts a directory there on
+// itself and leaves it so; on a busy machine it leaves at times what it has tried the kernel with.
 func (s *podmanStorage) unmount(ctx context.Context) error {
-	overlay := filepath.Join(s.graph, "overlay")
-	if command.Run(ctx, command.Cmd{Name: "mountpoint", Args: []string{"--quiet", overlay}}) != nil {
-		return nil
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("list mounts: %w", err)
 	}
-	return command.Run(ctx, command.Cmd{Name: "umount", Args: []string{overlay}})
+	var below []string
+	for line := range strings.Lines(string(mounts)) {
+		// The fifth field is the mount point: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], s.graph+"/") {
+			below = append(below, f[4])
+		}
+	}
+	var errs []error
+	for _, path := range slices.Backward(below) { // the last one mounted may be in an earlier one
+		errs = append(errs, command.Run(ctx, command.Cmd{Name: "umount", Args: []string{"--lazy", path}}))
+	}
+	return errors.Join(errs...)
 }
 
 // Podman makes a storage in dir, which has to exist, and returns the variables that lead podman to it, with the

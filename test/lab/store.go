@@ -33,8 +33,7 @@ func (s *store) make(
 	ctx context.Context, name, recipe string, build func(ctx context.Context, dir string) error,
 ) (string, error) {
 	sum := sha256.Sum256([]byte(recipe))
-	folder := name + "-" + hex.EncodeToString(sum[:6])
-	path := filepath.Join(s.dir, folder)
+	path := filepath.Join(s.dir, name+"-"+hex.EncodeToString(sum[:6]))
 	if exists(path) {
 		return path, nil
 	}

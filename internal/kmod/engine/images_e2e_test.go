@@ -53,7 +53,9 @@ func serve(t *testing.T) (host string) {
 func busyboxImage(t *testing.T) v1.Image {
 	t.Helper()
 	data := busyboxTar(t)
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+	layer, err := tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
+	)
 	must(t, err)
 	img, err := mutate.AppendLayers(empty.Image, layer)
 	must(t, err)
@@ -81,7 +83,9 @@ func push(t *testing.T, host string, img v1.Image) string {
 // credentials is an auth file for the registry.
 func credentials(t *testing.T, host, password string) string {
 	t.Helper()
-	data, err := json.Marshal(map[string]any{"auths": map[string]any{host: authn.AuthConfig{Username: user, Password: password}}})
+	data, err := json.Marshal(
+		map[string]any{"auths": map[string]any{host: authn.AuthConfig{Username: user, Password: password}}},
+	)
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "config.json")
 	must(t, os.WriteFile(path, data, 0o600))
@@ -127,8 +131,8 @@ func testAcquire(t *testing.T, program string) {
 	}
 }
 
-// R6.3, R8.2: a pull that is interrupted, at whatever moment, leaves no image and no marker of one. Podman 4 that is killed
-// within a few milliseconds leaves an image without a name (https://github.com/containers/storage/pull/1113).
+// R6.3, R8.2: a pull that is interrupted, at whatever moment, leaves no image and no marker of one. Podman 4 that is
+// killed within a few milliseconds leaves an image without a name (https://github.com/containers/storage/pull/1113).
 func TestE2EDockerAcquireInterrupted(t *testing.T) {
 	host := serve(t)
 	dtk := push(t, host, busyboxImage(t))
@@ -219,7 +223,9 @@ func e2eSpec(t *testing.T, base v1.Image, containerfile string) BuildSpec {
 	root := t.TempDir()
 	created := time.Unix(1700000000, 0)
 	spec := BuildSpec{
-		Context: filepath.Join(root, "context"), Containerfile: filepath.Join(root, "Containerfile"), Out: filepath.Join(root, "out.tar"),
+		Context: filepath.Join(
+			root, "context",
+		), Containerfile: filepath.Join(root, "Containerfile"), Out: filepath.Join(root, "out.tar"),
 		Args: map[string]string{"WHO": "world"}, Labels: map[string]string{"a": "two words"},
 		Platform: "linux/amd64", Timestamp: &created, Bases: map[string]v1.Image{"registry.invalid/base:1": base},
 	}
@@ -362,7 +368,13 @@ func TestE2ESweepKilledBuild(t *testing.T) {
 	tag, err := name.NewTag("registry.invalid/base:1")
 	must(t, err)
 	must(t, tarball.WriteToFile(filepath.Join(root, "base.tar"), tag, busyboxImage(t)))
-	must(t, os.WriteFile(filepath.Join(root, "Containerfile"), []byte("FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n"), 0o600))
+	must(
+		t,
+		os.WriteFile(
+			filepath.Join(root, "Containerfile"), []byte("FROM registry.invalid/base:1\nRUN echo is ready && sleep 1000\n"),
+			0o600,
+		),
+	)
 	killed := killChild(t, "podman", "build", root)
 	c, _ := newCLI(t, "podman", root)
 	must(t, c.Sweep(t.Context()))

@@ -64,6 +64,11 @@ func (c *CLI) Acquire(ctx context.Context, image string, progress func(done, tot
 // not leave an image that nobody knows of.
 func (c *CLI) ensure(ctx context.Context, image reference, markerPath string, progress func(done, total int64)) error {
 	there, err := c.store.exists(ctx, image.text)
+	if failed, ok := errors.AsType[*command.Error](err); ok && strings.Contains(failed.Stderr, "may be corrupted") {
+		// Podman has the image's record without its manifest: another run's pull is about to write that, or was killed
+		// before it could. A pull makes it whole.
+		there, err = false, nil
+	}
 	if err != nil || there {
 		return err
 	}

@@ -56,6 +56,21 @@ func TestLeaseRemovesWhatWePulled(t *testing.T) {
 	f.wantCalls(t, "image exists "+dtk, "pull "+dtk, "image exists "+dtk, "image exists "+dtk, "image rm "+dtk)
 }
 
+// R6.2: while another run's pull puts an image into podman's store, podman calls it corrupted for a moment. A pull of our own
+// waits for the other one.
+func TestLeaseHalfStored(t *testing.T) {
+	f, c := newFake(t, "podman")
+	f.next(t, "exists", outcome{Code: 1, Stderr: "level=error msg=\"Image " + dtk + " exists in local storage but may be corrupted " +
+		"(remove the image to resolve the issue): locating item named \\\"manifest\\\" for image with ID \\\"99eb\\\": file does not exist\"\n"})
+	lease, err := c.Acquire(t.Context(), dtk, nil)
+	must(t, err)
+	f.wantCalls(t, "image exists "+dtk, "pull "+dtk)
+	must(t, lease.Release(t.Context()))
+	if f.has("images", dtk) || len(f.markers(t)) != 0 {
+		t.Error("want the image and the marker gone")
+	}
+}
+
 // R6.3, R8.2: an image that somebody else's container uses stays, and is tried again by a later run.
 func TestLeaseInUseByOthers(t *testing.T) {
 	f, c := newFake(t, "podman")

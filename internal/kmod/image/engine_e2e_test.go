@@ -30,7 +30,8 @@ func realBase(t *testing.T) Base {
 	}
 	layer := entries{
 		dir("bin"), file("bin/busybox", string(binary)), hard("bin/mkdir", "bin/busybox"), hard("bin/cp", "bin/busybox"),
-		link("bin/sh", "busybox"), dir("etc"), mode(file("etc/passwd", "root:x:0:0::/:/bin/sh\n"), 0o644), file("etc/replaced", "old"),
+		link("bin/sh", "busybox"), dir("etc"), mode(file("etc/passwd", "root:x:0:0::/:/bin/sh\n"), 0o644),
+		file("etc/replaced", "old"),
 		dir("lib"), link("lib64", "lib"),
 	}
 	return baseOf(t, oci, func(c *v1.ConfigFile) {
@@ -40,7 +41,9 @@ func realBase(t *testing.T) Base {
 
 func podman(t *testing.T) *engine.CLI {
 	t.Helper()
-	cli, err := engine.New(engine.Options{Program: "podman", StateDir: t.TempDir(), TempDir: t.TempDir(), RunID: "imagetest"})
+	cli, err := engine.New(
+		engine.Options{Program: "podman", StateDir: t.TempDir(), TempDir: t.TempDir(), RunID: "imagetest"},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +72,9 @@ func TestEngineAgrees(t *testing.T) {
 	}
 	bare := kmodSpec(t, base, in)
 	bare.Labels = nil // the Containerfile makes the same of its ARGs
-	for name, spec := range map[string]Spec{"the project's": kmodSpec(t, base, in), "with the link to the kernel's modules": linked, "without labels": bare} {
+	for name, spec := range map[string]Spec{
+		"the project's": kmodSpec(t, base, in), "with the link to the kernel's modules": linked, "without labels": bare,
+	} {
 		t.Run(name, func(t *testing.T) {
 			if spec.Labels == nil {
 				if diff := cmp.Diff(Labels(in), withoutBase(mustConfig(t, buildWithEngine(t, spec)).Config.Labels)); diff != "" {
@@ -156,7 +161,9 @@ func flatten(t *testing.T, img v1.Image) map[string]string {
 			content = fmt.Appendf(nil, "%d bytes", len(content))
 		}
 		name := strings.Trim(h.Name, "/")
-		files[name] = fmt.Sprintf("%c %04o %d:%d %q %s %d", h.Typeflag, h.Mode&0o7777, h.Uid, h.Gid, h.Linkname, content, h.ModTime.Unix())
+		files[name] = fmt.Sprintf(
+			"%c %04o %d:%d %q %s %d", h.Typeflag, h.Mode&0o7777, h.Uid, h.Gid, h.Linkname, content, h.ModTime.Unix(),
+		)
 		if h.Typeflag == tar.TypeDir {
 			files[name] = fmt.Sprintf("dir %04o %d:%d", h.Mode&0o7777, h.Uid, h.Gid)
 		}

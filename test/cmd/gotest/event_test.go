@@ -79,11 +79,15 @@ func TestSummarize(t *testing.T) {
 // The exit code is go test's.
 func TestExitCode(t *testing.T) {
 	dir := t.TempDir()
-	code, err := run(t.Context(), []string{"-o", filepath.Join(dir, "events"), "--", "./no-such-directory"}, &bytes.Buffer{})
+	code, err := run(
+		t.Context(), []string{"-o", filepath.Join(dir, "events"), "--", "./no-such-directory"}, &bytes.Buffer{},
+	)
 	if err != nil || code == 0 {
 		t.Errorf("code %d, error %v", code, err)
 	}
-	code, err = run(t.Context(), []string{"-o", filepath.Join(dir, "events"), "--", "-run", "TestSummarize", "."}, &bytes.Buffer{})
+	code, err = run(
+		t.Context(), []string{"-o", filepath.Join(dir, "events"), "--", "-run", "TestSummarize", "."}, &bytes.Buffer{},
+	)
 	if err != nil || code != 0 {
 		t.Errorf("code %d, error %v", code, err)
 	}

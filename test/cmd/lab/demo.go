@@ -78,7 +78,7 @@ func demoOptions(l *lab.Lab) lab.Options {
 	}
 }
 
-// tell runs the program, after showing the command line as a person would type it.
+// tell runs the program, after showing the command line as a user would type it.
 func tell(ctx context.Context, e *lab.Env, program, verb, what string, flags []string) error {
 	fmt.Printf("\n$ neuron-kmod %s %s --target %s ...\n", verb, what, e.Target)
 	return command.Run(ctx, command.Cmd{

@@ -17,14 +17,14 @@ import (
 	"neuron-kmod/test/lab"
 )
 
-const usage = `Usage: lab [-dir FOLDER] COMMAND [flags]
+const usage = `Usage: lab [-dir DIRECTORY] COMMAND [flags]
 
 Commands:
   prepare             make what takes long: kernels, toolchain, base image, docker, toolkits in a podman storage
   demo -bin PROGRAM   run the whole job with the program
   serve               keep registries and downloads running, for use by hand
   with COMMAND...     run a command whose podman and docker are the lab's, with a storage of its own
-  clean               remove the folder
+  clean               remove the directory
 
 `
 

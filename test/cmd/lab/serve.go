@@ -15,7 +15,7 @@ import (
 func serve(ctx context.Context, dir string, log *slog.Logger, args []string) error {
 	flags := flag.NewFlagSet("lab serve", flag.ContinueOnError)
 	releases := flags.Int("releases", demoReleases, "`number` of releases in the catalogue")
-	folder := flags.String("work", "", "the environment's own `directory` (default: the demo's)")
+	work := flags.String("work", "", "the environment's own `directory` (default: the demo's)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -28,8 +28,8 @@ func serve(ctx context.Context, dir string, log *slog.Logger, args []string) err
 	}
 	o := demoOptions(l)
 	o.Releases = lab.Releases(*releases, l.DemoKernels())
-	if *folder != "" {
-		if o.Dir, err = filepath.Abs(*folder); err != nil {
+	if *work != "" {
+		if o.Dir, err = filepath.Abs(*work); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,8 @@ func expectRefusal(t *testing.T, err error, text string) {
 	switch {
 	case text == "" && err != nil:
 		t.Errorf("error %v, want none", err)
-	case text != "" && (!errors.As(err, &refused) || refused.StatusCode != http.StatusUnauthorized || !strings.Contains(err.Error(), text)):
+	case text != "" && (!errors.As(err, &refused) || refused.StatusCode != http.StatusUnauthorized ||
+		!strings.Contains(err.Error(), text)):
 		t.Errorf("error %v, want status 401 with %q", err, text)
 	}
 }
@@ -121,7 +122,9 @@ func TestQuay(t *testing.T) {
 	expectRefusal(t, pull(t, host+"/org/public:1", authn.Anonymous), "")
 	expectRefusal(t, pull(t, host+"/org/private:1", authn.Anonymous), "access to the requested resource is not authorized")
 	expectRefusal(t, push(t, host+"/org/public:1", authn.Anonymous), "access to the requested resource is not authorized")
-	for _, wrong := range []*authn.Basic{{Username: "org+robot", Password: "x"}, {Username: "x", Password: "quay-password"}} {
+	for _, wrong := range []*authn.Basic{
+		{Username: "org+robot", Password: "x"}, {Username: "x", Password: "quay-password"},
+	} {
 		expectRefusal(t, pull(t, host+"/org/public:1", wrong), "Invalid Username or Password")
 	}
 }
@@ -145,7 +148,10 @@ func TestQuayTokens(t *testing.T) {
 		t.Cleanup(func() { resp.Body.Close() })
 		return resp
 	}
-	resp := get("/v2/auth?service=quay.io&scope=repository:org/private:pull,push", func(r *http.Request) { r.SetBasicAuth(q.User, q.Password) })
+	resp := get(
+		"/v2/auth?service=quay.io&scope=repository:org/private:pull,push",
+		func(r *http.Request) { r.SetBasicAuth(q.User, q.Password) },
+	)
 	var answer struct {
 		Token string
 		Life  int `json:"expires_in"`

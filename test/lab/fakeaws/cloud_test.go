@@ -56,7 +56,8 @@ func sdk(url, region string, k AccessKey) aws.Config {
 	}
 }
 
-// expectFault fails unless err is a refusal with a code and a text in its message; with an empty code, unless it is nil.
+// expectFault fails unless err is a refusal with a code and a text in its message; with an empty code, unless it is
+// nil.
 func expectFault(t *testing.T, err error, code, text string) {
 	t.Helper()
 	if code == "" {
@@ -75,7 +76,8 @@ func identity(ctx context.Context, cfg aws.Config) (*sts.GetCallerIdentityOutput
 	return sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 }
 
-// The unmodified SDK finds the stand-in by AWS_ENDPOINT_URL alone, behind TLS as well, and all three services are there.
+// The unmodified SDK finds the stand-in by AWS_ENDPOINT_URL alone, behind TLS as well, and all three services are
+// there.
 // R1.3
 func TestEnvironmentLeadsTheSDK(t *testing.T) {
 	c := newCloud(t, Options{})
@@ -83,7 +85,8 @@ func TestEnvironmentLeadsTheSDK(t *testing.T) {
 	s := httptest.NewTLSServer(c.API())
 	t.Cleanup(s.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(ca, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
@@ -98,7 +101,8 @@ func TestEnvironmentLeadsTheSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 	who, err := identity(t.Context(), cfg)
-	if err != nil || aws.ToString(who.Account) != c.Account || aws.ToString(who.Arn) != "arn:aws:iam::111122223333:user/engineer" {
+	if err != nil || aws.ToString(who.Account) != c.Account ||
+		aws.ToString(who.Arn) != "arn:aws:iam::111122223333:user/engineer" {
 		t.Errorf("identity %+v, error %v", who, err)
 	}
 	if _, err := ecr.NewFromConfig(cfg).GetAuthorizationToken(t.Context(), nil); err != nil {
@@ -131,7 +135,8 @@ func TestPartitions(t *testing.T) {
 			k := c.AddUser(User{Name: "u", Actions: []string{"*"}})
 			cfg := sdk(serve(t, c.API()), c.Region(), k)
 			who, err := identity(t.Context(), cfg)
-			if err != nil || aws.ToString(who.Arn) != "arn:"+tt.partition+":iam::111122223333:user/u" || c.Region() != tt.region {
+			if err != nil || aws.ToString(who.Arn) != "arn:"+tt.partition+":iam::111122223333:user/u" ||
+				c.Region() != tt.region {
 				t.Errorf("%+v, error %v", who, err)
 			}
 			out, err := ecr.NewFromConfig(cfg).GetAuthorizationToken(t.Context(), nil)

@@ -22,7 +22,9 @@ import (
 )
 
 // pushActions are those that ECR's guide wants for pushing.
-var pushActions = []string{"BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage"}
+var pushActions = []string{
+	"BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage",
+}
 
 func allow(service string, actions ...string) []string {
 	var all []string
@@ -101,7 +103,8 @@ func expectRefusal(t *testing.T, err error, status int, text string) {
 	switch {
 	case status == 0 && err != nil:
 		t.Errorf("error %v, want none", err)
-	case status != 0 && (!errors.As(err, &refused) || refused.StatusCode != status || !strings.Contains(refused.Error(), text)):
+	case status != 0 && (!errors.As(err, &refused) || refused.StatusCode != status ||
+		!strings.Contains(refused.Error(), text)):
 		t.Errorf("error %v, want status %d with %q", err, status, text)
 	}
 }
@@ -130,7 +133,9 @@ func TestPrivateDoorTokens(t *testing.T) {
 	short := login(t, c, api, "us-west-2", all, false)
 	expectRefusal(t, pull(t, ref, short), 0, "")
 	when.advance(time.Minute)
-	expectRefusal(t, pull(t, ref, short), http.StatusForbidden, "Your authorization token has expired. Reauthenticate and try again.")
+	expectRefusal(
+		t, pull(t, ref, short), http.StatusForbidden, "Your authorization token has expired. Reauthenticate and try again.",
+	)
 	expectRefusal(t, push(t, ref, image(t), short), http.StatusForbidden, "")
 	expectRefusal(t, pull(t, ref, good), 0, "")
 }
@@ -149,7 +154,8 @@ func TestPrivateDoorPermissions(t *testing.T) {
 	expectRefusal(t, pull(t, host+"/kmod:1", who("", "BatchGetImage", "GetDownloadUrlForLayer")), 0, "")
 	denied := func(action string) string {
 		return "DENIED: User: arn:aws:iam::111122223333:user/u is not authorized to perform: ecr:" + action +
-			" on resource: arn:aws:ecr:us-west-2:111122223333:repository/kmod because no identity-based policy allows the ecr:" + action + " action"
+			" on resource: arn:aws:ecr:us-west-2:111122223333:repository/kmod" +
+			" because no identity-based policy allows the ecr:" + action + " action"
 	}
 	expectRefusal(t, pull(t, host+"/kmod:1", who("", pushActions...)), http.StatusForbidden, denied("BatchGetImage"))
 	// Of a push of one layer: the check is a HEAD request, whose refusal has no text.
@@ -233,8 +239,11 @@ func TestImmutableTags(t *testing.T) {
 	expectRefusal(t, push(t, host+"/kmod:a", first, auth), 0, "")
 
 	c.AddRepository(Repository{Region: "us-west-2", Name: "kmod", Immutable: true})
-	expectRefusal(t, push(t, host+"/kmod:a", image(t), auth), http.StatusBadRequest,
-		"TAG_INVALID: The image tag 'a' already exists in the 'kmod' repository and cannot be overwritten because the repository is immutable.")
+	expectRefusal(
+		t, push(t, host+"/kmod:a", image(t), auth), http.StatusBadRequest,
+		"TAG_INVALID: The image tag 'a' already exists in the 'kmod' repository and "+
+			"cannot be overwritten because the repository is immutable.",
+	)
 	expectRefusal(t, push(t, host+"/kmod:b", image(t), auth), 0, "")
 	manifest, err := first.RawManifest()
 	if err != nil {
@@ -252,7 +261,8 @@ func TestImmutableTags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := remote.Head(ref, remote.WithAuth(auth), remote.WithContext(t.Context())); err != nil || got.Digest != digest {
+	if got, err := remote.Head(ref, remote.WithAuth(auth), remote.WithContext(t.Context())); err != nil ||
+		got.Digest != digest {
 		t.Errorf("the tag has %v, error %v; want the first image", got, err)
 	}
 }

@@ -26,7 +26,10 @@ func TestTokens(t *testing.T) {
 		code, text   string
 	}{
 		{"private", "us-west-2", []string{"ecr:GetAuthorizationToken"}, false, "", ""},
-		{"private, denied", "us-west-2", []string{"ecr:Get", "ecr-public:*"}, false, denied, text("ecr:GetAuthorizationToken")},
+		{
+			"private, denied", "us-west-2", []string{"ecr:Get", "ecr-public:*"}, false, denied,
+			text("ecr:GetAuthorizationToken"),
+		},
 		{"public", "us-east-1", []string{"ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"}, true, "", ""},
 		{"public, denied", "us-east-1", []string{"ecr:*", "sts:*"}, true, denied, text("ecr-public:GetAuthorizationToken")},
 		{"public, half", "us-east-1", []string{"ecr-public:*"}, true, denied, text("sts:GetServiceBearerToken")},
@@ -42,7 +45,8 @@ func TestTokens(t *testing.T) {
 				return
 			}
 			login, err := base64.StdEncoding.DecodeString(token)
-			if left := time.Until(expires); err != nil || !strings.HasPrefix(string(login), "AWS:") || left < 11*time.Hour || left > 12*time.Hour {
+			if left := time.Until(expires); err != nil || !strings.HasPrefix(string(login), "AWS:") || left < 11*time.Hour ||
+				left > 12*time.Hour {
 				t.Errorf("token %q, good for %v, error %v", login, left, err)
 			}
 		})
@@ -76,7 +80,10 @@ func TestRepositories(t *testing.T) {
 	}
 	const name = "neuron-operator/kmod"
 	_, err := west.DescribeRepositories(t.Context(), named(name))
-	expectFault(t, err, "RepositoryNotFoundException", "The repository with name 'neuron-operator/kmod' does not exist in the registry with id '111122223333'")
+	expectFault(
+		t, err, "RepositoryNotFoundException",
+		"The repository with name 'neuron-operator/kmod' does not exist in the registry with id '111122223333'",
+	)
 
 	in := &ecr.CreateRepositoryInput{
 		RepositoryName: aws.String(name), ImageTagMutability: types.ImageTagMutabilityImmutable,
@@ -86,7 +93,8 @@ func TestRepositories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := aws.ToString(made.Repository.RepositoryUri), "111122223333.dkr.ecr.us-west-2.amazonaws.com/"+name; got != want {
+	want := "111122223333.dkr.ecr.us-west-2.amazonaws.com/" + name
+	if got := aws.ToString(made.Repository.RepositoryUri); got != want {
 		t.Errorf("URI %q, want %q", got, want)
 	}
 	if r, ok := c.Repository("us-west-2", name); !ok || !r.Immutable || !r.ScanOnPush {
@@ -100,7 +108,8 @@ func TestRepositories(t *testing.T) {
 	expectFault(t, err, "InvalidParameterException", "repositoryName")
 
 	out, err := west.DescribeRepositories(t.Context(), named(name))
-	if err != nil || len(out.Repositories) != 1 || out.Repositories[0].ImageTagMutability != types.ImageTagMutabilityImmutable {
+	if err != nil || len(out.Repositories) != 1 ||
+		out.Repositories[0].ImageTagMutability != types.ImageTagMutabilityImmutable {
 		t.Errorf("%+v, error %v", out, err)
 	}
 	c.AddRepository(Repository{Region: "us-west-2", Name: "another"})
@@ -117,10 +126,14 @@ func TestRepositoriesDenied(t *testing.T) {
 	const arn = "arn:aws:ecr:us-west-2:111122223333:repository/a/b"
 	client := ecr.NewFromConfig(sdk(url, "us-west-2", c.AddUser(User{Name: "u"})))
 	_, err := client.CreateRepository(t.Context(), &ecr.CreateRepositoryInput{RepositoryName: aws.String("a/b")})
-	expectFault(t, err, "AccessDeniedException", "ecr:CreateRepository on resource: "+arn+" because no identity-based policy")
+	expectFault(
+		t, err, "AccessDeniedException", "ecr:CreateRepository on resource: "+arn+" because no identity-based policy",
+	)
 	in := &ecr.DescribeRepositoriesInput{RepositoryNames: []string{"a/b"}, RegistryId: aws.String("111122223333")}
 	_, err = client.DescribeRepositories(t.Context(), in)
-	expectFault(t, err, "AccessDeniedException", "ecr:DescribeRepositories on resource: "+arn+" because no identity-based policy")
+	expectFault(
+		t, err, "AccessDeniedException", "ecr:DescribeRepositories on resource: "+arn+" because no identity-based policy",
+	)
 	foreigner := c.AddUser(User{Name: "f", Account: "999900001111", Actions: []string{"*"}})
 	_, err = ecr.NewFromConfig(sdk(url, "us-west-2", foreigner)).DescribeRepositories(t.Context(), in)
 	expectFault(t, err, "AccessDeniedException", "on resource: "+arn+" because no resource-based policy")

@@ -65,7 +65,8 @@ func TestOIDC(t *testing.T) {
 				return
 			}
 			claims, refusal := c.readIDToken(token)
-			if refusal != nil || claims.Audience != audience || claims.Subject != "repo:example/neuron-kmod:ref:refs/heads/main" {
+			if refusal != nil || claims.Audience != audience ||
+				claims.Subject != "repo:example/neuron-kmod:ref:refs/heads/main" {
 				t.Errorf("claims %+v, refusal %+v", claims, refusal)
 			}
 		})
@@ -81,7 +82,9 @@ type staticToken string
 func (s staticToken) GetIdentityToken() ([]byte, error) { return []byte(s), nil }
 
 // assume assumes a role with the SDK's own provider, once.
-func assume(t *testing.T, url, arn, token string, options ...func(*stscreds.WebIdentityRoleOptions)) (aws.Credentials, error) {
+func assume(
+	t *testing.T, url, arn, token string, options ...func(*stscreds.WebIdentityRoleOptions),
+) (aws.Credentials, error) {
 	t.Helper()
 	client := sts.New(sts.Options{Region: "us-west-2", BaseEndpoint: aws.String(url), RetryMaxAttempts: 1})
 	return stscreds.NewWebIdentityRoleProvider(client, arn, staticToken(token), options...).Retrieve(t.Context())
@@ -115,10 +118,16 @@ func TestAssumeRole(t *testing.T) {
 		code, text       string
 	}{
 		{"good", arn, good, session("run-1", time.Hour), "", ""},
-		{"other audience", arn, token("sigstore", c.Subject(), time.Minute), session("run-1", 0), "InvalidIdentityToken", "Incorrect token audience"},
+		{
+			"other audience", arn, token("sigstore", c.Subject(), time.Minute), session("run-1", 0), "InvalidIdentityToken",
+			"Incorrect token audience",
+		},
 		{"other workflow", arn, token(audience, "repo:example/other:ref:refs/heads/main", time.Minute), session("run-1", 0),
 			"AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"},
-		{"expired", arn, token(audience, c.Subject(), -time.Second), session("run-1", 0), "ExpiredTokenException", "Token expired"},
+		{
+			"expired", arn, token(audience, c.Subject(), -time.Second), session("run-1", 0), "ExpiredTokenException",
+			"Token expired",
+		},
 		{"signed by another", arn, forged, session("run-1", 0), "InvalidIdentityToken", "verification key"},
 		{"no token", arn, "x", session("run-1", 0), "InvalidIdentityToken", "not a valid JWT"},
 		{"no such role", arn + "x", good, session("run-1", 0), "AccessDenied", "Not authorized"},
@@ -152,9 +161,12 @@ func TestRoleCredentials(t *testing.T) {
 	if left := time.Until(got.Expires); left > time.Minute || left < 50*time.Second {
 		t.Errorf("the credentials are good for %v, want a minute", left)
 	}
-	cfg := sdk(url, "us-west-2", AccessKey{ID: got.AccessKeyID, Secret: got.SecretAccessKey, SessionToken: got.SessionToken})
+	cfg := sdk(
+		url, "us-west-2", AccessKey{ID: got.AccessKeyID, Secret: got.SecretAccessKey, SessionToken: got.SessionToken},
+	)
 	who, err := identity(t.Context(), cfg)
-	if err != nil || aws.ToString(who.Arn) != "arn:aws:sts::111122223333:assumed-role/publisher/run-1" || !strings.HasSuffix(aws.ToString(who.UserId), ":run-1") {
+	if err != nil || aws.ToString(who.Arn) != "arn:aws:sts::111122223333:assumed-role/publisher/run-1" ||
+		!strings.HasSuffix(aws.ToString(who.UserId), ":run-1") {
 		t.Errorf("identity %+v, error %v", who, err)
 	}
 	when.advance(time.Minute)

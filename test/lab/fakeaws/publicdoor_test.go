@@ -36,14 +36,26 @@ func TestPublicDoor(t *testing.T) {
 			}
 		}
 		action := "ecr-public:" + pushActions[missing]
-		expectRefusal(t, push(t, own, image(t), who(rest...)), http.StatusForbidden, "DENIED: User: arn:aws:iam::111122223333:user/u is not authorized to "+
-			"perform: "+action+" on resource: arn:aws:ecr-public::111122223333:repository/neuron-openshift/kmod because no identity-based policy allows the "+action+" action")
+		expectRefusal(
+			t,
+			push(t, own, image(t), who(rest...)),
+			http.StatusForbidden,
+			"DENIED: User: arn:aws:iam::111122223333:user/u is not authorized to "+
+				"perform: "+action+" on resource: arn:aws:ecr-public::111122223333:repository/neuron-openshift/kmod"+
+				" because no identity-based policy allows the "+action+" action",
+		)
 	}
 	publisher = who(pushActions...) // the calls before have changed the user's policy
 	expectRefusal(t, push(t, own, image(t), authn.Anonymous), http.StatusUnauthorized, "Not Authorized")
-	expectRefusal(t, pull(t, absent, authn.Anonymous), http.StatusNotFound, "NAME_UNKNOWN: The repository with name 'other' does not exist")
+	expectRefusal(
+		t, pull(t, absent, authn.Anonymous), http.StatusNotFound,
+		"NAME_UNKNOWN: The repository with name 'other' does not exist",
+	)
 	expectRefusal(t, push(t, absent, image(t), publisher), http.StatusNotFound, "")
-	expectRefusal(t, push(t, host+"/docker/library/busybox:1", image(t), publisher), http.StatusForbidden, "because no resource-based policy")
+	expectRefusal(
+		t, push(t, host+"/docker/library/busybox:1", image(t), publisher), http.StatusForbidden,
+		"because no resource-based policy",
+	)
 }
 
 // A login that is wrong or over fails, also for what everybody may do.
@@ -63,6 +75,8 @@ func TestPublicDoorTokens(t *testing.T) {
 	short := login(t, c, api, "us-east-1", all, true)
 	expectRefusal(t, pull(t, ref, short), 0, "")
 	when.advance(time.Minute)
-	expectRefusal(t, pull(t, ref, short), http.StatusForbidden, "Your authorization token has expired. Reauthenticate and try again.")
+	expectRefusal(
+		t, pull(t, ref, short), http.StatusForbidden, "Your authorization token has expired. Reauthenticate and try again.",
+	)
 	expectRefusal(t, pull(t, ref, good), 0, "")
 }

@@ -32,12 +32,24 @@ func TestSignatures(t *testing.T) {
 	}{
 		{"good", "us-west-2", good, "", "", ""},
 		{"session", "us-west-2", session, "", "", ""},
-		{"unknown key", "us-west-2", gone, "InvalidClientTokenId", "UnrecognizedClientException", "token included in the request is invalid"},
-		{"wrong secret", "us-west-2", wrongSecret, "SignatureDoesNotMatch", "InvalidSignatureException", "we calculated does not match"},
+		{
+			"unknown key", "us-west-2", gone, "InvalidClientTokenId", "UnrecognizedClientException",
+			"token included in the request is invalid",
+		},
+		{
+			"wrong secret", "us-west-2", wrongSecret, "SignatureDoesNotMatch", "InvalidSignatureException",
+			"we calculated does not match",
+		},
 		{"wrong session token", "us-west-2", wrongToken, "InvalidClientTokenId", "UnrecognizedClientException", "is invalid"},
 		{"no session token", "us-west-2", noToken, "InvalidClientTokenId", "UnrecognizedClientException", "is invalid"},
-		{"expired", "us-west-2", expired, "ExpiredToken", "ExpiredTokenException", "token included in the request is expired"},
-		{"foreign region", "cn-north-1", good, "SignatureDoesNotMatch", "InvalidSignatureException", "scoped to a valid region"},
+		{
+			"expired", "us-west-2", expired, "ExpiredToken", "ExpiredTokenException",
+			"token included in the request is expired",
+		},
+		{
+			"foreign region", "cn-north-1", good, "SignatureDoesNotMatch", "InvalidSignatureException",
+			"scoped to a valid region",
+		},
 	}
 	url := serve(t, c.API())
 	for _, tt := range tests {
@@ -53,7 +65,9 @@ func TestSignatures(t *testing.T) {
 
 // A clock that is wrong is refused, and the SDK, which may try again, corrects its own by the cloud's.
 func TestClockSkew(t *testing.T) {
-	for name, by := range map[string]time.Duration{"Signature expired: ": time.Hour, "Signature not yet current: ": -time.Hour} {
+	for name, by := range map[string]time.Duration{
+		"Signature expired: ": time.Hour, "Signature not yet current: ": -time.Hour,
+	} {
 		var when clock
 		c := newCloud(t, Options{Now: when.now})
 		cfg := sdk(serve(t, c.API()), "us-west-2", c.AddUser(User{Name: "u", Actions: []string{"ecr:*"}}))
@@ -84,12 +98,30 @@ func TestTamperedRequests(t *testing.T) {
 		{"nothing", func(*http.Request) {}, "", ""},
 		{"a header that is not signed", func(r *http.Request) { r.Header.Set("X-Other", "1") }, "", ""},
 		{"no signature", func(r *http.Request) { r.Header.Del("Authorization") }, "MissingAuthenticationToken", ""},
-		{"half a signature", func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=x") }, "IncompleteSignature", ""},
-		{"another header", func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, "SignatureDoesNotMatch", "we calculated does not match"},
-		{"another query", func(r *http.Request) { r.URL.RawQuery = "a=b" }, "SignatureDoesNotMatch", "we calculated does not match"},
-		{"another host", func(r *http.Request) { r.Host = "sts.example.com" }, "SignatureDoesNotMatch", "we calculated does not match"},
-		{"another service", func(r *http.Request) { replaceAuthorization(r, "/sts/", "/ecr/") }, "SignatureDoesNotMatch", "correct service: 'sts'"},
-		{"another region", func(r *http.Request) { replaceAuthorization(r, "us-west-2", "us-east-1") }, "SignatureDoesNotMatch", "we calculated does not match"},
+		{
+			"half a signature", func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=x") },
+			"IncompleteSignature", "",
+		},
+		{
+			"another header", func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, "SignatureDoesNotMatch",
+			"we calculated does not match",
+		},
+		{
+			"another query", func(r *http.Request) { r.URL.RawQuery = "a=b" }, "SignatureDoesNotMatch",
+			"we calculated does not match",
+		},
+		{
+			"another host", func(r *http.Request) { r.Host = "sts.example.com" }, "SignatureDoesNotMatch",
+			"we calculated does not match",
+		},
+		{
+			"another service", func(r *http.Request) { replaceAuthorization(r, "/sts/", "/ecr/") }, "SignatureDoesNotMatch",
+			"correct service: 'sts'",
+		},
+		{
+			"another region", func(r *http.Request) { replaceAuthorization(r, "us-west-2", "us-east-1") },
+			"SignatureDoesNotMatch", "we calculated does not match",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

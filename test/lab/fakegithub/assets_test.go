@@ -22,7 +22,8 @@ func TestAssetLife(t *testing.T) {
 	c := w.client.Repositories
 	r := w.create(t, github.CreateReleaseRequest{TagName: "v1"})
 	a, err := w.upload(t.Context(), r, "a.tar.gz", "content")
-	if err != nil || a.GetState() != Uploaded || a.GetSize() != 7 || a.GetDigest() != sum("content") || a.GetContentType() != "application/gzip" {
+	if err != nil || a.GetState() != Uploaded || a.GetSize() != 7 || a.GetDigest() != sum("content") ||
+		a.GetContentType() != "application/gzip" {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	b, err := w.upload(t.Context(), r, "b.tar.gz", "other")
@@ -94,10 +95,15 @@ func TestUploadRefused(t *testing.T) {
 	if got := w.Snapshot(name).Releases[0].Assets; len(got) != 1 || got[0].Name != "a" {
 		t.Errorf("assets %+v", got)
 	}
-	_, err := w.upload(t.Context(), &github.RepositoryRelease{UploadURL: strings.Replace(r.UploadURL, "/releases/", "/releases/99", 1)}, "f", "x")
+	_, err := w.upload(
+		t.Context(), &github.RepositoryRelease{UploadURL: strings.Replace(r.UploadURL, "/releases/", "/releases/99", 1)},
+		"f", "x",
+	)
 	expect(t, err, http.StatusNotFound, "Not Found")
 	reader := w.as(t, w.AddToken(Token{Repository: name, Contents: Read}))
-	_, _, err = reader.Repositories.UploadReleaseAssetFromRelease(t.Context(), r, &github.UploadOptions{Name: "g"}, strings.NewReader("x"), 1)
+	_, _, err = reader.Repositories.UploadReleaseAssetFromRelease(
+		t.Context(), r, &github.UploadOptions{Name: "g"}, strings.NewReader("x"), 1,
+	)
 	expect(t, err, http.StatusForbidden, "Resource not accessible")
 }
 
@@ -147,7 +153,9 @@ func TestCutUpload(t *testing.T) {
 	begun := make(chan struct{})
 	w.SetHook(func(int, *http.Request) { close(begun) })
 	cut := io.MultiReader(strings.NewReader("half"), waiting{begun}, iotest.ErrReader(errors.New("cut")))
-	_, _, err := w.client.Repositories.UploadReleaseAssetFromRelease(t.Context(), r, &github.UploadOptions{Name: "cut"}, cut, 1000)
+	_, _, err := w.client.Repositories.UploadReleaseAssetFromRelease(
+		t.Context(), r, &github.UploadOptions{Name: "cut"}, cut, 1000,
+	)
 	if err == nil {
 		t.Error("an upload that was cut has succeeded")
 	}
@@ -177,7 +185,9 @@ func TestUploadOfDeleted(t *testing.T) {
 		_, _ = body.Write([]byte("done"))
 		body.Close()
 	}()
-	_, _, err := w.client.Repositories.UploadReleaseAssetFromRelease(t.Context(), r, &github.UploadOptions{Name: "a"}, inside, 8)
+	_, _, err := w.client.Repositories.UploadReleaseAssetFromRelease(
+		t.Context(), r, &github.UploadOptions{Name: "a"}, inside, 8,
+	)
 	expect(t, err, http.StatusNotFound, "Not Found")
 	if got := w.Snapshot(name); len(got.Releases) != 0 {
 		t.Errorf("%+v", got)
@@ -208,7 +218,8 @@ func TestDownload(t *testing.T) {
 	if status, _ := get(t, page, ""); status != 404 {
 		t.Errorf("a draft's asset: %d, want 404", status)
 	}
-	if _, _, err := c.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Draft: new(false)}); err != nil {
+	published := github.UpdateReleaseRequest{Draft: new(false)}
+	if _, _, err := c.UpdateRelease(t.Context(), owner, repo, r.ID, published); err != nil {
 		t.Fatal(err)
 	}
 	if status, text := get(t, page, ""); status != 200 || text != "content" {

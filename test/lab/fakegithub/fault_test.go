@@ -21,7 +21,9 @@ func TestFaults(t *testing.T) {
 	}
 	there := func() int { return len(w.Snapshot(name).Releases) }
 
-	w.SetFaults(Fault{Method: http.MethodPost, Path: regexp.MustCompile(`/releases$`), Skip: 1, Times: 1, Status: http.StatusBadGateway})
+	w.SetFaults(Fault{
+		Method: http.MethodPost, Path: regexp.MustCompile(`/releases$`), Skip: 1, Times: 1, Status: http.StatusBadGateway,
+	})
 	if err := create(); err != nil || there() != 1 {
 		t.Errorf("the first: %v, %d releases", err, there())
 	}
@@ -114,7 +116,9 @@ func TestNotModified(t *testing.T) {
 		t.Errorf("after a change %d with ETag %q", after.StatusCode, after.Header.Get("Etag"))
 	}
 	if first.Header.Get("X-Ratelimit-Remaining") != "4998" || after.Header.Get("X-Ratelimit-Remaining") != "4996" {
-		t.Errorf("left were %s, then %s", first.Header.Get("X-Ratelimit-Remaining"), after.Header.Get("X-Ratelimit-Remaining"))
+		t.Errorf(
+			"left were %s, then %s", first.Header.Get("X-Ratelimit-Remaining"), after.Header.Get("X-Ratelimit-Remaining"),
+		)
 	}
 }
 
@@ -149,7 +153,8 @@ func TestSecondaryLimit(t *testing.T) {
 			w.SetFaults(SecondaryLimit(status, after))
 			_, _, err := w.client.Repositories.ListReleases(t.Context(), owner, repo, nil)
 			var limited *github.AbuseRateLimitError
-			if !errors.As(err, &limited) || (limited.RetryAfter != nil && *limited.RetryAfter == 7*time.Second) != (after == "7") {
+			if !errors.As(err, &limited) ||
+				(limited.RetryAfter != nil && *limited.RetryAfter == 7*time.Second) != (after == "7") {
 				t.Errorf("%d, %q: %v", status, after, err)
 			}
 			if _, _, err := w.client.Repositories.ListReleases(t.Context(), owner, repo, nil); err != nil {

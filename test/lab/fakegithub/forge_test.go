@@ -1,7 +1,6 @@
 package fakegithub
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -63,9 +62,12 @@ func (w *world) create(t *testing.T, in github.CreateReleaseRequest) *github.Rep
 	return r
 }
 
-func (w *world) upload(ctx context.Context, r *github.RepositoryRelease, name, content string) (*github.ReleaseAsset, error) {
-	a, _, err := w.client.Repositories.UploadReleaseAssetFromRelease(ctx, r,
-		&github.UploadOptions{Name: name, MediaType: "application/gzip"}, bytes.NewReader([]byte(content)), int64(len(content)))
+func (w *world) upload(
+	ctx context.Context, r *github.RepositoryRelease, name, content string,
+) (*github.ReleaseAsset, error) {
+	options := &github.UploadOptions{Name: name, MediaType: "application/gzip"}
+	body, size := strings.NewReader(content), int64(len(content))
+	a, _, err := w.client.Repositories.UploadReleaseAssetFromRelease(ctx, r, options, body, size)
 	return a, err
 }
 
@@ -93,16 +95,20 @@ func TestAccess(t *testing.T) {
 		drafts      bool   // can be seen
 		text        string // in the refusal to write
 	}{
-		"anonymous":           {write: 401, text: "Requires authentication"},
-		"anonymous, private":  {private: true, read: 404, write: 404},
-		"read":                {token: &Token{Repository: name, Contents: Read}, write: 403, text: "Resource not accessible by integration"},
-		"read, private":       {private: true, token: &Token{Repository: name, Contents: Read}, write: 403},
-		"none":                {token: &Token{Repository: name}, write: 403},
-		"none, private":       {private: true, token: &Token{Repository: name}, read: 404, write: 404},
-		"write":               {token: &Token{Repository: name, Contents: Write}, drafts: true},
-		"write, private":      {private: true, token: &Token{Repository: name, Contents: Write}, drafts: true},
-		"elsewhere":           {token: &Token{Repository: "example/other", Contents: Write}, write: 403},
-		"elsewhere, private":  {private: true, token: &Token{Repository: "example/other", Contents: Write}, read: 404, write: 404},
+		"anonymous":          {write: 401, text: "Requires authentication"},
+		"anonymous, private": {private: true, read: 404, write: 404},
+		"read": {
+			token: &Token{Repository: name, Contents: Read}, write: 403, text: "Resource not accessible by integration",
+		},
+		"read, private":  {private: true, token: &Token{Repository: name, Contents: Read}, write: 403},
+		"none":           {token: &Token{Repository: name}, write: 403},
+		"none, private":  {private: true, token: &Token{Repository: name}, read: 404, write: 404},
+		"write":          {token: &Token{Repository: name, Contents: Write}, drafts: true},
+		"write, private": {private: true, token: &Token{Repository: name, Contents: Write}, drafts: true},
+		"elsewhere":      {token: &Token{Repository: "example/other", Contents: Write}, write: 403},
+		"elsewhere, private": {
+			private: true, token: &Token{Repository: "example/other", Contents: Write}, read: 404, write: 404,
+		},
 		"classic, no scope":   {token: &Token{Repository: name, Contents: Read, Classic: true}, write: 404},
 		"classic, everything": {private: true, token: &Token{Contents: Write, Classic: true}, drafts: true},
 	}
@@ -131,7 +137,9 @@ func TestAccess(t *testing.T) {
 				expect(t, err, status, "Not Found")
 				expect(t, assetsErr, status, "Not Found")
 			}
-			_, _, err = c.UpdateRelease(t.Context(), owner, repo, published.ID, github.UpdateReleaseRequest{Body: new("changed")})
+			_, _, err = c.UpdateRelease(
+				t.Context(), owner, repo, published.ID, github.UpdateReleaseRequest{Body: new("changed")},
+			)
 			expect(t, err, tt.write, tt.text)
 			if changed := w.Snapshot(name).Releases[0].Body != before.Releases[0].Body; changed != (tt.write == 0) {
 				t.Errorf("the release was changed: %v", changed)

@@ -16,7 +16,8 @@ func TestReleaseLife(t *testing.T) {
 	w := newWorld(t, Options{Now: func() time.Time { return at }}, Repository{})
 	c := w.client.Repositories
 	draft := w.create(t, github.CreateReleaseRequest{TagName: "v1", Draft: new(true), Body: new("soon")})
-	if !draft.Draft || draft.PublishedAt != nil || !strings.Contains(draft.HTMLURL, "untagged-") || !strings.HasPrefix(draft.UploadURL, w.url+"/api/uploads/repos/example/neuron-kmod/") {
+	if !draft.Draft || draft.PublishedAt != nil || !strings.Contains(draft.HTMLURL, "untagged-") ||
+		!strings.HasPrefix(draft.UploadURL, w.url+"/api/uploads/repos/example/neuron-kmod/") {
 		t.Errorf("draft %+v", draft)
 	}
 	_, _, err := c.GetReleaseByTag(t.Context(), owner, repo, "v1")
@@ -30,7 +31,8 @@ func TestReleaseLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _, err := c.GetReleaseByTag(t.Context(), owner, repo, "v1")
-	if err != nil || got.ID != draft.ID || got.Draft || !got.PublishedAt.Equal(github.Timestamp{Time: at}) || !strings.HasSuffix(got.HTMLURL, "/releases/tag/v1") {
+	if err != nil || got.ID != draft.ID || got.Draft || !got.PublishedAt.Equal(github.Timestamp{Time: at}) ||
+		!strings.HasSuffix(got.HTMLURL, "/releases/tag/v1") {
 		t.Errorf("published %+v, %v", got, err)
 	}
 	want := State{Releases: []Release{{Tag: "v1", Name: "One", Body: "done", Latest: true}}, Tags: []string{"v1"}}
@@ -79,9 +81,13 @@ func TestNotesLimit(t *testing.T) {
 	longest := strings.Repeat("é", 125_000)
 	r := w.create(t, github.CreateReleaseRequest{TagName: "v1", Body: &longest})
 	longer := longest + "x"
-	_, _, err := w.client.Repositories.UpdateRelease(t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: &longer, Name: new("new")})
+	_, _, err := w.client.Repositories.UpdateRelease(
+		t.Context(), owner, repo, r.ID, github.UpdateReleaseRequest{Body: &longer, Name: new("new")},
+	)
 	expect(t, err, http.StatusUnprocessableEntity, "body is too long (maximum is 125000 characters)")
-	_, _, err = w.client.Repositories.CreateRelease(t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v2", Body: &longer})
+	_, _, err = w.client.Repositories.CreateRelease(
+		t.Context(), owner, repo, github.CreateReleaseRequest{TagName: "v2", Body: &longer},
+	)
 	expect(t, err, http.StatusUnprocessableEntity, "body is too long")
 	if got := w.Snapshot(name).Releases; len(got) != 1 || got[0].Name != "" {
 		t.Errorf("a refused request has changed something: %d releases, name %q", len(got), got[0].Name)
