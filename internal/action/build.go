@@ -92,6 +92,11 @@ func Build(ctx context.Context, env Env, r BuildRequest) (*BuildResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	byEngine := r.Builder == string(pipeline.ByEngine) || !image.IsBuiltIn(files.containerfile)
+	if byEngine && filepath.Base(r.Engine) == "docker" {
+		err := errors.New("docker is used to compile, not to build images")
+		return nil, fault.AsUsage(fault.Wrap(err, "use --engine podman, or the built-in Containerfile and builder"))
+	}
 	if r.Builder == string(pipeline.Native) && !image.IsBuiltIn(files.containerfile) {
 		err := fmt.Errorf("--builder native makes images of the built-in Containerfile only, and %s has another one",
 			r.ContainerDir)

@@ -12,8 +12,8 @@ import (
 	api "github.com/google/go-github/v89/github"
 )
 
-// unfinished is what a draft says while its assets are being uploaded. It tells the drafts of this program from
-// people's.
+// unfinished is what a draft says while its assets are being uploaded. The drafts of this program are
+// recognised by it.
 const unfinished = "<!-- neuron-kmod: unfinished -->\n\nneuron-kmod is uploading the files of this release. " +
 	"If this draft is here for long, the run has ended early: the next one removes it.\n"
 
@@ -23,13 +23,8 @@ const maxPages = 100
 // find reads what GitHub has for the tag.
 func (r *run) find(ctx context.Context) (found, error) {
 	var have found
-	err := pages(func(o *api.ListOptions) (*api.Response, error) {
-		var list []*api.RepositoryRelease
-		var resp *api.Response
-		err := r.call(ctx, func() (err error) {
-			list, resp, err = r.client.api.Repositories.ListReleases(ctx, r.client.owner, r.client.repo, o)
-			return err
-		})
+	err := r.readPages(ctx, func(o *api.ListOptions) (*api.Response, error) {
+		list, resp, err := r.client.api.Repositories.ListReleases(ctx, r.client.owner, r.client.repo, o)
 		for _, one := range list {
 			switch {
 			case one.TagName != r.want.Tag:
@@ -57,13 +52,8 @@ func (r *run) find(ctx context.Context) (found, error) {
 
 // findAssets reads the assets of a release, and the digests that the comparison needs.
 func (r *run) findAssets(ctx context.Context, rel *release) error {
-	err := pages(func(o *api.ListOptions) (*api.Response, error) {
-		var list []*api.ReleaseAsset
-		var resp *api.Response
-		err := r.call(ctx, func() (err error) {
-			list, resp, err = r.client.api.Repositories.ListReleaseAssets(ctx, r.client.owner, r.client.repo, rel.id, o)
-			return err
-		})
+	err := r.readPages(ctx, func(o *api.ListOptions) (*api.Response, error) {
+		list, resp, err := r.client.api.Repositories.ListReleaseAssets(ctx, r.client.owner, r.client.repo, rel.id, o)
 		for _, one := range list {
 			rel.assets = append(rel.assets, newAsset(one))
 		}
@@ -102,11 +92,15 @@ func newAsset(one *api.ReleaseAsset) asset {
 	}
 }
 
-// pages reads a list page by page.
-func pages(read func(*api.ListOptions) (*api.Response, error)) error {
+// readPages reads a list page by page. Where read fails it must not have taken anything: it may be called again.
+func (r *run) readPages(ctx context.Context, read func(*api.ListOptions) (*api.Response, error)) error {
 	o := &api.ListOptions{PerPage: 100}
 	for range maxPages {
-		resp, err := read(o)
+		var resp *api.Response
+		err := r.call(ctx, func() (err error) {
+			resp, err = read(o)
+			return err
+		})
 		if err != nil {
 			return err
 		}

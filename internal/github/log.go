@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -45,7 +46,7 @@ func (l *Log) Enabled(_ context.Context, level slog.Level) bool {
 // WithAttrs implements slog.Handler.
 func (l *Log) WithAttrs(attrs []slog.Attr) slog.Handler {
 	out := *l
-	out.attrs = append(append([]slog.Attr{}, l.attrs...), l.prefixed(attrs)...)
+	out.attrs = slices.Concat(l.attrs, l.prefixed(attrs))
 	return &out
 }
 
@@ -68,19 +69,19 @@ func (l *Log) prefixed(attrs []slog.Attr) []slog.Attr {
 func (l *Log) Handle(ctx context.Context, r slog.Record) error {
 	own := make([]slog.Attr, 0, r.NumAttrs())
 	r.Attrs(func(a slog.Attr) bool { own = append(own, a); return true })
-	attrs := append(append([]slog.Attr{}, l.attrs...), l.prefixed(own)...)
+	attrs := slices.Concat(l.attrs, l.prefixed(own))
 	plain := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	plain.AddAttrs(attrs...)
 	var line bytes.Buffer
 	// The runner puts the time before each line.
-	text := slog.NewTextHandler(&line, &slog.HandlerOptions{Level: slog.LevelDebug - 8, ReplaceAttr: withoutTime})
+	text := slog.NewTextHandler(&line, &slog.HandlerOptions{Level: slog.LevelDebug - 8, ReplaceAttr: dropTime})
 	if err := text.Handle(ctx, plain); err != nil {
 		return err
 	}
 	return l.shared.write(r, attrs, line.Bytes())
 }
 
-func withoutTime(groups []string, a slog.Attr) slog.Attr {
+func dropTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}
 	}
@@ -90,7 +91,7 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 func (s *logState) write(r slog.Record, attrs []slog.Attr, line []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kernel, quoted := find(attrs, kernelKey), find(attrs, lineKey) != ""
+	kernel, quoted := textOf(attrs, kernelKey), textOf(attrs, lineKey) != ""
 	annotated := r.Level >= slog.LevelWarn && !quoted
 	if annotated {
 		s.annotate(r, attrs)
@@ -110,13 +111,12 @@ func (s *logState) write(r slog.Record, attrs []slog.Attr, line []byte) error {
 	return err
 }
 
-func find(attrs []slog.Attr, key string) string {
-	for _, a := range attrs {
-		if a.Key == key {
-			return a.Value.Resolve().String()
-		}
+func textOf(attrs []slog.Attr, key string) string {
+	i := slices.IndexFunc(attrs, func(a slog.Attr) bool { return a.Key == key })
+	if i < 0 {
+		return ""
 	}
-	return ""
+	return attrs[i].Value.Resolve().String()
 }
 
 // annotate makes an annotation of a record: what it says is the title, what is known about it the text.

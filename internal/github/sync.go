@@ -52,7 +52,7 @@ func (c *Client) failure(want Release, err error) error {
 	return fmt.Errorf("release %s in %s/%s: %w", want.Tag, c.owner, c.repo, err)
 }
 
-// Compare tells what Sync would change, and changes nothing. Drafts are seen only by tokens that may write.
+// Compare returns what Sync would change, and changes nothing. Drafts are seen only by tokens that may write.
 func (c *Client) Compare(ctx context.Context, want Release) (Outcome, error) {
 	if err := want.check(); err != nil {
 		return Outcome{}, c.failure(want, err)

@@ -97,7 +97,7 @@ func (r *run) upload(ctx context.Context, url string, a Asset, name string) (int
 	}
 	stored := newAsset(got)
 	if stored.digest == "" {
-		stored.digest = a.Digest // not told; the next run reads it
+		stored.digest = a.Digest // GitHub does not say; the next run reads it
 	}
 	if !a.matches(stored) || stored.name != name {
 		return 0, stale{fmt.Errorf("upload %s: GitHub has stored %d bytes with %s as %s, not %d with %s", a.Name,

@@ -24,22 +24,19 @@ func (v Version) Compare(o Version) int {
 		var runA, runB string
 		kindA, runA, a = nextRun(a)
 		kindB, runB, b = nextRun(b)
-		if c := cmp.Or(cmp.Compare(kindA, kindB), compareRun(kindA, runA, runB)); c != 0 {
+		if kindA == number && kindB == number { // by value
+			runA, runB = strings.TrimLeft(runA, "0"), strings.TrimLeft(runB, "0")
+			if c := cmp.Compare(len(runA), len(runB)); c != 0 {
+				return c
+			}
+		}
+		if c := cmp.Or(cmp.Compare(kindA, kindB), strings.Compare(runA, runB)); c != 0 {
 			return c
 		}
 		if kindA == end {
 			return strings.Compare(v.name, o.name)
 		}
 	}
-}
-
-// compareRun orders two runs of one kind.
-func compareRun(kind int, a, b string) int {
-	if kind == number {
-		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
-	}
-	return strings.Compare(a, b)
 }
 
 // nextRun takes the first run off a name, and the separators before it.

@@ -44,7 +44,7 @@ func Parse(s string) (Version, error) {
 	return Version{name: s}, nil
 }
 
-// check tells what is wrong with a name, "" if nothing is.
+// check says what is wrong with a name, "" if nothing is.
 func check(s string) string {
 	if s == "" {
 		return "it is empty"

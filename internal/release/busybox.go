@@ -46,7 +46,7 @@ var busyBoxDigests = map[string]string{
 	"https://busybox.net/downloads/busybox-1.36.1.tar.bz2": "b8cc24c9574d809e7279c3be349795c5d5ceb6fdf19ca709f80cde50e47de314",
 }
 
-// CheckBusyBox tells, without asking anybody, whether there is a source for the BusyBox of a base image. "" is no
+// CheckBusyBox returns an error, without a request, if there is no source for the BusyBox of a base image. "" is no
 // BusyBox, which needs none. The error has advice.
 func CheckBusyBox(version string) error {
 	if version == "" || len(busyBoxURLs(version)) > 0 {
@@ -60,7 +60,7 @@ func CheckBusyBox(version string) error {
 // that version's source and nothing else. It always is a gzip, whatever the server has; equal trees give equal bytes,
 // whichever server had them. version is that of the BusyBox in the base image, such as "1.36.1".
 //
-// It blocks until the archive is there, ctx is done, or no server has it; the error then tells what each answered.
+// It blocks until the archive is there, ctx is done, or no server has it; the error then says what each answered.
 func (b *BusyBox) Source(ctx context.Context, version string) (Archive, error) {
 	a, err := b.source(ctx, version)
 	if err != nil {

@@ -50,7 +50,7 @@ func treeName(applied []driver.Applied, digest string) string {
 // nameEnd is how the names of trees with that digest end.
 func nameEnd(digest string) string { return "-" + strings.TrimPrefix(digest, "sha256:")[:12] }
 
-// changeList tells what was changed in the driver's package, as the GPL asks of modified files.
+// changeList says what was changed in the driver's package, as the GPL asks of modified files.
 func changeList(v version.Driver, applied []driver.Applied) string {
 	if len(applied) == 0 {
 		return fmt.Sprintf("Nothing was changed in the source of %s.\n", driver.FileName(v))
@@ -67,7 +67,7 @@ func changeList(v version.Driver, applied []driver.Applied) string {
 	return b.String()
 }
 
-// readme tells what is in the archive and how a module is made from it.
+// readme says what is in the archive and how a module is made from it.
 func readme(in SourceInput, trees []*tree) string {
 	v := in.Source.Version
 	var b strings.Builder

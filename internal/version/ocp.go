@@ -52,7 +52,7 @@ func parseOCP(s string) (v OCP, why string) {
 	return v, why
 }
 
-// checkPre tells what is wrong with a pre-release part, "" if nothing is.
+// checkPre says what is wrong with a pre-release part, "" if nothing is.
 func checkPre(pre string) string {
 	for id := range strings.SplitSeq(pre, ".") {
 		switch {

@@ -2,6 +2,7 @@ package version_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -275,5 +276,16 @@ func TestJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), new(doc)); err == nil {
 			t.Errorf("%s: no error", text)
 		}
+	}
+}
+
+// Empty text is the zero value, whatever was there before.
+func TestUnmarshalEmpty(t *testing.T) {
+	driver := must(t, version.ParseDriver, "2.24.7.0")
+	release := must(t, version.ParseOCP, "4.20.16")
+	selector := must(t, version.ParseSelector, "4.20")
+	err := errors.Join(driver.UnmarshalText(nil), release.UnmarshalText(nil), selector.UnmarshalText(nil))
+	if err != nil || !driver.IsZero() || !release.IsZero() || !selector.IsZero() {
+		t.Errorf("got %q, %q, %q, %v", driver, release, selector, err)
 	}
 }

@@ -19,7 +19,7 @@ type Applied struct {
 	Count int    // how often the text was replaced
 }
 
-// RuleError is a rule that was due and did not find what it says it finds.
+// RuleError is a rule that applies and did not find what it says it finds.
 type RuleError struct {
 	Rule     Rule
 	Driver   version.Driver
@@ -91,24 +91,19 @@ func copyTree(from, to *os.Root, lim limits) error {
 		if left -= info.Size(); left < 0 {
 			return fmt.Errorf("there are more than %d bytes", lim.total)
 		}
-		return copyFile(from, to, name, info)
+		f, err := from.Open(name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(writeFile(to, name, fileMode(info.Mode()), f, info.Size()), f.Close())
 	})
 }
 
-func copyFile(from, to *os.Root, name string, info fs.FileInfo) (err error) {
-	f, err := from.Open(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return writeFile(to, name, fileMode(info.Mode()), f, info.Size())
-}
-
-// apply applies the rules that are due to the tree, in order.
+// apply applies the rules of the driver and the kernel to the tree, in order.
 func (s *Source) apply(root *os.Root, k kernel.Version, rules []Rule) ([]Applied, error) {
 	var applied []Applied
 	for _, r := range rules {
-		if !r.due(s.Version, k) {
+		if !r.applies(s.Version, k) {
 			continue
 		}
 		n, err := r.apply(root)

@@ -8,7 +8,7 @@ import (
 // Rule is one textual change of one file of the driver's source, for certain drivers on certain kernels. Kernels that
 // are not RHEL's get no rule: the driver compiles for them as it is.
 //
-// Find is exact text, whitespace included. It must occur Min to Max times where the rule is due and is replaced
+// Find is exact text, whitespace included. It must occur Min to Max times where the rule applies and is replaced
 // everywhere; any other count is an error, because a change that silently no longer happens is how such rules rot.
 type Rule struct {
 	Name          string
@@ -20,8 +20,8 @@ type Rule struct {
 	Reason        string // for people: what breaks without it
 }
 
-// due reports whether the rule is for a driver and a kernel.
-func (r Rule) due(v version.Driver, k kernel.Version) bool {
+// applies reports whether the rule is for a driver and a kernel.
+func (r Rule) applies(v version.Driver, k kernel.Version) bool {
 	release, ok := k.RHEL()
 	return ok && r.Drivers.Contains(v) && r.RHEL.Contains(release)
 }

@@ -28,7 +28,7 @@ type Repository interface {
 	NodeKernel(ctx context.Context, image, arch string) (kernel.Version, error)
 }
 
-// Toolkits tells of Driver Toolkits ("REPOSITORY@sha256:DIGEST"); toolkit.Reader does.
+// Toolkits reads Driver Toolkits ("REPOSITORY@sha256:DIGEST"); toolkit.Reader does.
 type Toolkits interface {
 	Known(dtk string) (kernel.Version, bool) // without asking anyone
 	Kernel(ctx context.Context, dtk string) (kernel.Version, error)
@@ -41,7 +41,7 @@ type Syncer struct {
 	Toolkits   Toolkits
 	Parallel   int // how many questions are asked at once; less than 1 means 1
 
-	// Progress, if set, is told of each step how far it is, from 0 of total to total; of several goroutines.
+	// Progress, if set, is called with each step and how far it is, from 0 to total; by several goroutines.
 	Progress func(step string, done, total int)
 }
 
@@ -66,7 +66,7 @@ func (s Scope) includes(v version.OCP, arch string) bool {
 	})
 }
 
-// each calls do for 0 to n-1, at most s.Parallel at once, and tells of the progress. It ends early, with the cause,
+// each calls do for 0 to n-1, at most s.Parallel at once, and reports the progress. It ends early, with the cause,
 // only when ctx ends.
 func (s *Syncer) each(ctx context.Context, step string, n int, do func(i int)) error {
 	if n == 0 {
@@ -93,7 +93,7 @@ func (s *Syncer) each(ctx context.Context, step string, n int, do func(i int)) e
 			return nil
 		})
 	}
-	_ = group.Wait() // what goes wrong is told by do
+	_ = group.Wait() // do keeps what goes wrong
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -143,7 +143,7 @@ func digestOf(image string) string {
 	return digest
 }
 
-// Steps of which Syncer.Progress is told.
+// Steps that Syncer.Progress is called with.
 const (
 	StepReleases = "releases" // release images are read
 	StepKernels  = "kernels"  // Driver Toolkits are asked for their kernels

@@ -153,7 +153,7 @@ func (u *updater) releases(ctx context.Context, listed []payload.Release) error 
 // twoToolkits is the first major version of OpenShift whose releases are expected to have two Driver Toolkits.
 const twoToolkits = 5
 
-// known tells which releases the catalogue has whole. Of a release that should have two Driver Toolkits and has one
+// known returns which releases the catalogue has whole. Of a release that should have two Driver Toolkits and has one
 // entry that is not certain: whoever wrote the entry may have known of no second one. It is asked for once more, and if
 // it has no second one the entry says so from then on. It has to be the catalogue that remembers this: a nightly run in
 // CI has nothing else from the night before, and would ask for every such release again.
@@ -301,8 +301,8 @@ func changes(before, after []catalog.Entry) []Change {
 	return all
 }
 
-// whatChanged says what has become of an entry, "" for nothing worth telling: that it is no longer the only one is
-// told by the other one.
+// whatChanged says what has become of an entry, "" for nothing worth a report: that it is no longer the only one is
+// reported with the other one.
 func whatChanged(old, e catalog.Entry) string {
 	switch same := e.DTK == old.DTK && e.NodeKernel == old.NodeKernel; {
 	case same && e.Kernel == old.Kernel && (e.SingleToolkit == old.SingleToolkit || old.SingleToolkit):

@@ -53,7 +53,7 @@ func (f *Finding) add(state State, format string, args ...any) {
 	f.Reasons = append(f.Reasons, fmt.Sprintf(format, args...))
 }
 
-// addError tells of something that could not be found out.
+// addError adds that something could not be found out.
 func (f *Finding) addError(what string, err error) {
 	state := Failed
 	if registry.IsUnauthorized(err) || errors.Is(err, payload.ErrNoKernel) {

@@ -29,7 +29,13 @@ func (m *Matrix) Filter(driver, ocp string) ([]Entry, error) {
 	}
 	var narrowed []Entry
 	for _, e := range entries {
-		if e.Selectors = narrow(e.Selectors, want); len(e.Selectors) > 0 {
+		var selectors []version.Selector
+		for _, s := range e.Selectors {
+			if both, ok := s.Intersect(want); ok {
+				selectors = append(selectors, both)
+			}
+		}
+		if e.Selectors = selectors; len(selectors) > 0 {
 			narrowed = append(narrowed, e)
 		}
 	}
@@ -46,7 +52,8 @@ func (m *Matrix) ofDriver(driver string) ([]Entry, error) {
 	}
 	want, err := version.ParseDriver(driver)
 	if err != nil {
-		return nil, fault.Wrap(err, fmt.Sprintf("Name %q or a driver of %s: %s.", All, m.Path, join(m.Drivers())))
+		return nil, fault.Wrap(err,
+			fmt.Sprintf("Name %q or a driver of %s: %s.", All, m.Path, strings.Join(texts(m.Drivers()), ", ")))
 	}
 	for _, e := range m.Entries {
 		if e.Driver == want {
@@ -58,17 +65,6 @@ func (m *Matrix) ofDriver(driver string) ([]Entry, error) {
 		In:   m.Path,
 		Have: texts(want.Nearest(m.Drivers())),
 	}, fmt.Sprintf("Name one of these drivers, or add an entry for %s to %s.", want, m.Path))
-}
-
-// narrow returns the selectors of what both one of ss and want select.
-func narrow(ss []version.Selector, want version.Selector) []version.Selector {
-	var narrowed []version.Selector
-	for _, s := range ss {
-		if both, ok := s.Intersect(want); ok {
-			narrowed = append(narrowed, both)
-		}
-	}
-	return narrowed
 }
 
 // noRelease is the error for a release that none of the entries has.
@@ -96,5 +92,3 @@ func texts[T fmt.Stringer](vs []T) []string {
 	}
 	return ss
 }
-
-func join[T fmt.Stringer](vs []T) string { return strings.Join(texts(vs), ", ") }

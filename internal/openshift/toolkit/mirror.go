@@ -1,6 +1,7 @@
 package toolkit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -54,11 +55,8 @@ func NewMirror(
 	if err != nil {
 		return nil, fmt.Errorf("mirror of driver toolkits: %w", err)
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	m := &Mirror{
-		target: target, log: log, tagsOf: map[string][]string{},
+		target: target, log: cmp.Or(log, slog.New(slog.DiscardHandler)), tagsOf: map[string][]string{},
 		originals: map[string][]string{}, copies: map[string]*memo[string]{},
 	}
 	for dtk, names := range tags {
@@ -159,7 +157,7 @@ type memo[T any] struct {
 	err   error
 }
 
-// get asks if nobody has asked before, and while it does others wait. That ctx ended is no answer.
+// get calls ask if nobody has before, and while it does others wait. An error after ctx has ended is not kept.
 func (m *memo[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

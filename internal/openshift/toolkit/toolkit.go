@@ -184,22 +184,12 @@ func parseKernel(img v1.Image, data []byte) (kernel.Version, error) {
 	if err != nil {
 		return kernel.Version{}, fmt.Errorf("configuration: %w", registry.Classify(err))
 	}
-	arch := kernelArch(config.Architecture)
+	arch := kernelArchs[config.Architecture]
 	if arch == "" {
 		return kernel.Version{}, fmt.Errorf("kernel %s has no architecture, and the image's is %q", k, config.Architecture)
 	}
 	return kernel.Parse(release + "." + arch)
 }
 
-// kernelArch returns the kernel's name of an OCI image's architecture, "" for one that OpenShift does not run on.
-func kernelArch(oci string) string {
-	switch oci {
-	case "amd64":
-		return "x86_64"
-	case "arm64":
-		return "aarch64"
-	case "ppc64le", "s390x":
-		return oci
-	}
-	return ""
-}
+// kernelArchs are the kernel's names of the architectures of OCI images that OpenShift runs on.
+var kernelArchs = map[string]string{"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "ppc64le", "s390x": "s390x"}

@@ -54,7 +54,7 @@ func readAWS(getenv func(string) string, actions bool) AWS {
 	explicit := cmp.Or(getenv("AWS_ACCESS_KEY_ID"), getenv("AWS_PROFILE"), getenv("AWS_WEB_IDENTITY_TOKEN_FILE"))
 	if actions && explicit == "" {
 		a.Role = getenv("AWS_ROLE_ARN")
-		a.Session = cmp.Or(getenv("AWS_ROLE_SESSION_NAME"), sessionName(getenv("GITHUB_RUN_ID")))
+		a.Session = cmp.Or(getenv("AWS_ROLE_SESSION_NAME"), strings.TrimSuffix("neuron-kmod-"+getenv("GITHUB_RUN_ID"), "-"))
 		a.TokenURL = getenv("ACTIONS_ID_TOKEN_REQUEST_URL")
 		a.TokenRequest = NewSecret(getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
 	}
@@ -93,11 +93,4 @@ func checkForms(getenv func(string) string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func sessionName(run string) string {
-	if run == "" {
-		return "neuron-kmod"
-	}
-	return "neuron-kmod-" + run
 }

@@ -120,9 +120,9 @@ func FromEnvironment(getenv func(string) string) (Settings, error) {
 	var err error
 	s.CacheDir, err = cacheDir(getenv)
 	keep(err)
-	s.Force, err = parseBool(getenv, "FORCE_BUILD")
+	s.Force, err = readForce(getenv)
 	keep(err)
-	s.Created, err = parseEpoch(getenv, "SOURCE_DATE_EPOCH")
+	s.Created, err = readCreated(getenv)
 	keep(err)
 	s.Quay, err = readQuay(getenv)
 	keep(err)
@@ -213,27 +213,27 @@ func cacheDir(getenv func(string) string) (string, error) {
 	return filepath.Join(base, "neuron-kmod"), nil
 }
 
-func parseBool(getenv func(string) string, name string) (bool, error) {
-	v := getenv(name)
+func readForce(getenv func(string) string) (bool, error) {
+	v := getenv("FORCE_BUILD")
 	if v == "" {
 		return false, nil
 	}
 	b, err := strconv.ParseBool(v)
 	if err != nil {
-		return false, fault.Wrap(fmt.Errorf("%s is %q", name, v), "set it to true or false")
+		return false, fault.Wrap(fmt.Errorf("FORCE_BUILD is %q", v), "set it to true or false")
 	}
 	return b, nil
 }
 
-func parseEpoch(getenv func(string) string, name string) (time.Time, error) {
-	v := getenv(name)
+func readCreated(getenv func(string) string) (time.Time, error) {
+	v := getenv("SOURCE_DATE_EPOCH")
 	if v == "" {
 		return time.Time{}, nil
 	}
 	// 4102444800 is the year 2100: a larger value is milliseconds by mistake.
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil || n < 0 || n > 4102444800 {
-		return time.Time{}, fault.Wrap(fmt.Errorf("%s is %q", name, v),
+		return time.Time{}, fault.Wrap(fmt.Errorf("SOURCE_DATE_EPOCH is %q", v),
 			"set it to seconds since 1970, for example the output of `git log -1 --format=%ct`")
 	}
 	return time.Unix(n, 0).UTC(), nil

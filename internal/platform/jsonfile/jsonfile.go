@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"neuron-kmod/internal/platform/fault"
 	"neuron-kmod/internal/platform/limit"
 )
 
@@ -40,6 +41,9 @@ type Error struct {
 
 // Error returns "file:line:column: message".
 func (e *Error) Error() string { return e.Position.String() + ": " + e.Msg }
+
+// FaultKind implements fault.KindOf: what is wrong in a file is the file's.
+func (e *Error) FaultKind() fault.Kind { return fault.Invalid }
 
 // ReadFile returns the bytes of the file at path, for Parse. It never reads more than MaxSize; a larger file is an
 // *Error. Errors of the file system wrap theirs, so errors.Is(err, fs.ErrNotExist) works. It may block where path is

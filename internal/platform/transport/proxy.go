@@ -34,7 +34,7 @@ func Configure(t *http.Transport, caFile string) error {
 }
 
 // checkProxy is called with a proxy's answer to CONNECT. The proxy's address may hold a password, so only its host is
-// told.
+// named.
 func checkProxy(_ context.Context, proxy *url.URL, asked *http.Request, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"neuron-kmod/internal/platform/limit"
 )
 
-// validID is the form of what newID makes.
+// validID is the form of the IDs that Open makes.
 var validID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // maxPath bounds what is read of a lock file.

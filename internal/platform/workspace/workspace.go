@@ -51,7 +51,9 @@ func Open(ctx context.Context, stateDir, tempDir string, log *slog.Logger) (*Wor
 	if err := errors.Join(os.MkdirAll(runs, 0o700), os.MkdirAll(tempDir, 0o700)); err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
-	id := newID()
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails: https://pkg.go.dev/crypto/rand#Read
+	id := hex.EncodeToString(random[:])
 	w := &Workspace{id: id, dir: filepath.Join(tempDir, prefix+id), log: log}
 	w.lock, err = filelock.TryExclusive(filepath.Join(runs, id))
 	if err != nil {
@@ -69,13 +71,6 @@ func Open(ctx context.Context, stateDir, tempDir string, log *slog.Logger) (*Wor
 		return nil, fmt.Errorf("make the run's directory: %w", errors.Join(err, w.lock.Remove()))
 	}
 	return w, nil
-}
-
-// newID returns 16 hexadecimal digits that no other run has.
-func newID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails: https://pkg.go.dev/crypto/rand#Read
-	return hex.EncodeToString(b[:])
 }
 
 // ID is the run's ID: 16 lower case hexadecimal digits.
