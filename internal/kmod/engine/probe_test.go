@@ -119,7 +119,7 @@ func TestProbeFailures(t *testing.T) {
 		{"a mount", "podman", "run", outcome{Code: 126, Stderr: "time=\"2026\" level=warning msg=\"cgroups\"\nError: crun: mount `proc` to `proc`: Operation not permitted: OCI permission denied\n"}, "SELinux"},
 		{"no runtime", "podman", "run", outcome{Code: 125, Stderr: "Error: default OCI runtime \"crun\" not found: invalid argument\n"}, "crun or runc"},
 		{"another architecture", "podman", "run", outcome{Code: 1, Stdout: "{\"msg\":\"exec container process `/bin/sh`: Exec format error\",\"level\":\"error\"}\n"}, "x86_64"},
-		{"a virtual machine", "podman", "run", outcome{Code: 125, Stderr: "Error: statfs /var/directories/x: no such file or directory\n"}, "have podman machine or docker share it"},
+		{"a virtual machine", "podman", "run", outcome{Code: 125, Stderr: "Error: statfs /var/folders/x: no such file or directory\n"}, "have podman machine or docker share it"},
 		{"another machine", "docker", "run", outcome{Code: 2, Stderr: "/bin/sh: can't open '/input/script/job.sh': No such file or directory\n"}, "have podman machine or docker share it"},
 		{"no daemon", "docker", "load", outcome{Code: 1, Stderr: "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"}, "start the docker daemon"},
 		{"not of the group", "docker", "run", outcome{Code: 126, Stderr: "docker: permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock.\nSee 'docker run --help'.\n"}, "group docker"},
